@@ -1,0 +1,49 @@
+"""Typed pandas tables, pictures and a faithful local service for the Azure DICOM service.
+
+Importing it registers the ``DataFrame.dicom`` accessor; everything heavier is loaded when it is first used.
+
+Examples
+--------
+>>> import dicomframe as dfr
+>>> empty = dfr.from_json("[]", level="study")
+>>> str(empty.dtypes["StudyDate"])
+'datetime64[s]'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dicomframe import accessor as _accessor  # noqa: F401 - registers DataFrame.dicom
+from dicomframe._version import __version__
+
+if TYPE_CHECKING:
+    from dicomframe.client.client import Client
+    from dicomframe.local import LocalService, connect, start_local
+    from dicomframe.tables.convert import from_json
+
+#: Public name -> module that holds it (PEP 562: loaded at first use).
+_HOME = {
+    "Client": "dicomframe.client.client",
+    "LocalService": "dicomframe.local",
+    "connect": "dicomframe.local",
+    "errors": "dicomframe.errors",
+    "from_json": "dicomframe.tables.convert",
+    "samples": "dicomframe.samples",
+    "start_local": "dicomframe.local",
+}
+
+__all__ = ["Client", "LocalService", "__version__", "connect", "from_json", "start_local"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dicomframe' has no attribute {name!r}")
+    module = import_module(home)
+    return module if home == f"dicomframe.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOME))

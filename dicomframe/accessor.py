@@ -1,0 +1,1 @@
+"""``df.dicom``: check the columns, find the client, delegate. Holds no state."""

@@ -1,0 +1,208 @@
+"""Every error and warning that dicomframe raises, in one tree.
+
+::
+
+    DicomFrameError
+     +-- QueryError (ValueError)          unknown keyword, malformed UID, reversed date range: nothing was sent
+     +-- TableError (AttributeError)      this table cannot do that: a column is missing, the level is wrong
+     +-- NoClientError                    the table does not know which service it came from
+     +-- DecodeError (ValueError)         DICOM, JSON, a multipart body or pixels that cannot be read
+     |    +-- ValueRefused                one value that its VR does not allow (only with errors="raise")
+     |    +-- TruncatedBody               a body that ended before its closing boundary or length
+     +-- TransportError                   no answer came
+     |    +-- ConnectionFailed            nobody listens, the name is unknown, the connection was cut
+     |    +-- TimedOut                    the server went silent
+     +-- ServiceError                     an answer came, and it says no
+     |    +-- BadRequestError             400
+     |    +-- AuthenticationError         401, or no token could be had
+     |    +-- PermissionDeniedError       403
+     |    +-- NotFoundError               404, 410
+     |    +-- NotAcceptableError          406, 415
+     |    +-- ConflictError               409
+     |    +-- TooLargeError               413
+     |    +-- ThrottledError              429
+     |    +-- NotBuiltError               501
+     |    +-- UnavailableError            500, 502, 503, 504
+     |    +-- UnexpectedAnswerError       a status or body no DICOM service should send (an HTML page, say)
+     +-- OperationFailedError             a long operation ended in failure
+
+    DicomFrameWarning (UserWarning)
+     +-- IncompleteSearchWarning          a search may have missed rows
+     +-- IssuesWarning                    values became missing; see the issues table
+
+Messages never hold a token, a query string or a patient's name. UIDs stay out of messages too: they stand in
+attributes (``route``) and in tables, which are the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DicomFrameError(Exception):
+    """The root of all errors that dicomframe raises on purpose."""
+
+
+class QueryError(DicomFrameError, ValueError):
+    """A request that was refused before it was sent: it could not mean what it says."""
+
+
+class TableError(DicomFrameError, AttributeError):
+    """A table that lacks what the method needs (an ``AttributeError``, so that ``hasattr`` works)."""
+
+
+class NoClientError(DicomFrameError):
+    """A table whose service is unknown or not connected; ``df.dicom.use(client)`` tells it."""
+
+
+class DecodeError(DicomFrameError, ValueError):
+    """Bytes that are not what they should be: DICOM, DICOM JSON, multipart or pixels."""
+
+
+class ValueRefused(DecodeError):
+    """One value that its value representation does not allow, met under ``errors="raise"``."""
+
+
+class TruncatedBody(DecodeError):
+    """A body that was cut off; nothing of its last part may be trusted."""
+
+
+class TransportError(DicomFrameError):
+    """No usable answer came back over the network."""
+
+
+class ConnectionFailed(TransportError):
+    """Nobody listens there, the name is unknown, or the connection was cut."""
+
+
+class TimedOut(TransportError, TimeoutError):
+    """The server did not answer, or stopped in the middle, for longer than the timeout."""
+
+
+class ServiceError(DicomFrameError):
+    """The service answered with an error.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status.
+    route : str
+        Verb and path of the request, without host and query: ``"GET /v2/studies"``.
+    code : str
+        The server's own code or problem type, empty where it gave none.
+    message : str
+        The server's own words, empty where it gave none.
+    details : sequence of str
+        Further messages of the server, one a line.
+    hint : str
+        What to do about it.
+
+    Examples
+    --------
+    >>> print(NotFoundError(404, "GET /v2/studies/1.2", message="The specified study cannot be found."))
+    404: The specified study cannot be found.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        route: str,
+        code: str = "",
+        message: str = "",
+        details: Sequence[str] = (),
+        hint: str = "",
+    ) -> None:
+        self.status = status
+        self.route = route
+        self.code = code
+        self.message = message
+        self.details = tuple(details)
+        self.hint = hint
+        super().__init__(status, route, code, message, self.details, hint)
+
+    def __str__(self) -> str:
+        head = f"{self.status}{f' {self.code}' if self.code else ''}: {self.message or 'the server gave no reason'}"
+        lines = [head, *(f"  - {detail}" for detail in self.details)]
+        if self.hint:
+            lines.append(self.hint)
+        return "\n".join(lines)
+
+
+class BadRequestError(ServiceError):
+    """400: the server did not understand, or refuses, what was asked."""
+
+
+class AuthenticationError(ServiceError):
+    """401, or no token could be had from the credential (status 401 then, too)."""
+
+
+class PermissionDeniedError(ServiceError):
+    """403: the identity is known and lacks the role."""
+
+
+class NotFoundError(ServiceError):
+    """404 or 410: there is no such resource."""
+
+
+class NotAcceptableError(ServiceError):
+    """406 or 415: the representation asked for or sent is not one the server has."""
+
+
+class ConflictError(ServiceError):
+    """409: it exists already, or the state does not allow it."""
+
+
+class TooLargeError(ServiceError):
+    """413: the request body is larger than the server takes."""
+
+
+class ThrottledError(ServiceError):
+    """429: too many requests, and the retries are used up."""
+
+
+class NotBuiltError(ServiceError):
+    """501: the server does not have this operation."""
+
+
+class UnavailableError(ServiceError):
+    """500, 502, 503, 504: the server cannot answer now, and the retries are used up."""
+
+
+class UnexpectedAnswerError(ServiceError):
+    """A status or a body that no DICOM service should send, such as an HTML page with status 200."""
+
+
+class OperationFailedError(DicomFrameError):
+    """A long operation of the service ended in failure."""
+
+
+class DicomFrameWarning(UserWarning):
+    """The root of all warnings that dicomframe gives."""
+
+
+class IncompleteSearchWarning(DicomFrameWarning):
+    """A search whose rows may not be all there are."""
+
+
+class IssuesWarning(DicomFrameWarning):
+    """Values that became missing because they could not be read; the issues table names each."""
+
+
+#: Which error an HTTP status becomes; anything else is a plain `ServiceError`.
+ERROR_OF_STATUS: dict[int, type[ServiceError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    406: NotAcceptableError,
+    409: ConflictError,
+    410: NotFoundError,
+    413: TooLargeError,
+    415: NotAcceptableError,
+    429: ThrottledError,
+    500: UnavailableError,
+    501: NotBuiltError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: UnavailableError,
+}

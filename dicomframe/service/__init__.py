@@ -1,0 +1,1 @@
+"""The local service: answers as the Azure DICOM service does, on loopback."""

@@ -1,0 +1,1 @@
+"""DICOM JSON to typed DataFrames and back. Pure, no HTTP."""
