@@ -1,0 +1,217 @@
+"""The multipart reader and writer: documented bodies, the standard library as oracle, hostile input."""
+
+import email
+import email.policy
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicomframe.dicom.multipart import (
+    CHUNK_BYTES,
+    MOST_HEADER_BYTES,
+    MediaType,
+    MultipartParser,
+    MultipartWriter,
+    PartData,
+    iter_parts,
+)
+from dicomframe.errors import DecodeError, TruncatedBody
+
+
+def read_all(content_type, body, size=None):
+    size = size or max(len(body), 1)
+    chunks = (body[at : at + size] for at in range(0, len(body), size))
+    return [(part.headers, part.read()) for part in iter_parts(content_type, chunks)]
+
+
+# What may stand in a part: text that looks like delimiters, line breaks and hyphens, and any bytes.
+tricky = st.lists(
+    st.sampled_from(
+        [
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"--",
+            b"--b",
+            b"\r\n--b",
+            b"\n--bx",
+            b"\r\n--b x",
+            b"-",
+            b"b",
+            b"\0",
+            b"DICM",
+        ]
+    )
+    | st.binary(max_size=12),
+    max_size=12,
+).map(b"".join)
+
+
+def holds_delimiter(data):
+    """Whether the bytes hold what every reader must take for the delimiter of boundary ``b``."""
+    import re
+
+    return re.search(rb"(?:^|\n)--b(?:--|[ \t\r\f\v]*\n|[ \t\r\f\v]*-?$)", data) is not None
+
+
+parts_of_b = st.lists(tricky.filter(lambda data: not holds_delimiter(data)), max_size=5)
+
+
+@given(parts=parts_of_b, size=st.integers(1, 70))
+def test_what_was_written_is_read_again_whatever_the_chunks(parts, size):
+    writer = MultipartWriter(parts, boundary="b")
+    body = b"".join(writer)
+    assert len(writer) == len(body)
+    assert body == b"".join(writer), "the body can be sent again"
+    read = read_all(writer.content_type, body, size)
+    assert [data for _, data in read] == parts
+    assert all(headers == {"content-type": "application/dicom"} for headers, _ in read)
+
+
+@given(parts=parts_of_b, cut=st.integers(1, 400), size=st.integers(1, 70))
+def test_a_body_that_was_cut_off_is_an_error_wherever_it_was_cut(parts, cut, size):
+    body = b"".join(MultipartWriter(parts, boundary="b"))
+    # The line break behind the closing delimiter is not needed.
+    body = body[: -2 - min(cut, len(body) - 2)]
+    with pytest.raises(TruncatedBody):
+        read_all("multipart/related; boundary=b", body, size)
+
+
+@given(
+    parts=st.lists(st.text("abc \t", max_size=20).map(str.encode), min_size=1, max_size=4),
+    preamble=st.sampled_from([b"", b"to be ignored\r\n", b"--other\r\n--\r\n"]),
+    epilogue=st.sampled_from([b"", b"\r\n", b"\r\nignored\r\n--b\r\n\r\nnot a part"]),
+)
+def test_the_standard_library_reads_the_same(parts, preamble, epilogue):
+    body = preamble + b"".join(MultipartWriter(parts, boundary="b")).rstrip(b"\r\n") + epilogue
+    header = b'Content-Type: multipart/related; type="application/dicom"; boundary=b\r\n\r\n'
+    message = email.message_from_bytes(header + body, policy=email.policy.HTTP)
+    oracle = [part.get_payload(decode=True) for part in message.iter_parts()]
+    assert [data for _, data in read_all("multipart/related; boundary=b", body)] == oracle
+
+
+BODY = b"--gc0p4Jq0M2Yt08j34c0p\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--gc0p4Jq0M2Yt08j34c0p--"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/related; boundary=gc0p4Jq0M2Yt08j34c0p",
+        'multipart/related; boundary="gc0p4Jq0M2Yt08j34c0p"',
+        'Multipart/Related; Type="application/dicom"; BOUNDARY="gc0p4Jq0M2Yt08j34c0p"; start=x',
+        'multipart/related; type="application/dicom; transfer-syntax=*"; boundary=gc0p4Jq0M2Yt08j34c0p',
+        'multipart/related; type="application/dicom; boundary=gc0p4Jq0M2Yt08j34c0p"',
+        "multipart/related",
+        'multipart/related; type="application/dicom"',
+        "",
+    ],
+)
+@pytest.mark.parametrize("line_break", [b"\r\n", b"\n"])
+def test_every_way_to_declare_a_boundary(content_type, line_break):
+    body = BODY.replace(b"\r\n", line_break)
+    for size in (1, 7, len(body)):
+        assert read_all(content_type, body, size) == [({"content-type": "application/dicom"}, b"DICM")]
+
+
+def test_headers_in_any_order_folded_repeated_and_broken():
+    body = (
+        b"--b  \r\nContent-Length: 4\r\nno colon here\r\ncontent-TYPE: image/jpeg\r\nX-Long: one\r\n two\r\n"
+        b"Content-Location: /old\r\nContent-Location: /new\r\nMIME-Version:1.0\r\n\r\nJPEG\r\n--b--"
+    )
+    [(headers, data)] = read_all("multipart/related; boundary=b", body)
+    assert data == b"JPEG"
+    assert headers == {
+        "content-length": "4",
+        "content-type": "image/jpeg",
+        "x-long": "one two",
+        "content-location": "/new",
+        "mime-version": "1.0",
+    }
+
+
+def test_a_part_without_headers_an_empty_part_and_a_body_without_parts():
+    assert read_all("multipart/related; boundary=b", b"--b\r\n\r\nx\r\n--b\r\n\r\n\r\n--b\r\n\r\n--b--") == [
+        ({}, b"x"),
+        ({}, b""),
+        ({}, b""),
+    ]
+    assert read_all("multipart/related; boundary=b", b"--b--\r\n") == []
+
+
+def test_memory_is_bounded_by_the_chunk_and_not_by_the_part():
+    parser = MultipartParser("multipart/related; boundary=b")
+    parser.feed(b"--b\r\n\r\n")
+    for _ in range(50):
+        [event] = parser.feed(b"\r" * 10_000)
+        assert isinstance(event, PartData)
+        assert len(parser._buffer) <= 10_001
+    passed = parser.feed(b"\r\n--b--")
+    assert bytes(passed[0].data) == b"\r" or len(passed) == 1
+    assert parser.done
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "words"),
+    [
+        ("application/json", b"[]", "multipart"),
+        ("text/html; charset=utf-8", b"<html>", "multipart"),
+        (f"multipart/related; boundary={'b' * 300}", b"", "300"),
+        ("multipart/related", b"--" + b"x" * 400, "too long"),
+        ("multipart/related", b"--\r\n\r\n", "nothing else"),
+        ("multipart/related; boundary=b", b"--b\r\nX: " + b"x" * (MOST_HEADER_BYTES + 10), "header block"),
+    ],
+)
+def test_garbage_is_refused_in_words(content_type, body, words):
+    with pytest.raises(DecodeError, match=words):
+        read_all(content_type, body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no delimiter at all", b"--b\r\nContent-Type: x\r\n", b"--b\r\n\r\ndata\r\n--b-"]
+)
+def test_every_kind_of_truncation_is_named(body):
+    with pytest.raises(TruncatedBody, match="cut off"):
+        read_all("multipart/related; boundary=b", body)
+
+
+def test_the_source_is_closed_when_the_reader_is_abandoned():
+    class Source(io.BytesIO):
+        def __iter__(self):
+            return iter(lambda: self.read(4), b"")
+
+    source = Source(BODY)
+    parts = iter_parts("multipart/related", source)
+    next(parts)
+    parts.close()
+    assert source.closed
+
+
+def test_only_the_wanted_bytes_of_a_part_are_read():
+    body = b"".join(MultipartWriter([b"a" * 5_000, b"b" * 5_000], boundary="x"))
+    chunks = (body[at : at + 100] for at in range(0, len(body), 100))
+    assert [part.read(limit=3) for part in iter_parts("multipart/related; boundary=x", chunks)] == [
+        b"aaa",
+        b"bbb",
+    ]
+
+
+def test_files_are_streamed_and_a_changed_one_breaks_the_request_off(tmp_path):
+    path = tmp_path / "large.dcm"
+    path.write_bytes(b"x" * (2 * CHUNK_BYTES + 5))
+    writer = MultipartWriter([path, b"y"], boundary="b")
+    chunks = list(writer)
+    assert max(map(len, chunks)) < CHUNK_BYTES + 200
+    assert sum(map(len, chunks)) == len(writer)
+    for changed in (b"shorter", b"x" * (2 * CHUNK_BYTES + 6)):
+        path.write_bytes(changed)
+        with pytest.raises(OSError, match="changed its length"):
+            list(writer)
+
+
+def test_a_media_type_keeps_what_it_can_read():
+    assert MediaType.parse("APPLICATION/DICOM+JSON ; Charset=UTF-8; broken; q=0.5") == MediaType(
+        "application/dicom+json", {"charset": "UTF-8", "q": "0.5"}
+    )
+    assert MediaType.parse(r'multipart/related; boundary="a\"b;c"').parameters["boundary"] == 'a"b;c'
