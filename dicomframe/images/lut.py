@@ -1,0 +1,230 @@
+"""Look-up tables of an image: modality LUT, VOI LUT and colour palette (PS3.3 C.11.1, C.11.2, C.7.6.3.1.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomframe.errors import DecodeError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_COLOURS = ("Red", "Green", "Blue")
+
+
+def functional_group(ds: Dataset, frame: int, keyword: str) -> Dataset | None:
+    """Give the item of a functional group macro that holds for one frame (PS3.3 C.7.6.16).
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+        Any image; only enhanced multi-frame ones have functional groups.
+    frame : int
+        Frame index, from 0.
+    keyword : str
+        The macro's sequence: ``"PixelValueTransformationSequence"``, ``"FrameVOILUTSequence"``.
+
+    Returns
+    -------
+    pydicom.Dataset or None
+        The frame's own item, else the shared one, else None.
+    """
+    frames = ds.get("PerFrameFunctionalGroupsSequence") or []
+    shared = ds.get("SharedFunctionalGroupsSequence") or []
+    for group in [*frames[frame : frame + 1], *shared[:1]]:
+        if group.get(keyword):
+            found: Dataset = group[keyword].value[0]
+            return found
+    return None
+
+
+def look_up(values: NDArray[Any], entries: NDArray[Any], first: int) -> NDArray[Any]:
+    """Map stored values through a table; values before and after it take its first and last entry.
+
+    Parameters
+    ----------
+    values : ndarray of integers
+        Any shape.
+    entries : ndarray, shape (n, ...)
+        The table.
+    first : int
+        The stored value that maps to ``entries[0]``.
+
+    Returns
+    -------
+    ndarray
+        Shape ``values.shape + entries.shape[1:]``, dtype of ``entries``.
+
+    Examples
+    --------
+    >>> look_up(np.array([-5, 10, 11, 99]), np.array([7, 8, 9]), first=10).tolist()
+    [7, 7, 8, 9]
+    """
+    index = np.clip(values.astype(np.int64) - first, 0, len(entries) - 1)
+    mapped: NDArray[Any] = entries[index]
+    return mapped
+
+
+def table_of_item(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
+    """Read one item of a Modality or VOI LUT Sequence.
+
+    Returns
+    -------
+    entries : ndarray of uint16, shape (n,)
+    first : int
+        The stored value that maps to the first entry.
+    bits : int
+        Bits an entry, 8 to 16.
+
+    Raises
+    ------
+    DecodeError
+        If descriptor or data are missing or disagree.
+    """
+    count, first, bits = _descriptor(item.get("LUTDescriptor"))
+    data = item.get("LUTData")
+    if data is None:
+        raise DecodeError("A look-up table has no data.")
+    entries = (
+        _words(data, count, _word(item))
+        if isinstance(data, bytes)
+        else np.asarray(data, dtype=np.uint16).ravel()
+    )
+    if len(entries) < count:
+        raise DecodeError(f"A look-up table of {count} entries was announced, but {len(entries)} are there.")
+    return entries[:count], first, bits
+
+
+def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArray[np.float64]:
+    """Turn stored values of one frame into the modality's unit (PS3.3 C.11.1): Hounsfield units for CT.
+
+    Parameters
+    ----------
+    stored : ndarray
+        Stored values of a greyscale frame, any shape.
+    ds : pydicom.Dataset
+        Where the rescale or Modality LUT is; per-frame functional groups come first.
+    frame : int
+        Frame index, from 0.
+
+    Returns
+    -------
+    ndarray of float64
+        The same shape. Without rescale and LUT, the stored values.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
+    >>> modality_values(np.array([0, 1064]), ds).tolist()
+    [-1024.0, 40.0]
+    """
+    if ds.get("ModalityLUTSequence"):
+        entries, first, _ = table_of_item(ds.ModalityLUTSequence[0])
+        return look_up(stored, entries, first).astype(np.float64)
+    source = functional_group(ds, frame, "PixelValueTransformationSequence") or ds
+    slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
+    values = stored.astype(np.float64)
+    if slope is not None and intercept is not None:
+        values *= float(slope)
+        values += float(intercept)
+    return values
+
+
+def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:
+    """Turn PALETTE COLOR values into RGB (PS3.3 C.7.6.3.1.5 and C.7.9.2).
+
+    Parameters
+    ----------
+    stored : ndarray of integers
+        Any shape.
+    ds : pydicom.Dataset
+        With the three palette descriptors and their data, plain or segmented.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16
+        Shape ``stored.shape + (3,)``; the dtype is that of the palette's entries.
+
+    Raises
+    ------
+    DecodeError
+        If the palette is missing or broken.
+    """
+    channels = [_palette_channel(ds, colour) for colour in _COLOURS]
+    first = channels[0][1]
+    bits = channels[0][2]
+    length = min(len(entries) for entries, _, _ in channels)
+    entries = np.stack([channel[0][:length] for channel in channels], axis=-1)
+    return look_up(stored, entries.astype(np.uint8 if bits == 8 else np.uint16), first)
+
+
+def _palette_channel(ds: Dataset, colour: str) -> tuple[NDArray[np.uint16], int, int]:
+    count, first, bits = _descriptor(ds.get(f"{colour}PaletteColorLookupTableDescriptor"))
+    plain = ds.get(f"{colour}PaletteColorLookupTableData")
+    segmented = ds.get(f"Segmented{colour}PaletteColorLookupTableData")
+    if plain:
+        entries = _words(plain, count, _word(ds))
+        # Eight-bit entries in sixteen-bit words occur under a descriptor of 16 bits, and the other way round.
+        bits = 8 if len(plain) < 2 * count else 16
+    elif segmented:
+        entries = _expand(np.frombuffer(segmented, dtype=np.uint8 if bits == 8 else _word(ds)).tolist())
+    else:
+        raise DecodeError("The image is PALETTE COLOR, but it has no palette.")
+    if len(entries) < count:
+        raise DecodeError(f"A palette of {count} entries was announced, but {len(entries)} are there.")
+    return entries[:count], first, bits
+
+
+def _descriptor(value: Any) -> tuple[int, int, int]:
+    """Read entries, first value mapped and bits; 0 entries mean 65,536 (PS3.3 C.11.1.1)."""
+    if value is None or len(value) != 3:
+        raise DecodeError("A look-up table has no descriptor of three numbers.")
+    count, first, bits = (int(number) for number in value)
+    return count or 65_536, first, bits
+
+
+def _word(ds: Dataset) -> np.dtype[Any]:
+    """Give the dtype of a word: pydicom leaves the bytes of OW in the order of the file."""
+    return np.dtype(">u2" if ds.original_encoding[1] is False else "<u2")
+
+
+def _words(data: bytes, count: int, word: np.dtype[Any]) -> NDArray[np.uint16]:
+    """Read ``count`` entries, of one byte each where there are too few bytes for words."""
+    width = np.dtype(np.uint8) if len(data) < 2 * count else word
+    return np.frombuffer(data[: len(data) // width.itemsize * width.itemsize], dtype=width).astype(np.uint16)
+
+
+def _expand(words: list[int]) -> NDArray[np.uint16]:
+    """Expand segmented palette data: discrete, linear and indirect segments (PS3.3 C.7.9.2)."""
+    out: list[int] = []
+    _expand_from(words, 0, len(words), out, may_jump=True)
+    return np.asarray(out, dtype=np.uint16)
+
+
+def _expand_from(words: list[int], start: int, segments: int, out: list[int], *, may_jump: bool) -> None:
+    at = start
+    try:
+        while at < len(words) and segments > 0:
+            opcode, length = words[at], words[at + 1]
+            at += 2
+            segments -= 1
+            if opcode == 0:
+                out.extend(words[at : at + length])
+                at += length
+            elif opcode == 1:
+                begin, end = out[-1], words[at]
+                out.extend(round(begin + (end - begin) * step / length) for step in range(1, length + 1))
+                at += 1
+            elif opcode == 2 and may_jump:
+                target = words[at] | words[at + 1] << 16
+                at += 2
+                _expand_from(words, target, length, out, may_jump=False)
+            else:
+                raise DecodeError(f"The segmented palette has the unknown segment type {opcode}.")
+    except IndexError:
+        raise DecodeError("The segmented palette ends in the middle of a segment.") from None

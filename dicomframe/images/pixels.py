@@ -1,0 +1,197 @@
+"""Pixel data to numpy: every transfer syntax that pydicom's decoders know, colours as RGB (PS3.3 C.7.6.3)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomframe.errors import DecodeError
+from dicomframe.images.lut import modality_values, palette
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.uid import UID
+
+log = logging.getLogger(__name__)
+
+_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+#: Part of a transfer syntax's name -> the package whose decoder would help; the first that fits counts.
+_HELP = (
+    ("JPIP", "the provider that the image's Pixel Data Provider URL names"),
+    ("MPEG", "PyAV (pip install av)"),
+    ("HEVC", "PyAV (pip install av)"),
+    ("SMPTE", "PyAV (pip install av)"),
+    ("High-Throughput", "pylibjpeg-openjpeg (pip install pylibjpeg-openjpeg)"),
+    ("JPEG XL", "imagecodecs (pip install imagecodecs)"),
+    ("JPEG-LS", "pyjpegls (pip install pyjpegls)"),
+    ("JPEG 2000", "pylibjpeg-openjpeg (pip install pylibjpeg-openjpeg)"),
+    ("JPEG", "pylibjpeg-libjpeg (pip install pylibjpeg-libjpeg)"),
+    ("RLE", "pylibjpeg-rle (pip install pylibjpeg-rle)"),
+)
+
+# The warning filters belong to the whole process: two threads must not save and restore them across each other.
+_FILTERS_LOCK = threading.RLock()
+
+
+def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
+    """Decode all frames of an image.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+        With Pixel Data, Float Pixel Data or Double Float Pixel Data.
+    modality_lut : bool
+        Give greyscale values in the modality's unit (Hounsfield units for CT, PS3.3 C.11.1) as float64, instead
+        of the stored ones. Colour is never touched.
+
+    Returns
+    -------
+    ndarray
+        Shape (frames, rows, columns), or (frames, rows, columns, 3) for colour; one frame gives frames = 1.
+        The dtype is that of the stored values: uint8 to int32, float32 or float64. YBR and PALETTE COLOR
+        come as RGB.
+
+    Raises
+    ------
+    DecodeError
+        If there is no pixel data, it is damaged, or no decoder for its transfer syntax is installed; the message
+        names the transfer syntax and the package that would help.
+
+    Examples
+    --------
+    >>> from pydicom import dcmread, examples
+    >>> pixels(dcmread(examples.get_path("ct"))).shape
+    (1, 128, 128)
+    """
+    frames = _decode(ds, None)
+    if not modality_lut or frames.ndim == 4:
+        return frames
+    if "PerFrameFunctionalGroupsSequence" not in ds:
+        return modality_values(frames, ds)
+    return np.stack([modality_values(frame, ds, number) for number, frame in enumerate(frames)])
+
+
+def frame_pixels(ds: Dataset, frame: int = 0, *, modality_lut: bool = False) -> NDArray[Any]:
+    """Decode one frame; the others of a multi-frame image are not touched.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+        As for `pixels`.
+    frame : int
+        Frame index, from 0; negative ones count from the end.
+    modality_lut : bool
+        As for `pixels`.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, columns) or (rows, columns, 3).
+
+    Raises
+    ------
+    DecodeError
+        As for `pixels`; and if there is no such frame.
+    """
+    count = frame_count(ds)
+    if not -count <= frame < count:
+        raise DecodeError(f"There is no frame {frame}: the image has {count}, counted from 0.")
+    values: NDArray[Any] = _decode(ds, frame % count)[0]
+    return modality_values(values, ds, frame % count) if modality_lut and values.ndim == 2 else values
+
+
+def frame_count(ds: Dataset) -> int:
+    """Give NumberOfFrames, 1 where it is missing, empty or no positive number."""
+    try:
+        return max(int(ds.get("NumberOfFrames") or 1), 1)
+    except (TypeError, ValueError):
+        return 1
+
+
+def _decode(ds: Dataset, frame: int | None) -> NDArray[Any]:
+    """Decode one frame or all into (frames, rows, columns[, 3])."""
+    from pydicom.pixels import get_decoder
+
+    if not any(keyword in ds for keyword in _PIXEL_KEYWORDS):
+        raise DecodeError("There is no pixel data in this object.")
+    syntax = _transfer_syntax(ds)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise DecodeError(_no_decoder(syntax)) from None
+    if not decoder.is_available:
+        raise DecodeError(_no_decoder(syntax))
+    try:
+        with _warnings_logged():
+            values, image = decoder.as_array(ds, index=frame)
+    except Exception as error:  # the decoders raise whatever their C libraries do
+        raise DecodeError(
+            f"The pixel data ({syntax.name}) cannot be decoded: {_first_line(error)}"
+        ) from error
+    shape = (-1, int(image["rows"]), int(image["columns"]))
+    if int(image["samples_per_pixel"]) > 1:
+        return values.reshape(*shape, int(image["samples_per_pixel"]))
+    values = _without_foreign_bits(values.reshape(shape), ds)
+    return palette(values, ds) if image["photometric_interpretation"] == "PALETTE COLOR" else values
+
+
+def _transfer_syntax(ds: Dataset) -> UID:
+    """Give the transfer syntax; without one in the file meta information, the encoding it was read with."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    declared = getattr(ds, "file_meta", {}).get("TransferSyntaxUID")
+    if declared:
+        syntax: UID = declared
+        return syntax
+    implicit, little = ds.original_encoding
+    if little is None:
+        raise DecodeError("The object names no transfer syntax, so its pixel data cannot be read.")
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _no_decoder(syntax: UID) -> str:
+    helper = next((package for part, package in _HELP if part in syntax.name), None)
+    advice = f"{helper} would help." if helper else "No package is known to read it."
+    name = syntax.name if syntax.name == str(syntax) else f"{syntax.name} ({syntax})"
+    return f"No decoder is installed for the transfer syntax {name}. {advice}"
+
+
+def _first_line(error: Exception) -> str:
+    """Give the last line of a decoder's message: pydicom lists the plugins first and the reason after."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
+
+
+def _without_foreign_bits(values: NDArray[Any], ds: Dataset) -> NDArray[Any]:
+    """Take out what old files keep beside the sample, such as overlays in the high bits (PS3.5 section 8.1.1)."""
+    allocated, stored = int(ds.get("BitsAllocated", 0)), int(ds.get("BitsStored", 0))
+    high = int(ds.get("HighBit", stored - 1))
+    if values.dtype.kind not in "iu" or values.dtype.itemsize * 8 != allocated or not 0 < stored < allocated:
+        return values
+    low, top = (
+        (-(1 << stored - 1), (1 << stored - 1) - 1) if values.dtype.kind == "i" else (0, (1 << stored) - 1)
+    )
+    if values.size == 0 or (values.min() >= low and values.max() <= top):
+        return values
+    return (values << (allocated - 1 - high)) >> (allocated - stored)
+
+
+@contextmanager
+def _warnings_logged() -> Iterator[None]:
+    """Send the decoders' warnings (excess padding, odd headers) to the log: they are no errors of the caller."""
+    with _FILTERS_LOCK:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for warning in caught:
+            log.warning("while decoding pixels: %s", warning.message)

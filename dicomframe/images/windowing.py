@@ -1,0 +1,267 @@
+"""From values to grey: the VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3, and an image as the eye expects it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicomframe.errors import DecodeError, QueryError
+from dicomframe.images.lut import functional_group, look_up, modality_values, table_of_item
+from dicomframe.images.pixels import frame_pixels
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
+
+#: The smallest width each function allows; LINEAR's of 1 is a threshold.
+_NARROWEST: dict[str, float] = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window: which values become black, grey and white.
+
+    Parameters
+    ----------
+    center, width : float
+        In the modality's unit (Hounsfield units for CT).
+    function : {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
+        VOI LUT Function (0028,1056).
+
+    Raises
+    ------
+    QueryError
+        If a number is not finite, the function unknown, or the width too small for it: at least 1 for LINEAR,
+        above 0 for the others.
+    """
+
+    center: float
+    width: float
+    function: Function = "LINEAR"
+
+    def __post_init__(self) -> None:
+        if self.function not in _NARROWEST:
+            raise QueryError(f"The VOI function must be one of {', '.join(_NARROWEST)}.")
+        if not (math.isfinite(self.center) and math.isfinite(self.width)):
+            raise QueryError("Window centre and width must be finite numbers.")
+        least = _NARROWEST[self.function]
+        if self.width < least or self.width <= 0:
+            bound = "at least 1" if least else "above 0"
+            raise QueryError(f"The width of a {self.function} window must be {bound}, not {self.width:g}.")
+
+
+def apply_window(
+    values: NDArray[Any],
+    center: float,
+    width: float,
+    *,
+    function: Function = "LINEAR",
+    low: float = 0.0,
+    high: float = 255.0,
+) -> NDArray[np.float64]:
+    """Map values to ``low`` … ``high`` by a window.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers of any shape, in the modality's unit.
+    center, width, function
+        As in `Window`.
+    low, high : float
+        The output range: y_min and y_max of the standard.
+
+    Returns
+    -------
+    ndarray of float64
+        The same shape; not rounded. A value that is no number becomes ``low``.
+
+    Raises
+    ------
+    QueryError
+        As for `Window`.
+
+    Notes
+    -----
+    LINEAR is PS3.3 C.11.2.1.2.1, with its half and its ``width - 1``: a window of centre 2048 and width 4096
+    maps 0 … 4095 onto the full range. LINEAR_EXACT and SIGMOID are C.11.2.1.3.2 and C.11.2.1.3.1.
+
+    Examples
+    --------
+    >>> apply_window(np.array([-1000, 40, 3000]), center=40, width=400).round(1).tolist()
+    [0.0, 127.8, 255.0]
+    """
+    Window(center, width, function)
+    x = np.asarray(values, dtype=np.float64)
+    if function == "SIGMOID":
+        # Beyond +-40 the exponential is 0 or 1 to the last bit; the clip keeps it from overflowing.
+        y = 1.0 / (1.0 + np.exp(np.clip(-4.0 * (x - center) / width, -700.0, 700.0)))
+    else:
+        middle, span = (center - 0.5, width - 1.0) if function == "LINEAR" else (center, width)
+        y = np.clip((x - middle) / span + 0.5, 0.0, 1.0) if span > 0 else (x > middle).astype(np.float64)
+    y *= high - low
+    y += low
+    return np.nan_to_num(y, copy=False, nan=low)
+
+
+def default_window(ds: Dataset, frame: int = 0) -> Window | None:
+    """Give the first usable window of an image, or None.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+        Its Window Center and Width may have several values, or stand in the functional groups of the frame.
+    frame : int
+        Frame index, from 0.
+
+    Returns
+    -------
+    Window or None
+        None where there is none or each has a width that the standard forbids; real files hold widths of 0.
+    """
+    source = functional_group(ds, frame, "FrameVOILUTSequence") or ds
+    function = str(source.get("VOILUTFunction") or "LINEAR").upper()
+    for center, width in zip(_numbers(source, "WindowCenter"), _numbers(source, "WindowWidth"), strict=False):
+        try:
+            return Window(center, width, function)  # type: ignore[arg-type]  # it checks the name itself
+        except QueryError:
+            continue
+    return None
+
+
+def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
+    """Make a window that spans the values but for a few percent at both ends.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers of any shape; those that are not finite do not count.
+    percent : float
+        How much is left out at each end, in percent.
+
+    Returns
+    -------
+    Window
+        LINEAR_EXACT from the low to the high percentile; of width 1 where all values are the same.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return Window(0.0, 1.0, "LINEAR_EXACT")
+    bottom, top = (float(number) for number in np.percentile(finite, [percent, 100.0 - percent]))
+    if top <= bottom:  # few values differ from the rest: an outline, a segmentation
+        bottom, top = float(finite.min()), float(finite.max())
+    return Window((bottom + top) / 2, (top - bottom) or 1.0, "LINEAR_EXACT")
+
+
+def display(
+    ds: Dataset, frame: int = 0, window: Window | tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Make one frame ready to be shown: rescaled, windowed, MONOCHROME1 inverted, colour as RGB.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+        An image.
+    frame : int
+        Frame index, from 0.
+    window : Window or (center, width), optional
+        In the modality's unit. By default the image's VOI LUT or its first usable window; else one from the
+        values' percentiles, without the padding.
+
+    Returns
+    -------
+    ndarray of uint8
+        Shape (rows, columns), 0 is black; or (rows, columns, 3), RGB. Halves are rounded up.
+
+    Raises
+    ------
+    DecodeError
+        As for `pixels`.
+    QueryError
+        If the window asked for is impossible.
+    """
+    stored = frame_pixels(ds, frame)
+    if stored.ndim == 3:
+        return _eight_bits(stored, ds)
+    grey = _grey(stored, ds, frame, _as_window(window))
+    shown = np.floor(grey + 0.5).astype(np.uint8)
+    return np.subtract(255, shown, dtype=np.uint8) if _is_inverted(ds) else shown
+
+
+def display_array(
+    values: NDArray[Any], window: Window | tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Make a bare array ready to be shown: (rows, columns) by a window, (rows, columns, 3) of uint8 as it is.
+
+    Raises
+    ------
+    DecodeError
+        If the shape or dtype is another.
+    """
+    if values.ndim == 3 and values.shape[-1] == 3 and values.dtype == np.uint8:
+        return values
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise DecodeError(
+            f"A picture is an array (rows, columns) of numbers or (rows, columns, 3) of uint8,"
+            f" not {values.shape} of {values.dtype}."
+        )
+    values = values.astype(np.float64)
+    chosen = _as_window(window) or window_of_values(values)
+    grey = apply_window(values, chosen.center, chosen.width, function=chosen.function)
+    return np.floor(grey + 0.5).astype(np.uint8)
+
+
+def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) -> NDArray[np.float64]:
+    if window is None and ds.get("VOILUTSequence") and stored.dtype.kind in "iu":
+        entries, first, _ = table_of_item(ds.VOILUTSequence[0])
+        seen = look_up(modality_values(stored, ds, frame), entries, first).astype(np.float64)
+        # Scanners announce 16 bits for entries that end at 4095: the table's own maximum is white.
+        return seen * (255.0 / max(float(entries.max()), 1.0))
+    values = modality_values(stored, ds, frame)
+    window = window or default_window(ds, frame) or window_of_values(values[~_padding(stored, ds)])
+    return apply_window(values, window.center, window.width, function=window.function)
+
+
+def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
+    """Tell which stored values are padding (PS3.3 C.7.5.1.1.2), none where nothing else would be left."""
+    value = ds.get("PixelPaddingValue")
+    if value is None or stored.dtype.kind not in "iu":
+        return np.zeros(stored.shape, dtype=np.bool_)
+    limit = ds.get("PixelPaddingRangeLimit")
+    ends = sorted((int(value), int(limit if limit is not None else value)))
+    inside = (stored >= ends[0]) & (stored <= ends[1])
+    return inside if not inside.all() else np.zeros(stored.shape, dtype=np.bool_)
+
+
+def _as_window(window: Window | tuple[float, float] | None) -> Window | None:
+    if window is None or isinstance(window, Window):
+        return window
+    try:
+        center, width = (float(number) for number in window)
+    except (TypeError, ValueError):
+        raise QueryError("A window is a pair of numbers: (center, width).") from None
+    return Window(center, width)
+
+
+def _is_inverted(ds: Dataset) -> bool:
+    return str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
+
+
+def _eight_bits(colour: NDArray[Any], ds: Dataset) -> NDArray[np.uint8]:
+    if colour.dtype == np.uint8:
+        return colour
+    is_palette = "PALETTE" in str(ds.get("PhotometricInterpretation", ""))
+    bits = 16 if is_palette else int(ds.get("BitsStored", 16))
+    return (colour >> max(bits - 8, 0)).astype(np.uint8)
+
+
+def _numbers(ds: Dataset, keyword: str) -> list[float]:
+    value = ds.get(keyword)
+    if value is None:
+        return []
+    several = isinstance(value, (list, tuple)) or hasattr(value, "append")
+    return [float(number) for number in (value if several else [value]) if number not in {None, ""}]
