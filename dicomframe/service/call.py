@@ -1,0 +1,130 @@
+"""A request as the handlers see it, and the answers they give."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect
+
+from dicomframe.service.attributes import ApiVersion
+from dicomframe.service.faults import bad_request
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from dicomframe.service.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.
+
+    Parameters
+    ----------
+    service : Service
+        What it is made to.
+    scope, receive
+        Of ASGI.
+    version : {"v1", "v2"}
+        The API version in its path.
+    partition : int
+        The partition's key.
+    uids : tuple of str
+        The UIDs in its path, from the study down.
+    base : str
+        What URLs in the answer start with, version and partition included.
+    """
+
+    service: Service
+    scope: Scope
+    receive: Receive
+    version: ApiVersion
+    partition: int
+    uids: tuple[str, ...]
+    base: str
+
+    def header(self, name: bytes) -> str | None:
+        """Give a header's value; of repeated ones, all with commas between. None where there is none."""
+        values = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(values).decode("latin_1") if values else None
+
+    def query(self) -> list[tuple[str, str]]:
+        """Give the query's keys and values in their order."""
+        try:
+            return parse_qsl(
+                self.scope["query_string"].decode("latin_1"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=200,
+            )
+        except ValueError:
+            raise bad_request(
+                "The query string cannot be read: percent-encoded UTF-8, at most 200 parameters."
+            ) from None
+
+    def refuse_query(self) -> None:
+        """Raise a 400 if the request has query parameters."""
+        names = sorted({name for name, _ in self.query()})
+        if names:
+            raise bad_request(f"This route takes no query parameters; it was given {', '.join(names)[:200]}.")
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes in.
+
+        Raises
+        ------
+        ClientDisconnect
+            If the client goes before it is complete.
+        """
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            more = message.get("more_body", False)
+            chunk = message.get("body", b"")
+            if chunk:
+                yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response.
+
+    Parameters
+    ----------
+    status : int
+        The HTTP status.
+    body : bytes or async iterator of bytes
+        What is sent; an iterator is streamed.
+    headers : mapping
+        Content-Length comes by itself where the body is bytes.
+    """
+
+    status: HTTPStatus = HTTPStatus.OK
+    body: bytes | AsyncIterator[bytes] = b""
+    headers: Mapping[str, str] | None = None
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        headers = [
+            (name.lower().encode("latin_1"), value.encode("latin_1"))
+            for name, value in (self.headers or {}).items()
+        ]
+        whole = self.body if isinstance(self.body, bytes) else None
+        if whole is not None and self.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+            headers.append((b"content-length", b"%d" % len(whole)))
+        await send({"type": "http.response.start", "status": int(self.status), "headers": headers})
+        if isinstance(self.body, bytes):
+            await send({"type": "http.response.body", "body": whole})
+            return
+        async for chunk in self.body:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+Handler = Callable[[Call], Awaitable[Answer]]

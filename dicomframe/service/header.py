@@ -1,0 +1,246 @@
+"""The header of a DICOM file as raw elements, read in place (PS3.10 section 7, PS3.5 section 7).
+
+The service must judge what the bytes say, before any library has mended them: a trailing null that stays, a
+value that breaks its VR. So it reads elements itself. Values of bulk VRs are skipped, not read; the bytes may
+be an `mmap.mmap`, so memory does not grow with the file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from dicomframe.dicom.tags import ALL_VRS, BINARY_VRS
+from dicomframe.errors import DecodeError
+
+if TYPE_CHECKING:
+    import mmap
+
+    Buffer = bytes | mmap.mmap
+
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+DEFLATED_LITTLE: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
+
+PREAMBLE: Final = bytes(128) + b"DICM"
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+#: VRs with a 16-bit length in the explicit encoding (PS3.5 table 7.1-2); all others have 32 bits.
+_SHORT = frozenset(
+    vr.encode() for vr in "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
+)
+_VR_TEXT = {vr.encode(): vr for vr in ALL_VRS}
+_MAX_DEPTH = 64
+#: A deflated data set may grow to this many bytes and no further: a few KB can be made to inflate to GBs.
+_MAX_INFLATED = 1 << 30
+
+
+class Raw(NamedTuple):
+    """One element as it stands in the file.
+
+    `value` is the bytes, a list of items for a sequence, or None where it was skipped because its VR is bulk.
+    """
+
+    vr: str
+    value: bytes | list[Elements] | None
+
+
+#: Tag number -> element, in file order.
+Elements = dict[int, Raw]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a DICOM file says of itself.
+
+    Parameters
+    ----------
+    transfer_syntax : str
+        From the file meta information.
+    meta, elements : dict
+        Group 0002, and the data set.
+    implicit : bool
+        Whether the data set gives no VRs.
+    big_endian : bool
+        Whether its numbers are big-endian.
+    """
+
+    transfer_syntax: str
+    meta: Elements
+    elements: Elements
+    implicit: bool
+    big_endian: bool
+
+
+def read_header(data: Buffer) -> Header:
+    """Read a file's header.
+
+    Parameters
+    ----------
+    data : bytes or mmap.mmap
+        The whole file, with its preamble.
+
+    Raises
+    ------
+    DecodeError
+        If it is not a DICOM file, or ends within an element.
+    """
+    if data[128:132] != b"DICM":
+        raise DecodeError("No DICOM file: the letters DICM are missing at byte 128.")
+    meta, start = _read_meta(data)
+    syntax = meta.get(0x00020010)
+    if syntax is None or not isinstance(syntax.value, bytes):
+        raise DecodeError("The file meta information has no TransferSyntaxUID (0002,0010).")
+    transfer_syntax = syntax.value.decode("latin_1").rstrip("\0 ")
+    if transfer_syntax == DEFLATED_LITTLE:
+        data, start = _inflate(data, start), 0
+    order = ">" if transfer_syntax == EXPLICIT_BIG else "<"
+    # Files that announce one encoding and use the other exist; the first element's VR letters tell.
+    letters = data[start + 4 : start + 6]
+    implicit = not (letters.isalpha() and letters.isupper()) if len(letters) == 2 else False
+    reader = _Reader(data, order, implicit)
+    elements, _ = reader.elements(start, len(data), depth=0)
+    return Header(transfer_syntax, meta, elements, implicit, order == ">")
+
+
+def _read_meta(data: Buffer) -> tuple[Elements, int]:
+    """Give group 0002 and where the data set begins; the group's own length element is often wrong."""
+    reader = _Reader(data, "<", implicit=False)
+    meta: Elements = {}
+    position = 132
+    while data[position : position + 2] == b"\x02\x00":
+        tag, element, position = reader.element(position, len(data), depth=0)
+        meta[tag] = element
+    return meta, position
+
+
+def _inflate(data: Buffer, start: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data[start:], _MAX_INFLATED)
+    except zlib.error:
+        raise DecodeError("The deflated data set is damaged.") from None
+    if inflater.unconsumed_tail:
+        raise DecodeError(f"The deflated data set grows past {_MAX_INFLATED} bytes.")
+    if not inflater.eof:
+        raise DecodeError("The deflated data set is cut off.")
+    return inflated
+
+
+class _Reader:
+    """Reads elements of one encoding from a buffer."""
+
+    def __init__(self, data: Buffer, order: str, implicit: bool) -> None:
+        self._data = data
+        self._implicit = implicit
+        self._order = order
+        self._tag_and_length = struct.Struct(f"{order}HHL").unpack_from
+        self._tag = struct.Struct(f"{order}HH").unpack_from
+        self._short = struct.Struct(f"{order}H").unpack_from
+        self._long = struct.Struct(f"{order}L").unpack_from
+
+    def elements(self, position: int, end: int, depth: int) -> tuple[Elements, int]:
+        """Read elements up to `end` or an item's end; give them and the position behind."""
+        found: Elements = {}
+        while position < end:
+            tag, element, position = self.element(position, end, depth)
+            if tag == _ITEM_END:
+                break
+            found[tag] = element
+        return found, position
+
+    def element(self, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
+        """Read one element; give its tag, itself, and the position behind."""
+        try:
+            group, number = self._tag(self._data, position)
+            tag = group << 16 | number
+            if group == 0xFFFE:
+                return tag, Raw("", None), position + 8
+            vr, length, position = self._head(tag, position)
+        except struct.error:
+            raise DecodeError("The data set is cut off within an element's head.") from None
+        if length == _UNDEFINED:
+            return self._undefined(tag, vr, position, end, depth)
+        behind = position + length
+        if behind > end:
+            raise DecodeError(f"The data set is cut off within {_name(tag)}.")
+        if vr == "SQ":
+            return tag, Raw(vr, self.items(position, behind, depth + 1)[0]), behind
+        value = None if vr in BINARY_VRS else self._data[position:behind]
+        return tag, Raw(vr, value), behind
+
+    def _head(self, tag: int, position: int) -> tuple[str, int, int]:
+        if self._implicit:
+            return _implicit_vr(tag), self._long(self._data, position + 4)[0], position + 8
+        letters = self._data[position + 4 : position + 6]
+        if letters in _SHORT:
+            return _VR_TEXT[letters], self._short(self._data, position + 6)[0], position + 8
+        vr = _VR_TEXT.get(letters)
+        if vr is None:
+            if not (letters.isalpha() and letters.isupper()):
+                raise DecodeError(f"{_name(tag)} has no VR where the transfer syntax demands one.")
+            vr = "UN"  # a VR of a later edition: the long form is the rule for all new ones
+        return vr, self._long(self._data, position + 8)[0], position + 12
+
+    def _undefined(self, tag: int, vr: str, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
+        if vr in {"OB", "OW"}:
+            return tag, Raw(vr, None), self._skip_fragments(tag, position, end)
+        if vr not in {"SQ", "UN"}:
+            raise DecodeError(f"{_name(tag)} has an undefined length, which {vr} does not allow.")
+        # UN of undefined length is a sequence in Implicit VR Little Endian, whatever surrounds it (PS3.5 6.2.2).
+        reader = self if vr == "SQ" else _Reader(self._data, "<", implicit=True)
+        items, behind = reader.items(position, end, depth + 1, delimited=True)
+        return tag, Raw(vr, items if vr == "SQ" else None), behind
+
+    def items(
+        self, position: int, end: int, depth: int, *, delimited: bool = False
+    ) -> tuple[list[Elements], int]:
+        if depth > _MAX_DEPTH:
+            raise DecodeError(f"Sequences are nested deeper than {_MAX_DEPTH} levels.")
+        items: list[Elements] = []
+        while position < end or delimited:
+            try:
+                group, number, length = self._tag_and_length(self._data, position)
+            except struct.error:
+                raise DecodeError("The data set is cut off within a sequence.") from None
+            tag, position = group << 16 | number, position + 8
+            if tag == _SEQUENCE_END:
+                return items, position
+            if tag != _ITEM:
+                raise DecodeError(f"A sequence holds {_name(tag)} where an item must begin.")
+            behind = end if length == _UNDEFINED else position + length
+            if behind > end:
+                raise DecodeError("The data set is cut off within a sequence item.")
+            item, position = self.elements(position, behind, depth)
+            items.append(item)
+        return items, position
+
+    def _skip_fragments(self, tag: int, position: int, end: int) -> int:
+        while position < end:
+            try:
+                group, number, length = self._tag_and_length(self._data, position)
+            except struct.error:
+                break
+            position += 8
+            if group << 16 | number == _SEQUENCE_END:
+                return position
+            position += length
+        raise DecodeError(f"The data set is cut off within {_name(tag)}.")
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
+
+
+def _implicit_vr(tag: int) -> str:
+    from dicomframe.dicom.tags import from_tag
+
+    if tag & 0xFFFF == 0:
+        return "UL"
+    vr = from_tag(f"{tag:08X}").vr
+    # Where the dictionary leaves a choice: bytes if they are among it, else decided by PixelRepresentation later.
+    return next((choice for choice in vr.split(" or ") if choice in BINARY_VRS), vr)

@@ -1,0 +1,405 @@
+"""The index: what is stored, in SQLite (WAL). The only module that speaks SQL to a database.
+
+One writer connection behind a lock, one reader connection a thread; several processes may open one folder.
+Everything that belongs together, the change row included, is written in one transaction that holds the write
+lock from its start, so versions rise in the order of commits.
+
+A row's key is the version of the instance that made it, so "newest first" is the order of keys. Tables that are
+searched are narrow; the JSON that is sent stands in tables of its own (``*_json``), read for the rows of one
+page only.
+"""
+
+# ruff: noqa: S608 - statements are put together from the names in this module and in attributes.py
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dicomframe.dicom.paths import Level
+from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE, Row
+from dicomframe.service.matching import Selection, has_phrase, to_sql
+from dicomframe.service.metadata import Pieces, pieces_of
+
+#: Raised when the tables change, with a migration from each older number.
+_SCHEMA_NUMBER = 1
+#: How long a writer waits for another process's transaction, in milliseconds.
+_BUSY_TIMEOUT = 60_000
+_CACHE_KIB = 64 * 1024
+
+
+def _columns_of(level: Level) -> list[str]:
+    names: list[str] = []
+    for attribute in SEARCHABLE:
+        if attribute.level == level:
+            names.append(attribute.column)
+            if attribute.vr == "PN":
+                names += [pattern.format(attribute.column) for pattern in NAME_COLUMNS]
+    return names
+
+
+_COLUMNS: dict[Level, list[str]] = {level: _columns_of(level) for level in ("study", "series", "instance")}
+_ANSWERS = ", ".join(API_VERSIONS)
+
+
+def _schema() -> str:
+    indexes = [
+        f"CREATE INDEX {level}_{column} ON {level} (partition, {column}) WHERE {column} IS NOT NULL;"
+        for level, columns in _COLUMNS.items()
+        for column in columns
+        if not column.endswith("_words") and (level, column) != ("study", "uid")
+    ]
+    indexes += [f"CREATE INDEX {level}_newest ON {level} (partition);" for level in _COLUMNS]
+    return _TABLES.format(
+        study=", ".join(_COLUMNS["study"]), series=", ".join(_COLUMNS["series"]), answers=_ANSWERS
+    ) + "\n".join(indexes)
+
+
+_TABLES = """
+CREATE TABLE partition (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL);
+CREATE TABLE counter (version INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+CREATE TABLE study (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, {study}, UNIQUE (partition, uid));
+CREATE TABLE series (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL, {series},
+    UNIQUE (study, uid));
+CREATE INDEX series_modality_of_study ON series (study, modality);
+CREATE TABLE instance (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL,
+    series INTEGER NOT NULL, uid TEXT NOT NULL, version INTEGER NOT NULL, transfer_syntax TEXT NOT NULL,
+    UNIQUE (series, uid));
+CREATE INDEX instance_of_study ON instance (study, version);
+CREATE INDEX instance_of_series ON instance (series, version);
+CREATE TABLE study_json (key INTEGER PRIMARY KEY, {answers});
+CREATE TABLE series_json (key INTEGER PRIMARY KEY, {answers});
+CREATE TABLE instance_json (key INTEGER PRIMARY KEY, {answers}, metadata BLOB NOT NULL);
+-- Microseconds since 1970, UTC; never smaller than the row's before.
+CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL, action TEXT NOT NULL,
+    partition INTEGER NOT NULL, study TEXT NOT NULL, series TEXT NOT NULL, instance TEXT NOT NULL,
+    version INTEGER NOT NULL);
+CREATE INDEX change_timestamp ON change (timestamp);
+-- Versions whose rows are gone and whose bytes are to be removed.
+CREATE TABLE garbage (version INTEGER PRIMARY KEY);
+"""
+
+
+class Stored(NamedTuple):
+    """Where one instance is."""
+
+    key: int
+    uids: tuple[str, str, str]
+    version: int
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """What the index is told of an instance that is to be stored.
+
+    Parameters
+    ----------
+    uids : tuple of str
+        Study, series and SOP instance UID.
+    transfer_syntax : str
+        Of the file.
+    pieces : dict
+        The metadata's attributes.
+    metadata : bytes
+        The same as one DICOM JSON object.
+    """
+
+    uids: tuple[str, str, str]
+    transfer_syntax: str
+    pieces: Pieces
+    metadata: bytes
+
+
+class AlreadyStored(Exception):
+    """The instance is there: same study, series and SOP instance UID."""
+
+
+class Index:
+    """What is stored in one folder. Methods may be called from any thread.
+
+    Parameters
+    ----------
+    path : Path
+        The database file; it is made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = threading.Lock()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        with self._transaction() as writer:
+            (number,) = writer.execute("PRAGMA user_version").fetchone()
+            if number == 0:
+                for statement in _schema().split(";\n"):
+                    writer.execute(statement)
+                writer.execute(f"PRAGMA user_version = {_SCHEMA_NUMBER}")
+        if number not in {0, _SCHEMA_NUMBER}:
+            self.close()
+            raise ValueError(f"The index has schema {number}; this version reads {_SCHEMA_NUMBER}.")
+
+    def close(self) -> None:
+        """Close all connections; no other method may be running."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT / 1000, isolation_level=None, check_same_thread=False
+        )
+        self._connections.append(connection)
+        # NORMAL: a killed process loses nothing; a power cut may lose the last commits, never consistency.
+        for pragma in ("synchronous = NORMAL", f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("has_phrase", 2, has_phrase, deterministic=True)
+        return connection
+
+    @property
+    def _reader(self) -> sqlite3.Connection:
+        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = self._connect()
+            reader.execute("PRAGMA query_only = ON")
+        return reader
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    # -- partitions ------------------------------------------------------------------------------------------
+
+    def partition(self, name: str, *, create: bool = False) -> int | None:
+        """Give a partition's key, None where there is none by that name."""
+        row = self._reader.execute("SELECT key FROM partition WHERE name = ?", (name,)).fetchone()
+        if row is None and create:
+            with self._transaction() as writer:
+                writer.execute(
+                    "INSERT OR IGNORE INTO partition (name, created) VALUES (?, ?)", (name, _microseconds())
+                )
+                row = writer.execute("SELECT key FROM partition WHERE name = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+    # -- write -----------------------------------------------------------------------------------------------
+
+    def store(self, partition: int, new: NewInstance, keep_bytes: Callable[[int], None]) -> int:
+        """Index an instance; give its version.
+
+        Parameters
+        ----------
+        partition : int
+            The partition's key.
+        new : NewInstance
+            What is to be known of it.
+        keep_bytes : callable
+            Is called with the version, within the transaction, when nothing speaks against the instance any
+            more; it must put the bytes in place. Only then is the transaction committed.
+
+        Raises
+        ------
+        AlreadyStored
+            If it is there.
+        """
+        rows = {level: Row.of(level, new.pieces) for level in _COLUMNS}
+        with self._transaction() as writer:
+            if _find(writer, partition, new.uids):
+                raise AlreadyStored
+            (version,) = writer.execute(
+                "UPDATE counter SET version = version + 1 RETURNING version"
+            ).fetchone()
+            study = _keep_row(writer, "study", {"partition": partition}, rows["study"], version)
+            series = _keep_row(
+                writer, "series", {"study": study, "partition": partition}, rows["series"], version
+            )
+            writer.execute(
+                "INSERT INTO instance (key, partition, study, series, uid, version, transfer_syntax)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (version, partition, study, series, new.uids[2], version, new.transfer_syntax),
+            )
+            writer.execute(
+                f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
+                (version, *rows["instance"].answers, new.metadata),
+            )
+            _log_changes(writer, "Create", partition, [(*new.uids, version)])
+            keep_bytes(version)
+        return int(version)
+
+    def delete(self, partition: int, uids: Sequence[str]) -> list[int]:
+        """Take a study, series or instance out of the index; give the versions whose bytes may go.
+
+        They stay noted as garbage until `forget` is called.
+
+        Parameters
+        ----------
+        partition : int
+            The partition's key.
+        uids : sequence of str
+            One to three UIDs, from the study down.
+        """
+        with self._transaction() as writer:
+            doomed = _find(writer, partition, uids)
+            parents: dict[Level, set[int]] = {"series": set(), "study": set()}
+            for key in (stored.key for stored in doomed):
+                series, study = writer.execute(
+                    "SELECT series, study FROM instance WHERE key = ?", (key,)
+                ).fetchone()
+                parents["series"].add(series)
+                parents["study"].add(study)
+                _delete_row(writer, "instance", key)
+            for level, keys in parents.items():
+                for key in keys:
+                    _refresh_row(writer, level, key)
+            _log_changes(writer, "Delete", partition, [(*stored.uids, stored.version) for stored in doomed])
+            versions = [stored.version for stored in doomed]
+            writer.executemany("INSERT INTO garbage VALUES (?)", [(version,) for version in versions])
+        return versions
+
+    def garbage(self) -> list[int]:
+        """Give the versions whose bytes should be gone."""
+        return [version for (version,) in self._reader.execute("SELECT version FROM garbage")]
+
+    def forget(self, versions: Sequence[int]) -> None:
+        """Say that the bytes of deleted versions are gone."""
+        if versions:
+            with self._transaction() as writer:
+                writer.executemany(
+                    "DELETE FROM garbage WHERE version = ?", [(version,) for version in versions]
+                )
+
+    @contextmanager
+    def standstill(self) -> Iterator[int]:
+        """Keep every process from writing; give the newest version that is committed."""
+        with self._transaction() as writer:
+            yield writer.execute("SELECT version FROM counter").fetchone()[0]
+
+    # -- read ------------------------------------------------------------------------------------------------
+
+    def find(self, partition: int, uids: Sequence[str]) -> list[Stored]:
+        """Give the instances of a study, series or instance, oldest first.
+
+        Parameters
+        ----------
+        partition : int
+            The partition's key.
+        uids : sequence of str
+            One to three UIDs, from the study down.
+        """
+        return _find(self._reader, partition, uids)
+
+    def metadata(self, key: int) -> bytes | None:
+        """Give an instance's metadata as DICOM JSON; None if it is gone."""
+        row = self._reader.execute("SELECT metadata FROM instance_json WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def search(self, selection: Selection) -> list[tuple[Any, ...]]:
+        """Give the rows of a search; `matching.to_sql` names their columns."""
+        return self._reader.execute(*to_sql(selection)).fetchall()
+
+
+def _find(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
+    levels = zip(("t.uid = ?", "s.uid = ?", "i.uid = ?"), uids, strict=False)
+    where = " AND ".join(test for test, _ in levels)
+    rows = connection.execute(
+        "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax FROM study t JOIN series s ON s.study = t.key"
+        f" JOIN instance i ON i.series = s.key WHERE t.partition = ? AND {where} ORDER BY i.version",
+        (partition, *uids),
+    )
+    return [Stored(row[3], row[:3], *row[4:]) for row in rows]
+
+
+def _keep_row(
+    writer: sqlite3.Connection, level: Level, parents: dict[str, int], row: Row, version: int
+) -> int:
+    """Make or bring up to date the row of a study or series; give its key."""
+    parent, parent_key = next(iter(parents.items()))
+    found = writer.execute(
+        f"SELECT key FROM {level} WHERE {parent} = ? AND uid = ?",
+        (parent_key, row.columns["uid"]),
+    ).fetchone()
+    if found is not None:
+        _change_row(writer, level, found[0], row)
+        return int(found[0])
+    columns = {"key": version, **parents, **row.columns}
+    writer.execute(
+        f"INSERT INTO {level} ({', '.join(columns)}) VALUES ({_marks(columns)})",
+        tuple(columns.values()),
+    )
+    writer.execute(
+        f"INSERT INTO {level}_json (key, {_ANSWERS}) VALUES ({_marks(API_VERSIONS)}, ?)",
+        (version, *row.answers),
+    )
+    return version
+
+
+def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) -> None:
+    names = _COLUMNS[level]
+    found = writer.execute(
+        f"SELECT {', '.join(names)}, {_ANSWERS} FROM {level} JOIN {level}_json USING (key) WHERE key = ?",
+        (key,),
+    ).fetchone()
+    older = Row(dict(zip(names, found, strict=False)), tuple(found[len(names) :]))
+    if level == "study":
+        row = row.keeping_patient_id(older)
+    if row == older:
+        return
+    for table, values in (
+        (level, row.columns),
+        (f"{level}_json", dict(zip(API_VERSIONS, row.answers, strict=True))),
+    ):
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        writer.execute(f"UPDATE {table} SET {assignments} WHERE key = ?", (*values.values(), key))
+
+
+def _refresh_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
+    """Take a study's or series' values from the newest instance that is left, or take the row away."""
+    newest = writer.execute(
+        f"SELECT metadata FROM instance JOIN instance_json USING (key) WHERE {level} = ?"
+        " ORDER BY version DESC LIMIT 1",
+        (key,),
+    ).fetchone()
+    if newest is None:
+        _delete_row(writer, level, key)
+    else:
+        _change_row(writer, level, key, Row.of(level, pieces_of(newest[0])))
+
+
+def _delete_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
+    for table in (level, f"{level}_json"):
+        writer.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+
+
+def _log_changes(
+    writer: sqlite3.Connection, action: str, partition: int, changed: Sequence[tuple[str, str, str, int]]
+) -> None:
+    (last,) = writer.execute("SELECT max(timestamp) FROM change").fetchone()
+    # A clock that is set back must not put a change before the ones that readers of the feed have passed.
+    now = max(_microseconds(), last or 0)
+    writer.executemany(
+        "INSERT INTO change (timestamp, action, partition, study, series, instance, version)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(now, action, partition, *each) for each in changed],
+    )
+
+
+def _marks(names: Sequence[str] | dict[str, Any]) -> str:
+    return ", ".join("?" * len(names))
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,238 @@
+"""A search's query string, read strictly: what is unknown, doubled or empty is refused, never passed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import Level
+from dicomframe.service.attributes import (
+    ALL_ANSWER,
+    MODALITIES_FILTER,
+    SEARCHABLE,
+    Searchable,
+    comparable,
+    time_number,
+)
+from dicomframe.service.faults import Fault, bad_request
+from dicomframe.service.matching import Between, Equal, Filter, Phrase, Test, phrase_of, wildcard_of
+from dicomframe.service.validation import is_date, is_uid
+
+DEFAULT_LIMIT = 100
+MOST_ROWS = 200
+_MOST_OFFSET = 2**31 - 1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_RANGE_VRS = {"DA", "TM"}
+
+
+@dataclass(slots=True)
+class Query:
+    """What a query string asks for.
+
+    Parameters
+    ----------
+    filters : list of Filter
+        All must pass.
+    include : set of bytes
+        Tags that are wanted beside the default ones.
+    limit, offset : int
+        Which rows.
+    """
+
+    filters: list[Filter] = field(default_factory=list)
+    include: set[bytes] = field(default_factory=set)
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+
+
+def read_query(pairs: Sequence[tuple[str, str]], levels: Sequence[Level], *, strict: bool) -> Query:
+    """Read a search's query string.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+        Keys and values, decoded.
+    levels : sequence of str
+        The levels whose attributes may be filtered by.
+    strict : bool
+        Whether the reference's extras (wildcards and four more filters) are refused.
+
+    Raises
+    ------
+    Fault
+        400 if anything in it is not understood; the message says what is accepted.
+    """
+    return _Reader(levels, strict).read(pairs)
+
+
+class _Reader:
+    def __init__(self, levels: Sequence[Level], strict: bool) -> None:
+        self._strict = strict
+        self._levels = levels
+        known = [*SEARCHABLE, MODALITIES_FILTER]
+        self._filters = {
+            attribute.keyword: attribute
+            for attribute in known
+            if attribute.level in levels and (attribute.is_core or not strict)
+        }
+        self._by_tag = {attribute.tag.decode(): attribute for attribute in self._filters.values()}
+
+    def read(self, pairs: Sequence[tuple[str, str]]) -> Query:
+        """Read controls first: whether matching is fuzzy decides how names are read."""
+        query = Query()
+        controls: dict[str, str] = {}
+        filters: dict[str, tuple[Searchable, str]] = {}
+        for key, value in pairs:
+            name = key.lower()
+            if name == "includefield":
+                self._include(query, value)
+            elif name in {"limit", "offset", "fuzzymatching"}:
+                if name in controls:
+                    raise _doubled(name)
+                controls[name] = value
+            else:
+                attribute = self._attribute(key)
+                if attribute.keyword in filters:
+                    raise _doubled(attribute.keyword)
+                filters[attribute.keyword] = (attribute, value)
+        query.limit = _number(controls, "limit", DEFAULT_LIMIT, 1, MOST_ROWS)
+        query.offset = _number(controls, "offset", 0, 0, _MOST_OFFSET)
+        fuzzy = _truth(controls)
+        query.filters = [
+            Filter(attribute, self._test(attribute, value, fuzzy=fuzzy))
+            for attribute, value in filters.values()
+        ]
+        self._settle_all(query)
+        return query
+
+    def _attribute(self, key: str) -> Searchable:
+        attribute = self._filters.get(key) or self._by_tag.get(key.upper())
+        if attribute is not None:
+            return attribute
+        known = tags.find(key)
+        if known is None:
+            advice = ", ".join(tags.suggest(key)) if key.isascii() and key.isalnum() else ""
+            reason = f"{key[:64]!r} is no attribute{f' (did you mean {advice}?)' if advice else ''}."
+        else:
+            reason = f"{known.column} cannot be searched by here."
+        raise bad_request(
+            f"{reason} Accepted are limit, offset, fuzzymatching, includefield, and the attributes"
+            f" {', '.join(self._filters)}; keywords are case-sensitive.",
+            "UnknownQueryParameter",
+        )
+
+    def _include(self, query: Query, value: str) -> None:
+        for name in value.split(","):
+            bare = name.strip()
+            if bare.lower() == "all":
+                query.include.add(b"all")
+                continue
+            known = tags.find(bare) if bare else None
+            if known is None or (known.name == "" and not known.is_private):
+                raise bad_request(
+                    f"includefield: {bare[:64]!r} is no attribute; 'all', or case-sensitive keywords or eight hex"
+                    " digits with commas between are accepted.",
+                    "InvalidIncludeField",
+                )
+            query.include.add(known.tag.encode())
+
+    def _settle_all(self, query: Query) -> None:
+        if b"all" not in query.include:
+            return
+        if len(query.include) > 1:
+            raise bad_request(
+                "includefield=all stands alone; no other field is accepted beside it.", "InvalidIncludeField"
+            )
+        query.include = {tag for level in self._levels for tag in ALL_ANSWER[level]}
+
+    def _test(self, attribute: Searchable, value: str, *, fuzzy: bool) -> Test:
+        text = value.rstrip("\0").strip(" ")
+        if not text:
+            raise _refused(attribute, "has no value; leave it out instead")
+        if _CONTROL.search(text):
+            raise _refused(attribute, "must not hold control characters")
+        if attribute.vr in _RANGE_VRS:
+            return _moment(attribute, text)
+        if attribute.vr == "UI":
+            if not is_uid(text):
+                raise _refused(attribute, "must be one UID of at most 64 digits and dots")
+            return Equal(text)
+        if attribute.vr == "PN" and fuzzy:
+            return _phrase(attribute, text)
+        if not self._strict and attribute.vr != "IS" and ("*" in text or "?" in text):
+            return wildcard_of(attribute, text)
+        form = comparable(attribute.vr, text)
+        if form is None:
+            raise _refused(attribute, "must be a whole number")
+        return Equal(form)
+
+
+def _phrase(attribute: Searchable, text: str) -> Phrase:
+    if '"' in text:
+        raise _refused(attribute, "must not hold '\"' when matching is fuzzy")
+    phrase = phrase_of(text)
+    if not phrase.words:
+        raise _refused(attribute, "must hold a word when matching is fuzzy")
+    return phrase
+
+
+def _moment(attribute: Searchable, text: str) -> Test:
+    """Read a date or time, or a range of them."""
+    shape = "YYYYMMDD" if attribute.vr == "DA" else "HHMMSS.FFFFFF, parts from the right left out,"
+    low_text, hyphen, high_text = text.partition("-")
+    bounds = []
+    for part, latest in ((low_text, False), (high_text if hyphen else low_text, True)):
+        bound = _bound(attribute.vr, part, latest=latest)
+        if bound is None and part:
+            raise _refused(attribute, f"must be written {shape} or as a range of that: a-b, a- or -b")
+        bounds.append(bound)
+    low, high = bounds
+    if low is None and high is None:
+        raise _refused(attribute, "has a range without bounds; give at least one")
+    if low is not None and high is not None and low > high:
+        raise _refused(attribute, "has a range whose end lies before its start")
+    if low == high and low is not None:
+        return Equal(low)
+    return Between(low, high)
+
+
+def _bound(vr: str, text: str, *, latest: bool) -> int | None:
+    if vr == "DA":
+        return int(text) if is_date(text) else None
+    number = time_number(text)
+    if number is None or not latest:
+        return number
+    # A time of few digits means all of that hour, minute or second.
+    digits = len(text.replace(".", ""))
+    filled = text.replace(".", "") + "595999999999"[digits - 2 : 10] if digits < 12 else text.replace(".", "")
+    return int(filled[:12])
+
+
+def _number(controls: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = controls.get(name)
+    if text is None:
+        return default
+    if not (re.fullmatch(r"[0-9]{1,10}", text) and least <= int(text) <= most):
+        raise bad_request(f"{name} must be a whole number from {least} to {most}.", "InvalidQueryParameter")
+    return int(text)
+
+
+def _truth(controls: dict[str, str]) -> bool:
+    text = controls.get("fuzzymatching", "false").lower()
+    if text not in {"true", "false"}:
+        raise bad_request("fuzzymatching must be true or false.", "InvalidQueryParameter")
+    return text == "true"
+
+
+def _doubled(name: str) -> Fault:
+    return bad_request(f"{name} is given twice; once is accepted.", "DuplicateQueryParameter")
+
+
+def _refused(attribute: Searchable, reason: str) -> Fault:
+    return bad_request(
+        f"Invalid {attribute.keyword}.",
+        "InvalidQueryParameter",
+        [("Invalid", f"{attribute.keyword} {reason}.")],
+    )

@@ -1,0 +1,142 @@
+"""GET of objects and metadata (WADO-RS, PS3.18 section 10.4)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+
+from dicomframe.dicom.multipart import closing, part_head
+from dicomframe.service import negotiation, transcoding
+from dicomframe.service.attributes import LEVELS
+from dicomframe.service.call import Answer, Call
+from dicomframe.service.delete import missing
+from dicomframe.service.faults import not_acceptable
+from dicomframe.service.index import Stored
+from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
+
+#: Metadata is sent in pieces of this many instances.
+_INSTANCES_AT_ONCE = 100
+
+
+async def objects(call: Call) -> Answer:
+    """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
+    single = len(call.uids) == 3
+    wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
+    found = await _find(call)
+    if not all(transcoding.can_send(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
+        raise not_acceptable(
+            "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
+            " stored with transfer-syntax=*."
+        )
+    boundary = secrets.token_hex(16) if wanted.multipart else ""
+    body = _body(call, found, wanted, boundary)
+    try:
+        # What can fail for the first object, fails before a status is sent.
+        first = await anext(body)
+        headers = _headers(call, found, wanted, boundary)
+    except FileNotFoundError:
+        raise missing(LEVELS[len(call.uids) - 1]) from None
+    except transcoding.CannotTranscode:
+        raise not_acceptable(
+            "The pixels of an object cannot be decoded; ask for the bytes as stored with transfer-syntax=*."
+        ) from None
+    return Answer(body=_after(first, body), headers=headers)
+
+
+async def _find(call: Call) -> list[Stored]:
+    found = await call.service.offload.brief(call.service.index.find, call.partition, call.uids)
+    if not found:
+        raise missing(LEVELS[len(call.uids) - 1])
+    return found
+
+
+async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+async def _body(call: Call, found: Sequence[Stored], wanted: Wanted, boundary: str) -> AsyncIterator[bytes]:
+    """Yield the body; without a boundary it is the one object alone."""
+    for place, stored in enumerate(found):
+        chunks = _chunks(call, stored, wanted)
+        first = await anext(chunks)
+        if boundary:
+            yield _head(stored, wanted, boundary, first=place == 0)
+        yield first
+        async for chunk in chunks:
+            yield chunk
+    if boundary:
+        yield closing(boundary)
+
+
+async def _chunks(call: Call, stored: Stored, wanted: Wanted) -> AsyncIterator[bytes]:
+    service = call.service
+    if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
+        path = service.blobs.path(stored.version)
+        yield await service.offload.lengthy(transcoding.transcode, path, wanted.transfer_syntax)
+        return
+    chunks = service.blobs.chunks(stored.version)
+    while chunk := await service.offload.brief(next, chunks, b""):
+        yield chunk
+
+
+def _headers(call: Call, found: Sequence[Stored], wanted: Wanted, boundary: str) -> dict[str, str]:
+    headers = {"Content-Type": f'{MULTIPART}; type="{DICOM}"; boundary={boundary}'}
+    if not boundary:
+        headers = {"Content-Type": _part_type(found[0], wanted)}
+    if any(transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
+        return headers  # nobody knows the length yet
+    length = sum(call.service.blobs.size(stored.version) for stored in found)
+    if boundary:
+        length += len(closing(boundary))
+        length += sum(
+            len(_head(stored, wanted, boundary, first=place == 0)) for place, stored in enumerate(found)
+        )
+    return headers | {"Content-Length": str(length)}
+
+
+def _head(stored: Stored, wanted: Wanted, boundary: str, *, first: bool) -> bytes:
+    return part_head(boundary, {"Content-Type": _part_type(stored, wanted)}, first=first)
+
+
+def _part_type(stored: Stored, wanted: Wanted) -> str:
+    syntax = wanted.transfer_syntax
+    return f"{DICOM}; transfer-syntax={stored.transfer_syntax if syntax == negotiation.AS_STORED else syntax}"
+
+
+async def metadata(call: Call) -> Answer:
+    """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
+    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    found = await _find(call)
+    newest = max(stored.version for stored in found)
+    tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
+    if _matches(call.header(b"if-none-match"), tag):
+        return Answer(HTTPStatus.NOT_MODIFIED)
+    headers = {"Content-Type": json_type, "ETag": tag}
+    if len(found) <= _INSTANCES_AT_ONCE:
+        items = await call.service.offload.brief(_metadata, call, found)
+        return Answer(body=b"[%b]" % b",".join(items), headers=headers)
+    return Answer(body=_metadata_pages(call, found), headers=headers)
+
+
+async def _metadata_pages(call: Call, found: Sequence[Stored]) -> AsyncIterator[bytes]:
+    before = b"["
+    for start in range(0, len(found), _INSTANCES_AT_ONCE):
+        page = found[start : start + _INSTANCES_AT_ONCE]
+        items = await call.service.offload.brief(_metadata, call, page)
+        if items:
+            yield before + b",".join(items)
+            before = b","
+    yield b"]" if before == b"," else b"[]"
+
+
+def _metadata(call: Call, found: Sequence[Stored]) -> list[bytes]:
+    items = (call.service.index.metadata(stored.key) for stored in found)
+    return [item for item in items if item is not None]
+
+
+def _matches(if_none_match: str | None, tag: str) -> bool:
+    given = (each.strip().removeprefix("W/").strip('"') for each in (if_none_match or "").split(","))
+    return any(each in {tag, "*"} for each in given)

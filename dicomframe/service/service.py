@@ -1,0 +1,135 @@
+"""`Service`: one folder of stored instances and the settings under which it is served."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dicomframe.service.blobs import Blobs
+from dicomframe.service.index import Index
+from dicomframe.service.offload import Offload
+
+if TYPE_CHECKING:
+    from dicomframe.service.app import App
+
+#: The partition that everything is in while data partitions are switched off.
+DEFAULT_PARTITION = "Microsoft.Default"
+
+
+class Service:
+    """What the handlers work on; several may share one folder, in one process or in many.
+
+    Use `open`.
+
+    Parameters
+    ----------
+    index : Index
+        What is stored.
+    blobs : Blobs
+        Its bytes.
+    partitions : bool
+        Whether data partitions are switched on.
+    strict : bool
+        Whether what the user's reference asks for and the real service refuses is refused.
+    token : str, optional
+        The bearer token that requests must carry.
+    temporary : Path, optional
+        A folder that is removed at the end.
+
+    Attributes
+    ----------
+    base_url : str
+        What URLs in answers start with; empty for the address that the request came in on.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        blobs: Blobs,
+        *,
+        partitions: bool = False,
+        strict: bool = False,
+        token: str | None = None,
+        temporary: Path | None = None,
+    ) -> None:
+        self.index = index
+        self.blobs = blobs
+        self.partitions = partitions
+        self.strict = strict
+        self.token = token
+        self.base_url = ""
+        self.offload = Offload()
+        self._temporary = temporary
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        partitions: bool = False,
+        strict: bool = False,
+        token: str | None = None,
+        faults: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Open a folder, or make one.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            The folder; by default a temporary one that is removed by `close`.
+        partitions, strict, token
+            As for `Service`.
+        faults : mapping, optional
+            Faults to inject; not built yet.
+
+        Raises
+        ------
+        NotImplementedError
+            If faults are given.
+
+        Examples
+        --------
+        >>> with Service.open() as service:
+        ...     service.index.find(1, ["1.2.3"])
+        []
+        """
+        if faults:
+            raise NotImplementedError("Injected faults are not built yet; start the service without faults=.")
+        temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
+        folder = temporary or Path(path or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        index = Index(folder / "index.sqlite")
+        with index.standstill() as newest:
+            # Within it, so that no other process takes this one's new folder for a dead one's.
+            blobs = Blobs(folder / "blobs")
+            blobs.sweep(newest)
+        garbage = index.garbage()
+        blobs.remove(garbage)
+        index.forget(garbage)
+        index.partition(DEFAULT_PARTITION, create=True)
+        return cls(index, blobs, partitions=partitions, strict=strict, token=token, temporary=temporary)
+
+    @cached_property
+    def app(self) -> App:
+        """The ASGI application."""
+        from dicomframe.service.app import create_app
+
+        return create_app(self)
+
+    def close(self) -> None:
+        """Let go of the folder; no request may be running."""
+        self.offload.close()
+        self.index.close()
+        self.blobs.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
