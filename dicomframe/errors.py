@@ -60,7 +60,15 @@ class DecodeError(DicomFrameError, ValueError):
 
 
 class ValueRefused(DecodeError):
-    """One value that its value representation does not allow, met under ``errors="raise"``."""
+    """One value that its value representation does not allow, met under ``errors="raise"``.
+
+    Attributes
+    ----------
+    raw : object
+        The attribute as it came. It may identify a patient, so the message does not hold it.
+    """
+
+    raw: object = None
 
 
 class TruncatedBody(DecodeError):

@@ -1,0 +1,142 @@
+"""Typed table -> DICOM JSON: exactly what came in, and what was edited since in its new form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import Level
+from dicomframe.dicom.values import PersonName, format  # noqa: A004 - the formatter of values
+from dicomframe.errors import TableError
+from dicomframe.tables import notes
+from dicomframe.tables.cells import decode, read_attribute
+from dicomframe.tables.schema import Column, column_of, level_of
+
+
+def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the rows of a table back as DICOM JSON objects (PS3.18 section F.2).
+
+    Columns that are no DICOM attributes are left out. A cell that stands as it was read gives the attribute as it
+    came, with the spelling of numbers and dates, all groups of a name, and inline binary; one that was edited gives
+    the attribute of its new value.
+
+    Returns
+    -------
+    list of dict
+        One a row, tags in ascending order.
+    """
+    attrs = table.attrs.get("dicom", {})
+    level: Level = attrs.get("level") or level_of(table.columns)
+    noted = notes.loads(attrs.get("notes")) or {}
+    found = notes.rows_by_name(table, level) if noted else {}
+    rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
+    for name, column in sorted(_columns(table, noted.get("vr", {})), key=lambda pair: pair[1].tag):
+        cells = _cells(table[name], column)
+        original = noted.get("cells", {}).get(name, {})
+        as_noted = {at: attribute for row, attribute in original.items() for at in found.get(row, ())}
+        is_empty = _empties(noted.get("gaps", {}).get(name), found)
+        for at, cell in enumerate(cells):
+            attribute = _attribute(column, cell, as_noted.get(at, _NOTHING), is_empty(at))
+            if attribute is not _NOTHING:
+                rows[at][column.tag] = attribute
+    for row, stray in noted.get("strays", {}).items():
+        for at in found.get(row, ()):
+            rows[at] = _with_strays(rows[at], stray)
+    return rows
+
+
+_NOTHING: Any = object()
+
+
+def _columns(table: pd.DataFrame, vr_of_name: Mapping[str, str]) -> list[tuple[Any, Column]]:
+    known = ((name, tags.find(str(name))) for name in table.columns)
+    return [(name, column_of(tag.tag, vr_of_name.get(name))) for name, tag in known if tag is not None]
+
+
+def _empties(gap: list[Any] | None, found: Mapping[str, list[int]]) -> Callable[[int], bool]:
+    """Give what tells whether a missing cell means an empty attribute rather than an absent one."""
+    if gap is None:
+        return lambda _at: False
+    meaning, exceptions = gap
+    others = {at for row in exceptions for at in found.get(row, ())}
+    by_default = meaning == "empty"
+    return lambda at: (at in others) != by_default
+
+
+def _attribute(column: Column, cell: Any, original: Any, is_empty: bool) -> Any:
+    if original is not _NOTHING and _same(read_attribute(column, original).value, cell):
+        return original
+    if cell is None:
+        return {"vr": column.vr} if is_empty else _NOTHING
+    if column.kind == "bulk":
+        return {"vr": column.vr, "BulkDataURI": cell}
+    if column.kind == "records":
+        return {"vr": column.vr, "Value": [_item(record) for record in cell]}
+    values = cell if column.multiple else [cell]
+    return {"vr": column.vr, "Value": [None if value is None else _value(column, value) for value in values]}
+
+
+def _value(column: Column, value: Any) -> Any:
+    return format(column.vr, decode(column.kind, value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) if type(one) is type(other) else one is None and other is None
+
+
+def _with_strays(row: dict[str, Any], stray: Any) -> Any:
+    """Put back what stood under odd keys, instead of what was read from it."""
+    if not isinstance(stray, dict):
+        return stray
+    read = {known.tag for known in map(tags.find, stray) if known is not None}
+    return {key: value for key, value in row.items() if key not in read or key in stray} | stray
+
+
+def _item(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a record of a sequence back into its item; what the user added under no keyword is left out."""
+    item: dict[str, Any] = {}
+    for name, value in record.items():
+        known = tags.find(name)
+        if known is None:
+            continue
+        column = column_of(known.tag)
+        if value is None:
+            item[column.tag] = {"vr": column.vr}
+        elif column.kind == "records":
+            item[column.tag] = {"vr": column.vr, "Value": [_item(inner) for inner in value]}
+        elif column.kind == "bulk":
+            item[column.tag] = {"vr": column.vr, "BulkDataURI": value}
+        else:
+            values = value if column.multiple else [value]
+            written = [None if one is None else format(column.vr, _named(column, one)) for one in values]
+            item[column.tag] = {"vr": column.vr, "Value": written}
+    return item
+
+
+def _named(column: Column, value: Any) -> Any:
+    return PersonName(value) if column.kind == "name" else value
+
+
+def _cells(series: pd.Series[Any], column: Column) -> list[Any]:
+    """Give a column's cells in the form that readers give them: None where missing, whole numbers for moments."""
+    if column.kind == "records":
+        return [list(cell) if isinstance(cell, list | np.ndarray) else None for cell in series]
+    try:
+        arrow = pa.array(series, from_pandas=True)
+        if _is_moment(column):
+            whole = pa.list_(pa.int64()) if column.multiple else pa.int64()
+            return list(arrow.cast(column.arrow_type, safe=False).cast(whole).to_pylist())
+        return list(arrow.cast(column.arrow_type).to_pylist())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise TableError(
+            f"The column {column.name} no longer holds what its VR {column.vr} allows; its dtype is {series.dtype}."
+        ) from error
+
+
+def _is_moment(column: Column) -> bool:
+    return column.kind in {"date", "datetime", "time"}

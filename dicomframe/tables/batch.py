@@ -1,0 +1,105 @@
+"""What a reader makes of some rows: columns in Arrow, and beside them all that the cells do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from dicomframe.tables.schema import Column
+
+#: Rows by position.
+Rows = np.ndarray[Any, np.dtype[np.intp]]
+NO_ROWS: Rows = np.empty(0, dtype=np.intp)
+
+
+class Note(NamedTuple):
+    """An attribute that its cell does not say exactly, as it came."""
+
+    row: int
+    tag: str
+    attribute: Any
+
+
+class Issue(NamedTuple):
+    """A value that could not be read."""
+
+    row: int
+    tag: str
+    raw: Any
+    reason: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Some rows of a table.
+
+    Parameters
+    ----------
+    length : int
+        How many rows.
+    cells : dict
+        By tag: a `pyarrow.Array` of the column's type, or for records a list. A tag that is not here is absent in
+        all rows.
+    absent : dict
+        By tag: the rows in which the attribute is absent, where that is not none of them.
+    empty : dict
+        By tag: the rows in which it is there and has no value, where that is not none of them.
+    notes : list of Note
+        What must be kept for the way back.
+    issues : list of Issue
+        What could not be read.
+    strays : dict
+        By row: what stands under keys that are no tags in their usual form, or the whole row if it is no object.
+    """
+
+    length: int
+    cells: dict[str, Any] = field(default_factory=dict)
+    absent: dict[str, Rows] = field(default_factory=dict)
+    empty: dict[str, Rows] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+    strays: dict[int, Any] = field(default_factory=dict)
+
+
+def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:
+    """Put batches below each other; every column is there then, with its type."""
+    batches = list(batches)
+    if len(batches) == 1 and len(batches[0].cells) == len(columns):
+        return batches[0]
+    whole = Batch(sum(batch.length for batch in batches))
+    start = 0
+    for batch in batches:
+        whole.notes += [note._replace(row=note.row + start) for note in batch.notes]
+        whole.issues += [issue._replace(row=issue.row + start) for issue in batch.issues]
+        whole.strays.update((row + start, stray) for row, stray in batch.strays.items())
+        start += batch.length
+    for tag, column in columns.items():
+        whole.cells[tag] = _join_cells(batches, tag, column)
+        absent = [
+            batch.absent.get(tag, NO_ROWS) if tag in batch.cells else np.arange(batch.length)
+            for batch in batches
+        ]
+        _put_rows(whole.absent, tag, absent, batches)
+        _put_rows(whole.empty, tag, [batch.empty.get(tag, NO_ROWS) for batch in batches], batches)
+    return whole
+
+
+def _join_cells(batches: list[Batch], tag: str, column: Column) -> Any:
+    arrow_type = column.arrow_type
+    if arrow_type is None:
+        return [cell for batch in batches for cell in batch.cells.get(tag) or [None] * batch.length]
+    chunks = [
+        batch.cells[tag] if tag in batch.cells else pa.nulls(batch.length, arrow_type) for batch in batches
+    ]
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.nulls(0, arrow_type)
+
+
+def _put_rows(target: dict[str, Rows], tag: str, rows: list[Rows], batches: list[Batch]) -> None:
+    starts = np.cumsum([0, *(batch.length for batch in batches)])
+    shifted = [some + start for some, start in zip(rows, starts, strict=False) if len(some)]
+    if shifted:
+        target[tag] = np.concatenate(shifted)

@@ -1,0 +1,283 @@
+"""DICOM JSON -> typed table: the ways in, and what a table can say about itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
+from dicomframe.errors import DecodeError, QueryError, TableError, ValueRefused
+from dicomframe.tables import notes
+from dicomframe.tables.arrow_reader import Refused, read_fast
+from dicomframe.tables.back import to_json
+from dicomframe.tables.batch import Batch, join
+from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
+from dicomframe.tables.shape import Shape, learn, sample
+from dicomframe.tables.tolerant import read_tolerant, tags_of_odd_keys
+
+__all__ = ["convert_dtypes", "from_json", "from_pages", "issues", "level_of_table", "schema", "to_json"]
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def from_json(
+    source: bytes | bytearray | memoryview | str | Mapping[str, Any] | Sequence[Any],
+    level: Level | None = None,
+    dtype_backend: DtypeBackend = "numpy_nullable",
+    errors: OnBadValue = "coerce",
+) -> pd.DataFrame:
+    """Make a typed table of a QIDO-RS answer or of metadata (DICOM JSON, PS3.18 annex F).
+
+    Parameters
+    ----------
+    source : bytes, str, mapping or sequence
+        One page of JSON, a list of such pages, or decoded objects. Bytes are quickest.
+    level : {"study", "series", "instance"}, optional
+        What a row is; by default told from the UIDs that are there.
+    dtype_backend : {"numpy_nullable", "pyarrow"}
+        Which family of dtypes the columns get; `dicomframe.tables.schema` has the list.
+    errors : {"coerce", "raise"}
+        Whether a value that its VR does not allow becomes missing and one row of ``df.dicom.issues()``, or raises.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an object: the level's own columns and every tag that is in the data, named by keyword, or by eight
+        hex digits where it has none. Nothing is lost: ``df.dicom.to_json()`` gives back what came in.
+
+    Raises
+    ------
+    DecodeError
+        If it is no JSON.
+    ValueRefused
+        With ``errors="raise"``, at the first bad value.
+    QueryError
+        If an argument is none of those listed.
+
+    Examples
+    --------
+    >>> page = b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00080020": {"vr": "DA", "Value": ["18800131"]}}]'
+    >>> from_json(page)[["StudyInstanceUID", "StudyDate"]]
+      StudyInstanceUID  StudyDate
+    0              1.2 1880-01-31
+    """
+    if isinstance(source, str):
+        source = source.encode("utf-8", "surrogatepass")
+    if isinstance(source, bytes | bytearray | memoryview):
+        return from_pages([bytes(source)], level, dtype_backend, errors)
+    objects = [source] if isinstance(source, Mapping) else list(source)
+    pages = [page for page in objects if isinstance(page, bytes)]
+    if objects and len(pages) == len(objects):
+        return from_pages(pages, level, dtype_backend, errors)
+    return _from_objects(objects, level, dtype_backend, errors)
+
+
+def from_pages(
+    pages: Sequence[bytes],
+    level: Level | None = None,
+    dtype_backend: DtypeBackend = "numpy_nullable",
+    errors: OnBadValue = "coerce",
+    attrs: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Make one typed table of several pages of JSON bytes; `from_json` has the rest.
+
+    Parameters
+    ----------
+    attrs : mapping, optional
+        What the table is to carry in ``df.attrs["dicom"]`` beside the level: plain JSON.
+    """
+    _check(level, dtype_backend, errors)
+    pages = [page for page in map(_trim, pages) if page]
+    shape = sample(pages)
+    level = level or level_of(shape)
+    batches, columns = _read(pages, shape, level)
+    return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
+
+
+def convert_dtypes(
+    table: pd.DataFrame, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
+) -> pd.DataFrame:
+    """Make a typed table of one whose cells are attributes of DICOM JSON; the accessor's method documents it."""
+    records = table.to_dict("records")
+    rows = [{str(name): cell for name, cell in record.items() if not _is_missing(cell)} for record in records]
+    attrs = {
+        key: value
+        for key, value in table.attrs.get("dicom", {}).items()
+        if key in {"service", "completeness"}
+    }
+    return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
+
+
+def _from_objects(
+    rows: list[Any],
+    level: Level | None,
+    dtype_backend: DtypeBackend,
+    errors: OnBadValue,
+    attrs: Mapping[str, Any] | None = None,
+    index: pd.Index[Any] | None = None,
+) -> pd.DataFrame:
+    _check(level, dtype_backend, errors)
+    shape: Shape = {}
+    learn(shape, rows)
+    odd = tags_of_odd_keys(rows)
+    level = level or level_of([*shape, *odd])
+    columns = columns_for(level, odd | {tag: vr for tag, (vr, _) in shape.items()})
+    batch = join([read_tolerant(rows, columns)], columns)
+    return _table(batch, columns, level, dtype_backend, errors, attrs, index)
+
+
+def _check(level: str | None, dtype_backend: str, errors: str) -> None:
+    for name, given, accepted in (
+        ("level", level, (None, *UID_KEYWORD_OF_LEVEL)),
+        ("dtype_backend", dtype_backend, ("numpy_nullable", "pyarrow")),
+        ("errors", errors, ("coerce", "raise")),
+    ):
+        if given not in accepted:
+            raise QueryError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {given!r}.")
+
+
+def _trim(page: bytes) -> bytes:
+    """Make an array of what a server sent: no byte order mark, no white space, a single object as a list of one."""
+    page = page.removeprefix(_BYTE_ORDER_MARK).strip()
+    return b"[" + page + b"]" if page.startswith(b"{") else page
+
+
+def _read(pages: Sequence[bytes], shape: Shape, level: Level) -> tuple[list[Batch], dict[str, Column]]:
+    """Read all pages at once if they are clean; else each by itself, so that a dirty one does not slow the others."""
+    columns = _columns(shape, level)
+    if not pages:
+        return [], columns
+    try:
+        return [read_fast(pages, shape, columns)], columns
+    except Refused:
+        pass
+    decoded: dict[int, list[Any]] = {}
+    batches: list[Batch | None] = [None] * len(pages)
+    for at, page in enumerate(pages if len(pages) > 1 else ()):
+        try:
+            batches[at] = read_fast([page], shape, columns)
+        except Refused:
+            continue
+    odd: dict[str, str | None] = {}
+    for at, page in enumerate(pages):
+        if batches[at] is None:
+            decoded[at] = _decode(page)
+            learn(shape, decoded[at])
+            odd |= tags_of_odd_keys(decoded[at])
+    columns = _columns(shape, level, odd)
+    for at, rows in decoded.items():
+        batches[at] = _read_decoded(pages[at], rows, shape, columns)
+    return [batch for batch in batches if batch is not None], columns
+
+
+def _columns(shape: Shape, level: Level, odd: Mapping[str, str | None] | None = None) -> dict[str, Column]:
+    return columns_for(level, {**(odd or {}), **{tag: vr for tag, (vr, _) in shape.items()}})
+
+
+def _read_decoded(page: bytes, rows: list[Any], shape: Shape, columns: dict[str, Column]) -> Batch:
+    """Try the fast reader once more, now that every tag is known; then the tolerant one."""
+    try:
+        return read_fast([page], shape, columns)
+    except Refused:
+        return read_tolerant(rows, columns)
+
+
+def _decode(page: bytes) -> list[Any]:
+    """Decode what `orjson` refuses as well: NaN, lone surrogates, bytes that are no UTF-8."""
+    try:
+        rows = orjson.loads(page)
+    except orjson.JSONDecodeError:
+        try:
+            rows = json.loads(page.decode("utf-8", "backslashreplace"), strict=False)
+        except (ValueError, RecursionError):
+            head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
+            raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None
+    return rows if isinstance(rows, list) else [rows]
+
+
+def _table(
+    batch: Batch,
+    columns: dict[str, Column],
+    level: Level,
+    dtype_backend: DtypeBackend,
+    errors: OnBadValue,
+    attrs: Mapping[str, Any] | None = None,
+    index: pd.Index[Any] | None = None,
+) -> pd.DataFrame:
+    if errors == "raise" and batch.issues:
+        issue = batch.issues[0]
+        where = f"{columns[issue.tag].name} ({columns[issue.tag].vr})" if issue.tag else "the object"
+        refusal = ValueRefused(f"Row {issue.row}, {where}: {issue.reason}.")
+        refusal.raw = issue.raw
+        raise refusal
+    cells = {
+        column.name: _to_pandas(batch.cells[tag], column, dtype_backend) for tag, column in columns.items()
+    }
+    table = pd.DataFrame(cells, index=pd.RangeIndex(batch.length) if index is None else index, copy=False)
+    table.attrs["dicom"] = {**(attrs or {}), "level": level, **notes.attrs_of(batch, columns, table, level)}
+    return table
+
+
+def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
+    if column.kind == "records":
+        records = np.empty(len(cells), dtype=object)
+        records[:] = cells
+        return records
+    dtype = column.dtype(backend)
+    if isinstance(dtype, str):
+        return cells.to_numpy(zero_copy_only=False)
+    return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
+
+
+def level_of_table(table: pd.DataFrame) -> Level:
+    """Tell what a row is; the accessor's property documents it."""
+    if "StudyInstanceUID" not in table.columns:
+        raise TableError(
+            "This table has no StudyInstanceUID column, so its rows name nothing in a DICOM service. If its cells are"
+            " DICOM JSON, convert it first: df.dicom.convert_dtypes()."
+        )
+    return level_of(table.columns)
+
+
+def _level_for_notes(table: pd.DataFrame) -> Level:
+    level: Level = table.attrs.get("dicom", {}).get("level") or level_of(table.columns)
+    return level
+
+
+def issues(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the values of the table's rows that could not be read; the accessor's method documents it."""
+    return notes.issues(table, _level_for_notes(table))
+
+
+def schema(table: pd.DataFrame) -> pd.DataFrame:
+    """Describe the columns of a table, one a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``keyword``, ``tag``, ``vr``, ``vm``, ``name`` (missing for columns that are no DICOM attributes), ``dtype``
+        and ``values``, the number of cells that are not missing.
+    """
+    noted = (notes.loads(table.attrs.get("dicom", {}).get("notes")) or {}).get("vr", {})
+    rows = []
+    for name in table.columns:
+        known = tags.find(str(name))
+        about = (
+            [pd.NA] * 4
+            if known is None
+            else [known.tag, noted.get(name, known.vr), known.vm, known.name or pd.NA]
+        )
+        rows.append([str(name), *about, str(table[name].dtype), int(table[name].notna().sum())])
+    described = pd.DataFrame(rows, columns=["keyword", "tag", "vr", "vm", "name", "dtype", "values"])
+    return described.astype({**dict.fromkeys(described.columns[:-1], "string"), "values": "Int64"})

@@ -1,0 +1,184 @@
+"""What cells do not say, kept beside the table: issues, and notes for the way back to JSON.
+
+They live in ``df.attrs["dicom"]`` as JSON *texts*. pandas deep-copies attrs at each selection; a text is not copied,
+and Parquet keeps it. Rows are named by their own UID, so that notes find them after filtering, sorting and joining; a
+row without a UID of its own by ``#`` and its index label.
+
+The notes' text holds
+
+``cells``
+    by column, by row: the attribute as it came.
+``gaps``
+    by column: whether a missing cell means that the attribute is ``"absent"`` or ``"empty"``, and the rows for which
+    it means the other. A column that is not named is absent wherever it is missing.
+``vr``
+    the VR of columns whose dictionary entry leaves it open.
+``shared``
+    by person name column: the alphabetic groups that rows with and rows without further groups have in common.
+``strays``
+    by row: what stood under keys that are no tags in their usual form.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
+from dicomframe.tables.batch import NO_ROWS, Batch
+from dicomframe.tables.schema import Column
+
+#: Raw text in the issues table is cut to this length; the whole value stays in the notes.
+MOST_RAW_CHARACTERS = 200
+
+
+def dumps(value: Any) -> str:
+    """Write JSON; also what orjson refuses: lone surrogates, NaN, huge integers."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"))
+
+
+def loads(text: str | None) -> Any:
+    """Read what `dumps` wrote; None for None."""
+    if not text:
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
+def row_names(table: pd.DataFrame, level: Level) -> list[str]:
+    """Give each row's name in the notes."""
+    keyword = UID_KEYWORD_OF_LEVEL[level]
+    labels = [f"#{label}" for label in table.index]
+    if keyword not in table.columns:
+        return labels
+    uids = table[keyword]
+    own = (uids.notna() & ~uids.duplicated(keep=False)).to_numpy(dtype=bool)
+    return [uid if is_own else label for uid, is_own, label in zip(uids, own, labels, strict=True)]
+
+
+def rows_by_name(table: pd.DataFrame, level: Level) -> dict[str, list[int]]:
+    """Give the positions of the rows that each name may stand for: a UID, and an index label."""
+    found: dict[str, list[int]] = {}
+    keyword = UID_KEYWORD_OF_LEVEL[level]
+    for at, label in enumerate(table.index):
+        found.setdefault(f"#{label}", []).append(at)
+    if keyword in table.columns:
+        for at, uid in enumerate(table[keyword]):
+            if uid is not pd.NA and uid is not None:
+                found.setdefault(str(uid), []).append(at)
+    return found
+
+
+def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, level: Level) -> dict[str, str]:
+    """Put a batch's issues and notes into the form that a table carries.
+
+    Returns
+    -------
+    dict of str to str
+        ``issues`` and ``notes``, each only where there is something to say.
+    """
+    names = _LazyNames(table, level)
+    attrs: dict[str, str] = {}
+    if batch.issues:
+        attrs["issues"] = dumps(
+            [
+                [
+                    names[issue.row],
+                    columns[issue.tag].name if issue.tag else "",
+                    columns[issue.tag].vr if issue.tag else "",
+                    _raw_text(issue.raw),
+                    issue.reason,
+                ]
+                for issue in batch.issues
+            ]
+        )
+    notes: dict[str, Any] = {}
+    for note in batch.notes:
+        by_row = notes.setdefault("cells", {}).setdefault(columns[note.tag].name, {})
+        by_row[names[note.row]] = note.attribute
+    for tag, column in columns.items():
+        gap = _gap(batch, tag, names)
+        if gap is not None:
+            notes.setdefault("gaps", {})[column.name] = gap
+        if column.kind == "name" and column.name in notes.get("cells", {}):
+            shared = _shared_names(batch, tag, table[column.name])
+            if shared:
+                notes.setdefault("shared", {})[column.name] = shared
+        if tags.from_tag(tag).vr_is_open:
+            notes.setdefault("vr", {})[column.name] = column.vr
+    if batch.strays:
+        notes["strays"] = {names[row]: stray for row, stray in batch.strays.items()}
+    if notes:
+        attrs["notes"] = dumps(notes)
+    return attrs
+
+
+class _LazyNames:
+    """Row names, made only when a note needs one."""
+
+    def __init__(self, table: pd.DataFrame, level: Level) -> None:
+        self._table, self._level = table, level
+        self._names: list[str] | None = None
+
+    def __getitem__(self, row: int) -> str:
+        if self._names is None:
+            self._names = row_names(self._table, self._level)
+        return self._names[row]
+
+
+def _gap(batch: Batch, tag: str, names: _LazyNames) -> list[Any] | None:
+    """Say what a missing cell means; the rarer meaning is listed row by row."""
+    empty = batch.empty.get(tag, NO_ROWS)
+    if not len(empty):
+        return None
+    absent = batch.absent.get(tag, NO_ROWS)
+    if len(absent) <= len(empty):
+        return ["empty", [names[int(row)] for row in absent]]
+    return ["absent", [names[int(row)] for row in empty]]
+
+
+def _shared_names(batch: Batch, tag: str, names: pd.Series[Any]) -> list[str]:
+    """Give the alphabetic groups by which a column alone could not tell whose further groups are noted."""
+    noted = pd.Series(False, index=range(len(names)))
+    noted.iloc[[note.row for note in batch.notes if note.tag == tag]] = True
+    mask = noted.to_numpy()
+    if names.dtype == "object" or pd.api.types.is_list_like(names.iloc[0]):
+        return []
+    return sorted(set(names[mask].dropna()) & set(names[~mask].dropna()))
+
+
+def _raw_text(raw: Any) -> str:
+    """Give the value itself where there is one, else the attribute, as JSON text of a bounded length."""
+    value = raw
+    if isinstance(raw, dict) and isinstance(raw.get("Value"), list):
+        value = raw["Value"][0] if len(raw["Value"]) == 1 else raw["Value"]
+    text = value if isinstance(value, str) else dumps(value)
+    return text if len(text) <= MOST_RAW_CHARACTERS else f"{text[: MOST_RAW_CHARACTERS - 1]}…"
+
+
+def issues(table: pd.DataFrame, level: Level) -> pd.DataFrame:
+    """Give the issues of the rows that are in the table, one a row, with the rows' UIDs."""
+    uid_columns = list(UID_KEYWORD_OF_LEVEL.values())
+    rows = list(_issue_rows(table, level, uid_columns))
+    return pd.DataFrame(rows, columns=[*uid_columns, "keyword", "vr", "raw", "reason"]).astype("string")
+
+
+def _issue_rows(table: pd.DataFrame, level: Level, uid_columns: list[str]) -> Iterator[list[Any]]:
+    listed = loads(table.attrs.get("dicom", {}).get("issues")) or []
+    if not listed:
+        return
+    found = rows_by_name(table, level)
+    uids = [table[name].tolist() if name in table.columns else [pd.NA] * len(table) for name in uid_columns]
+    for name, *rest in listed:
+        for at in found.get(name, []):
+            yield [*(column[at] for column in uids), *rest]

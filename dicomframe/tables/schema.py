@@ -1,0 +1,202 @@
+"""The shape of a table, as data: which columns a level has, and which dtype each VR and VM gives.
+
+A dtype follows from the dictionary (PS3.6), never from the values, so an empty result has the same dtypes as a full
+one and tables concatenate. Only where the dictionary leaves a choice, or does not know a private tag, does the VR that
+the JSON names decide.
+
+==========  ==============================  =======================  ===========================
+kind        VR                              ``numpy_nullable``       ``pyarrow``
+==========  ==============================  =======================  ===========================
+text        AE AS AT CS LO LT SH ST UC UI   ``string``               ``string[pyarrow]``
+            UR UT
+name        PN (its alphabetic group)       ``string``               ``string[pyarrow]``
+bulk        OB OD OF OL OV OW UN            ``string`` (the URI)     ``string[pyarrow]``
+integer     IS SL SS SV UL US UV            ``Int64``                ``int64[pyarrow]``
+float       DS FD FL                        ``Float64``              ``double[pyarrow]``
+date        DA                              ``datetime64[s]``        ``timestamp[s][pyarrow]``
+datetime    DT (UTC where an offset is      ``datetime64[us]``       ``timestamp[us][pyarrow]``
+            given)
+time        TM                              ``timedelta64[us]``      ``duration[us][pyarrow]``
+records     SQ                              ``object`` (lists of     ``object``
+                                            dicts by keyword)
+==========  ==============================  =======================  ===========================
+
+A VM above one gives lists: ``list<…>[pyarrow]`` under both backends, because only a typed list keeps its dtype when it
+is empty. CS is text, not ``category``: categories come from the values, and tables with different ones do not
+concatenate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
+
+DtypeBackend = Literal["numpy_nullable", "pyarrow"]
+OnBadValue = Literal["coerce", "raise"]
+Kind = Literal["text", "name", "bulk", "integer", "float", "date", "datetime", "time", "records"]
+
+KIND_OF_VR: dict[str, Kind] = {
+    **dict.fromkeys(tags.ALL_VRS, "text"),
+    **dict.fromkeys(tags.BINARY_VRS, "bulk"),
+    **dict.fromkeys(tags.INTEGER_VRS, "integer"),
+    **dict.fromkeys(tags.FLOAT_VRS, "float"),
+    "DA": "date",
+    "DT": "datetime",
+    "PN": "name",
+    "SQ": "records",
+    "TM": "time",
+}
+
+#: What a cell of each kind is in Arrow; records are Python objects.
+ARROW_TYPE: dict[Kind, pa.DataType] = {
+    "text": pa.string(),
+    "name": pa.string(),
+    "bulk": pa.string(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "date": pa.timestamp("s"),
+    "datetime": pa.timestamp("us"),
+    "time": pa.duration("us"),
+}
+
+#: The one text dtype, named so that it is the same under pandas 2 and 3.
+TEXT_DTYPE = pd.StringDtype("pyarrow", na_value=pd.NA)
+_NULLABLE_DTYPE: dict[Kind, Any] = {
+    "text": TEXT_DTYPE,
+    "name": TEXT_DTYPE,
+    "bulk": TEXT_DTYPE,
+    "integer": pd.Int64Dtype(),
+    "float": pd.Float64Dtype(),
+    "date": "datetime64[s]",
+    "datetime": "datetime64[us]",
+    "time": "timedelta64[us]",
+    "records": "object",
+}
+
+#: The columns that a table of each level always has: what the service returns by default (v2), and the UIDs above.
+LEVEL_KEYWORDS: dict[Level, tuple[str, ...]] = {
+    "study": (
+        "StudyInstanceUID",
+        "PatientID",
+        "PatientName",
+        "PatientBirthDate",
+        "StudyDate",
+        "StudyDescription",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+    ),
+    "series": (
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "Modality",
+        "PerformedProcedureStepStartDate",
+        "ManufacturerModelName",
+    ),
+    "instance": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+        The keyword, or eight hex digits where the tag has none.
+    tag : str
+        Eight upper-case hex digits.
+    vr : str
+        The one VR that the column's values are read by.
+    kind : str
+        What a value is; see the module's table.
+    multiple : bool
+        Whether a cell is a list (VM above one).
+    """
+
+    name: str
+    tag: str
+    vr: str
+    kind: Kind
+    multiple: bool
+
+    @property
+    def arrow_type(self) -> pa.DataType | None:
+        """The type of the column in Arrow; None for records."""
+        return _arrow_type(self.kind, self.multiple)
+
+    def dtype(self, backend: DtypeBackend) -> Any:
+        """Give the column's pandas dtype."""
+        if self.kind == "records":
+            return "object"
+        if self.multiple or backend == "pyarrow":
+            return pd.ArrowDtype(self.arrow_type)
+        return _NULLABLE_DTYPE[self.kind]
+
+
+@cache
+def _arrow_type(kind: Kind, multiple: bool) -> pa.DataType | None:
+    if kind == "records":
+        return None
+    return pa.list_(ARROW_TYPE[kind]) if multiple else ARROW_TYPE[kind]
+
+
+@lru_cache(maxsize=65_536)
+def column_of(tag: str, vr_in_data: str | None = None) -> Column:
+    """Give the column of a tag.
+
+    Parameters
+    ----------
+    tag : str
+        Eight upper-case hex digits.
+    vr_in_data : str, optional
+        The VR that the JSON names; it counts only where the dictionary leaves it open.
+
+    Examples
+    --------
+    >>> column_of("00101010").vr, column_of("00280030").multiple, column_of("00091001", "FD").kind
+    ('AS', True, 'float')
+    """
+    known = tags.from_tag(tag)
+    if known.vr_is_open:
+        first_choice = known.vr.split(" or ")[0]
+        vr = vr_in_data if vr_in_data in tags.ALL_VRS else first_choice
+    else:
+        vr = known.vr
+    kind = KIND_OF_VR[vr]
+    multiple = known.is_multiple and kind not in {"bulk", "records"} and vr not in tags.SINGLE_TEXT_VRS
+    return Column(known.column, tag, vr, kind, multiple)
+
+
+def columns_for(level: Level, vr_of_tag: Mapping[str, str | None]) -> dict[str, Column]:
+    """Give the columns of a table by tag: the level's own set first, then every tag in the data, ascending.
+
+    Parameters
+    ----------
+    level : {"study", "series", "instance"}
+        What a row is.
+    vr_of_tag : mapping of str to str or None
+        The tags in the data, and the VR that the JSON names first for each.
+    """
+    own = [tags.attribute(keyword).tag for keyword in LEVEL_KEYWORDS[level]]
+    further = sorted(set(vr_of_tag).difference(own))
+    return {tag: column_of(tag, vr_of_tag.get(tag)) for tag in (*own, *further)}
+
+
+def level_of(names: Iterable[str]) -> Level:
+    """Tell from column names or tags what a row is: the deepest level whose UID is there, else study."""
+    present = set(names)
+    levels: tuple[Level, ...] = ("instance", "series")
+    for level in levels:
+        keyword = UID_KEYWORD_OF_LEVEL[level]
+        if keyword in present or tags.attribute(keyword).tag in present:
+            return level
+    return "study"
