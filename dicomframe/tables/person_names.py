@@ -5,7 +5,7 @@ A table's PN column holds the alphabetic group; the others are in the table's no
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -20,9 +20,10 @@ _COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 def component(names: pd.Series[Any], which: Component) -> pd.Series[Any]:
     """Give one component of the alphabetic group, ``string``; missing where it is empty."""
-    parts = names.astype(TEXT_DTYPE).str.split("^", regex=False)
-    found = cast("pd.Series[Any]", parts.str.get(_COMPONENTS.index(which))).astype(TEXT_DTYPE).str.strip()
-    return found.mask(found == "", pd.NA).rename(which)
+    at = _COMPONENTS.index(which)
+    components = [name.split("^") if isinstance(name, str) else [] for name in names]
+    found = [parts[at].strip() or pd.NA if at < len(parts) else pd.NA for parts in components]
+    return pd.Series(found, index=names.index, dtype=TEXT_DTYPE, name=which)
 
 
 def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
