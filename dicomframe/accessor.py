@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.client.client import Client
+    from dicomframe.client.search import Search
     from dicomframe.dicom.paths import Level, ResourcePath
     from dicomframe.tables.schema import DtypeBackend, OnBadValue
 
@@ -140,37 +142,12 @@ class DicomTable:
 
         return client_for(url)
 
-    def _paths(self) -> list[ResourcePath]:
-        """Give the distinct addresses of the rows, at the table's own level."""
-        from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
-
-        columns = list(UID_KEYWORD_OF_LEVEL.values())
-        columns = columns[: columns.index(UID_KEYWORD_OF_LEVEL[self.level]) + 1]
-        missing = [name for name in columns if name not in self._table.columns]
-        if missing:
-            raise TableError(
-                f"A table of {self.level} rows needs the column{'s' * (len(missing) > 1)} {', '.join(missing)}."
-            )
-        rows = self._table[columns].drop_duplicates()
-        if rows.isna().to_numpy().any():
-            raise TableError(f"Some rows have no {' or '.join(columns)}: drop them first, e.g. df.dropna(subset=…).")
-        return [ResourcePath(*row) for row in rows.itertuples(index=False, name=None)]
-
-    def _for_each(self, work: Callable[[ResourcePath], Result]) -> list[Result]:
-        """Do the work for each row's address, a bounded number at a time, in the table's order."""
-        with ThreadPoolExecutor(self._client.max_workers, thread_name_prefix="dicomframe") as workers:
-            return list(workers.map(work, self._paths()))
-
-    def _related(self, level: Level, filters: dict[str, Any]) -> pd.DataFrame:
+    def _search(self, level: Level, columns: Sequence[str], filters: dict[str, Any]) -> pd.DataFrame:
+        """Search at a level below (or beside) the addresses that some of the UID columns give."""
+        here = self._table[[name for name in columns if name in self._table.columns]]
         client = self._client
-        searches = {
-            "study": lambda path: client.search_studies(StudyInstanceUID=path.study, **filters),
-            "series": lambda path: client.search_series(path.study, SeriesInstanceUID=path.series, **filters)
-            if path.series
-            else client.search_series(path.study, **filters),
-            "instance": lambda path: client.search_instances(path.study, path.series, **filters),
-        }
-        return client.collect(level, self._for_each(searches[level]))
+        searches = _for_each(paths_of(here), partial(_search_at, client, level, filters), client.max_workers)
+        return client.collect(level, searches)
 
     def studies(self, **filters: Any) -> pd.DataFrame:
         """Search the studies that the rows belong to, one row a study.
@@ -179,22 +156,23 @@ class DicomTable:
         ----------
         **filters
             As in `Client.search_studies`: attributes in CamelCase, controls in lower case.
+
+        Raises
+        ------
+        TableError
+            If a UID column is missing, or a UID in it.
+        NoClientError
+            If the table does not know its service.
         """
-        uids = self._table.drop_duplicates("StudyInstanceUID") if "StudyInstanceUID" in self._table else self._table
-        return DicomTable(uids[["StudyInstanceUID"]].pipe(_with_attrs, self._table))._related("study", filters)
+        return self._search("study", _UID_COLUMNS[:1], filters)
 
     def series(self, **filters: Any) -> pd.DataFrame:
-        """Search the series of the rows' studies (or the rows' own series), one row a series."""
-        columns = ["StudyInstanceUID", "SeriesInstanceUID"]
-        here = [name for name in columns if name in self._table.columns]
-        return DicomTable(self._table[here].pipe(_with_attrs, self._table))._related("series", filters)
+        """Search the series of the rows' studies (or the rows' own series), one row a series; see `studies`."""
+        return self._search("series", _UID_COLUMNS[:2], filters)
 
     def instances(self, **filters: Any) -> pd.DataFrame:
-        """Search the instances of the rows' studies or series, one row an instance."""
-        if self.level == "instance":
-            columns = ["StudyInstanceUID", "SeriesInstanceUID"]
-            return DicomTable(self._table[columns].pipe(_with_attrs, self._table))._related("instance", filters)
-        return self._related("instance", filters)
+        """Search the instances of the rows' studies or series (or the rows' own), one row each; see `studies`."""
+        return self._search("instance", _UID_COLUMNS, filters)
 
     def metadata(self, keywords: Sequence[str] | None = None) -> pd.DataFrame:
         """Retrieve all attributes but bulk data, one row an instance (PS3.18 section 10.4.1.1.2).
@@ -205,12 +183,12 @@ class DicomTable:
             Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
         """
         client = self._client
-        return client.collect_metadata(self._paths(), keywords)
+        return client.collect_metadata(paths_of(self._table), keywords)
 
     def datasets(self) -> Iterator[Dataset]:
         """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
         client = self._client
-        for path in self._paths():
+        for path in paths_of(self._table):
             yield from client.retrieve(path)
 
     def download(self, folder: str | Path, **options: Any) -> pd.DataFrame:
@@ -230,7 +208,7 @@ class DicomTable:
         pandas.DataFrame
             UIDs, status and error.
         """
-        return self._client.delete_many(self._paths(), dry_run=dry_run)
+        return self._client.delete_many(paths_of(self._table), dry_run=dry_run)
 
     # -- pictures --------------------------------------------------------------------------------------------------
 
@@ -254,7 +232,9 @@ class DicomTable:
         for dataset in self.datasets():
             uids = {name: str(dataset.get(name, "")) for name in _UID_COLUMNS}
             try:
-                rows.append({**uids, "pixels": pixels(dataset, modality_lut=modality_lut), "status": "decoded"})
+                rows.append(
+                    {**uids, "pixels": pixels(dataset, modality_lut=modality_lut), "status": "decoded"}
+                )
             except DicomFrameError as error:
                 rows.append({**uids, "status": "failed", "error": str(error)})
         table = pd.DataFrame(rows, columns=[*_UID_COLUMNS, "pixels", "status", "error"])
@@ -294,22 +274,13 @@ class DicomTable:
             if titles not in table.columns:
                 raise TableError(f"There is no column {titles[:64]!r} to take the titles from.")
             titles = table[titles].astype("string").fillna("").tolist()
-        pictures = DicomTable(table)._representatives()
+        client = self._client
+        pictures = _for_each(
+            paths_of(table, distinct=False), partial(_representative, client), client.max_workers
+        )
         left_out = len(self._table) - len(table)
         note = f"{left_out} further rows are not drawn (most={most})" if left_out > 0 else None
         return montage(pictures, columns=columns, titles=titles, window=window, note=note)
-
-    def _representatives(self) -> list[Dataset | DicomFrameError]:
-        """Retrieve the one instance that stands for each row; an error stands for itself."""
-        client = self._client
-
-        def middle_instance(path: ResourcePath) -> Dataset | DicomFrameError:
-            try:
-                return client.retrieve_representative(path)
-            except DicomFrameError as error:
-                return error
-
-        return self._for_each(middle_instance)
 
 
 class DicomColumn:
@@ -382,7 +353,66 @@ class DicomColumn:
         return years(self._column)
 
 
-_UID_COLUMNS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+_UID_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+def paths_of(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:
+    """Give the addresses of a table's rows, at the table's own level.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the UID columns of its level.
+    distinct : bool
+        Whether rows with the same address count once.
+
+    Raises
+    ------
+    TableError
+        If a UID column is missing, or a UID in it.
+    QueryError
+        If a UID is malformed.
+    """
+    from dicomframe.dicom.paths import ResourcePath
+    from dicomframe.tables.convert import level_of_table
+
+    depth = ("study", "series", "instance").index(level_of_table(table)) + 1
+    columns = list(_UID_COLUMNS[:depth])
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise TableError(f"The rows cannot be found in a service without the column {' and '.join(missing)}.")
+    rows = table[columns]
+    if rows.isna().to_numpy().any():
+        raise TableError(f"Some rows have no UID. Drop them first: df.dropna(subset={columns}).")
+    if distinct:
+        rows = rows.drop_duplicates()
+    return [ResourcePath(*row) for row in rows.itertuples(index=False, name=None)]
+
+
+def _for_each(
+    paths: Sequence[ResourcePath], work: Callable[[ResourcePath], Result], max_workers: int
+) -> list[Result]:
+    """Do the work for each address, a bounded number at a time; results in the addresses' order."""
+    with ThreadPoolExecutor(max_workers, thread_name_prefix="dicomframe") as workers:
+        return list(workers.map(work, paths))
+
+
+def _search_at(client: Client, level: Level, filters: dict[str, Any], path: ResourcePath) -> Search:
+    if level == "study":
+        return client.search_studies(StudyInstanceUID=path.study, **filters)
+    if level == "series":
+        own = {"SeriesInstanceUID": path.series} if path.series else {}
+        return client.search_series(path.study, **own, **filters)
+    own = {"SOPInstanceUID": path.instance} if path.instance else {}
+    return client.search_instances(path.study, path.series, **own, **filters)
+
+
+def _representative(client: Client, path: ResourcePath) -> Dataset | DicomFrameError:
+    """Retrieve the one instance that stands for a row; an error stands for itself."""
+    try:
+        return client.retrieve_representative(path)
+    except DicomFrameError as error:
+        return error
 
 
 def _with_attrs(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:

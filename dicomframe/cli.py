@@ -1,0 +1,96 @@
+"""The command line: ``dicomframe serve`` and ``dicomframe demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dicomframe._version import __version__
+from dicomframe.errors import DicomFrameError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after the program's name; by default ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        0 when it worked, 1 with a message on standard error when it did not.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (DicomFrameError, OSError) as error:
+        print(f"dicomframe: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dicomframe",
+        description="DICOM on Azure as typed pandas tables, with a local service to learn and test on.",
+    )
+    parser.add_argument("--version", action="version", version=f"dicomframe {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the local DICOM service on loopback until interrupted")
+    serve.add_argument(
+        "--port", type=_port, default=8080, help="0 takes any free port (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep its data here (default: a temporary folder)"
+    )
+    serve.add_argument("--samples", action="store_true", help="start with the teaching cohort in it")
+    serve.add_argument("--partitions", action="store_true", help="switch data partitions on")
+    serve.add_argument("--strict", action="store_true", help="refuse what only the user's reference asks for")
+    serve.add_argument("--token", metavar="T", help="demand this bearer token")
+    serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser(
+        "demo", help="store sample studies in a local service, search them, draw a montage"
+    )
+    demo.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="where the picture goes (default: ./demo)",
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return number
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from dicomframe.local import serve
+
+    serve(
+        options.data,
+        options.port,
+        samples=options.samples,
+        partitions=options.partitions,
+        strict=options.strict,
+        token=options.token,
+    )
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from dicomframe.demo import run
+
+    run(options.out)
