@@ -26,7 +26,7 @@ from typing import BinaryIO
 from dicomframe.errors import DecodeError, TruncatedBody
 
 #: A part's header block longer than this is an attack or garbage.
-MOST_HEADER_BYTES = 64 * 1024
+MOST_HEADER_BYTES = 16 * 1024
 #: The longest boundary that RFC 2046 section 5.1.1 allows is 70; servers exceed it, so the guard is wider.
 MOST_BOUNDARY_BYTES = 256
 #: Bytes read from a file at a time.
@@ -121,6 +121,13 @@ class MultipartParser:
     >>> [type(event).__name__ for event in parser.feed(b"--b\r\n\r\nbytes\r\n--b--")]
     ['PartBegin', 'PartData', 'PartEnd']
     >>> parser.close()
+
+    In a coroutine::
+
+        async for chunk in request.stream():
+            for event in parser.feed(chunk):
+                ...
+        parser.close()
     """
 
     # Every delimiter, the first one included, is sought as a line feed and the boundary's line. A line feed set in
@@ -142,6 +149,7 @@ class MultipartParser:
         self._content = 1
         self._in_part = False
         self._in_headers = False
+        self._began = False
         self.done = False
 
     def feed(self, data: bytes | memoryview) -> list[Event]:
@@ -177,8 +185,11 @@ class MultipartParser:
         TruncatedBody
             If its closing delimiter was not seen.
         """
-        if not self.done:
-            raise TruncatedBody("The multipart body was cut off: it ended before its closing boundary.")
+        if self.done:
+            return
+        if not self._began:
+            raise TruncatedBody("The multipart body was cut off or is none: its boundary is nowhere in it.")
+        raise TruncatedBody("The multipart body was cut off: it ended before its closing boundary.")
 
     def _learn_boundary(self) -> bool:
         """Take the first line that starts with two hyphens for the boundary; false while there is none."""
@@ -241,6 +252,7 @@ class MultipartParser:
         self._search, self._content = line_end, line_end + 1
         self._in_part = False
         self._in_headers = not ends_body
+        self._began = True
         self.done = ends_body
         return True
 
@@ -283,6 +295,7 @@ class Part:
         self.headers = headers
         self._events = events
         self._ended = False
+        self._passed_over = False
 
     @property
     def content_type(self) -> str:
@@ -296,9 +309,15 @@ class Part:
         ------
         TruncatedBody
             If the body ends before the part does.
+        DecodeError
+            If the next part was asked for before this one was read.
         """
+        if self._passed_over:
+            raise DecodeError("The part was passed over; read each one before asking for the next.")
         while not self._ended:
-            event = next(self._events)
+            event = next(self._events, None)
+            if event is None:
+                raise TruncatedBody("The body was closed before its part was read.")
             if isinstance(event, PartData):
                 yield event.data
             else:
@@ -330,9 +349,11 @@ class Part:
         return length
 
     def skip(self) -> None:
-        """Pass over what was not read."""
-        for _ in self.iter_bytes():
-            pass
+        """Pass over what was not read; it is gone then."""
+        if not self._ended:
+            for _ in self.iter_bytes():
+                pass
+            self._passed_over = True
 
 
 def iter_parts(content_type: str, chunks: Iterable[bytes | memoryview]) -> Iterator[Part]:
@@ -357,8 +378,8 @@ def iter_parts(content_type: str, chunks: Iterable[bytes | memoryview]) -> Itera
     TruncatedBody
         If it ends before its closing delimiter.
     """
-    events = _events(MultipartParser(content_type), chunks)
     try:
+        events = _events(MultipartParser(content_type), chunks)
         for event in events:
             if isinstance(event, PartBegin):
                 part = Part(event.headers, events)

@@ -3,6 +3,8 @@
 import email
 import email.policy
 import io
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -51,8 +53,6 @@ tricky = st.lists(
 
 def holds_delimiter(data):
     """Whether the bytes hold what every reader must take for the delimiter of boundary ``b``."""
-    import re
-
     return re.search(rb"(?:^|\n)--b(?:--|[ \t\r\f\v]*\n|[ \t\r\f\v]*-?$)", data) is not None
 
 
@@ -90,6 +90,40 @@ def test_the_standard_library_reads_the_same(parts, preamble, epilogue):
     message = email.message_from_bytes(header + body, policy=email.policy.HTTP)
     oracle = [part.get_payload(decode=True) for part in message.iter_parts()]
     assert [data for _, data in read_all("multipart/related; boundary=b", body)] == oracle
+
+
+DICOM = "application/dicom"
+WIRE = Path(__file__).parent.parent / "wire"
+#: What each recorded shape holds: part's Content-Type and bytes.
+SHAPES = {
+    "reference-store-one": [(DICOM, b"{DICOM P10 binary}")],
+    "reference-store-many": [(DICOM, b"{DICOM instance 1}"), (DICOM, b"{DICOM instance 2}")],
+    "tutorial-store-form-data": [(DICOM, b"{red}"), ("", b"{green}")],
+    "hosted-retrieve-series": [
+        (f"{DICOM}; transfer-syntax=1.2.840.10008.1.2.1", b"{slice 1}"),
+        (f"{DICOM}; transfer-syntax=1.2.840.10008.1.2.4.90", b"{slice 2}"),
+    ],
+    "orthanc-frames-parameter-in-quotes": [
+        ("application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1", b"{frame 1}")
+    ],
+    "boundary-inside-the-quotes-of-type": [(DICOM, b"{one}")],
+    "no-boundary-declared": [(DICOM, b"{one}"), (DICOM, b"{two}")],
+    "related-with-start-preamble-epilogue": [("image/jp2", b"{pixels}"), ("", b"{no headers}")],
+    "line-feeds-only-lf": [(DICOM, b"{one\ntwo}"), (DICOM, b"")],
+}
+
+
+def test_every_recorded_shape_is_tested():
+    assert {path.stem for path in WIRE.glob("*.http")} == set(SHAPES)
+
+
+@pytest.mark.parametrize("size", [1, 2, 13, 4096])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_recorded_shapes(shape, size):
+    head, body = re.split(rb"\r?\n\r?\n", (WIRE / f"{shape}.http").read_bytes(), maxsplit=1)
+    content_type = head.decode().removeprefix("Content-Type: ")
+    read = read_all(content_type, body, size)
+    assert [(headers.get("content-type", ""), data) for headers, data in read] == SHAPES[shape]
 
 
 BODY = b"--gc0p4Jq0M2Yt08j34c0p\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--gc0p4Jq0M2Yt08j34c0p--"
@@ -169,23 +203,66 @@ def test_garbage_is_refused_in_words(content_type, body, words):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"no delimiter at all", b"--b\r\nContent-Type: x\r\n", b"--b\r\n\r\ndata\r\n--b-"]
+    ("body", "words"),
+    [
+        (b"", "nowhere"),
+        (b"<html>no delimiter at all", "nowhere"),
+        (b"--b\r\nContent-Type: x\r\n", "closing boundary"),
+        (b"--b\r\n\r\ndata\r\n--b-", "closing boundary"),
+    ],
 )
-def test_every_kind_of_truncation_is_named(body):
-    with pytest.raises(TruncatedBody, match="cut off"):
+def test_every_kind_of_truncation_is_named(body, words):
+    with pytest.raises(TruncatedBody, match=words):
         read_all("multipart/related; boundary=b", body)
 
 
-def test_the_source_is_closed_when_the_reader_is_abandoned():
-    class Source(io.BytesIO):
-        def __iter__(self):
-            return iter(lambda: self.read(4), b"")
+def test_a_part_that_is_cut_off_raises_where_it_is_read():
+    part = next(iter_parts("multipart/related; boundary=b", [b"--b\n\nfirst bytes", b" and no more"]))
+    with pytest.raises(TruncatedBody):
+        part.read()
 
+
+def test_hostile_bodies_cost_no_more_than_their_length():
+    # Delimiters that are none, and a header block that comes in byte by byte: no byte is looked at over and over.
+    body = b"--b\n\n" + b"\n--bx" * 200_000 + b"\n--b--"
+    [(_, data)] = read_all("multipart/related; boundary=b", body, 65_536)
+    assert len(data) == 1_000_000
+    with pytest.raises(DecodeError, match="header block"):
+        read_all("multipart/related; boundary=b", b"--b\n" + b"x" * 2 * MOST_HEADER_BYTES, 1)
+
+
+class Source(io.BytesIO):
+    """A body that comes in four bytes at a time and can be closed."""
+
+    def __iter__(self):
+        return iter(lambda: self.read(4), b"")
+
+
+def test_the_source_is_closed_when_the_reader_is_abandoned():
     source = Source(BODY)
     parts = iter_parts("multipart/related", source)
-    next(parts)
+    part = next(parts)
     parts.close()
     assert source.closed
+    with pytest.raises((TruncatedBody, ValueError)):
+        part.read()
+
+
+def test_the_source_is_closed_when_it_is_no_multipart_body_or_ends():
+    for content_type in ("text/html", "multipart/related"):
+        source = Source(BODY)
+        try:
+            assert [part.read() for part in iter_parts(content_type, source)] == [b"DICM"]
+        except DecodeError:
+            assert content_type == "text/html"
+        assert source.closed
+
+
+def test_a_part_that_was_passed_over_says_so_and_is_not_empty():
+    first, second = list(iter_parts("multipart/related; boundary=b", [b"--b\n\none\n--b\n\ntwo\n--b--"]))
+    for part in (first, second):
+        with pytest.raises(DecodeError, match="passed over"):
+            part.read()
 
 
 def test_only_the_wanted_bytes_of_a_part_are_read():
