@@ -6,18 +6,19 @@ import logging
 import re
 import secrets
 import traceback
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
+from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
+from starlette.routing import Mount
 
 from dicomframe.service import delete, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
-from dicomframe.service.call import Answer, Call, Handler
+from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
+from dicomframe.service.routing import Route, RouteTree
 from dicomframe.service.service import DEFAULT_PARTITION
-from dicomframe.service.validation import is_uid
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -25,31 +26,6 @@ if TYPE_CHECKING:
     from dicomframe.service.service import Service
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One verb and path; without a handler it answers 501.
-
-    Parameters
-    ----------
-    method, path : str
-        What it answers; ``{}`` stands for any one segment, which must be a UID where the segment before it is
-        ``studies``, ``series`` or ``instances``.
-    handler : callable, optional
-        What answers it.
-    versions : tuple of str
-        The API versions that have it.
-    makes_partition : bool
-        Whether it makes the partition that it names.
-    """
-
-    method: str
-    path: str
-    handler: Handler | None = None
-    versions: tuple[ApiVersion, ...] = API_VERSIONS
-    makes_partition: bool = False
-
 
 _STUDY: Final = "studies/{}"
 _SERIES: Final = "studies/{}/series/{}"
@@ -112,31 +88,12 @@ _WITHOUT_PARTITION: Final = {
     "api.yaml",
 }
 _PARTITION_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-_UID_NAMES: Final = {"studies": "study", "series": "series", "instances": "SOP instance"}
 _MOST_HEADER_BYTES: Final = 64 * 1024
+_VERSION_HEADERS: Final = ((b"api-supported-versions", ", ".join(API_VERSIONS).encode()),)
 
 
-@dataclass(slots=True)
-class _Node:
-    """One step into a path: what may follow, and what is answered here by version and method."""
-
-    children: dict[str, _Node] = field(default_factory=dict)
-    routes: dict[tuple[str, str], Route] = field(default_factory=dict)
-
-
-def _tree() -> _Node:
-    root = _Node()
-    for route in ROUTES:
-        node = root
-        for segment in route.path.split("/"):
-            node = node.children.setdefault(segment, _Node())
-        for version in route.versions:
-            node.routes[version, route.method] = route
-    return root
-
-
-class App:
-    """The ASGI application of one service.
+class Dispatcher:
+    """Every request to one service, from its admission to its answer.
 
     Parameters
     ----------
@@ -146,7 +103,7 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._tree = _tree()
+        self._tree = RouteTree(ROUTES)
         self._default_partition = service.index.partition(DEFAULT_PARTITION) or 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,19 +115,21 @@ class App:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            # Neither the query nor the error's own words: both may name a patient.
-            place = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("%s failed with %s\n%s", scope["method"], type(error).__name__, place)  # noqa: TRY400
+            _log(scope, error)
             answer = _refusing(
                 Fault(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "The service failed; see its log.")
             )
-        await answer.send(send)
+        try:
+            await answer.send(send, _VERSION_HEADERS)
+        except Exception as error:  # noqa: BLE001 - the status is sent; only cutting the body off can tell now
+            _log(scope, error)
+            raise ConnectionAbortedError("An answer was cut off.") from None
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         service = self._service
         self._admit(scope)
         version, partition_name, segments = self._split(scope["path"])
-        route, uids = self._find(version, scope["method"], segments)
+        route, uids = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
         if service.partitions and segments[0].lower() not in _WITHOUT_PARTITION:
             partition = await self._partition(partition_name, route)
@@ -183,9 +142,7 @@ class App:
         base = service.base_url or "http://{}:{}".format(*scope["server"])
         inner = f"/partitions/{partition_name}" if partition_name else ""
         call = Call(service, scope, receive, version, partition, uids, f"{base}/{version}{inner}")
-        answer = await route.handler(call)
-        headers = {"api-supported-versions": ", ".join(API_VERSIONS), **(answer.headers or {})}
-        return Answer(answer.status, answer.body, headers)
+        return await route.handler(call)
 
     def _admit(self, scope: Scope) -> None:
         headers = scope["headers"]
@@ -212,7 +169,7 @@ class App:
     def _split(self, path: str) -> tuple[ApiVersion, str, list[str]]:
         """Take a path apart into version, partition and the rest."""
         first, *segments = path.strip("/").split("/")
-        version = next((known for known in get_args(ApiVersion) if known == first.lower()), None)
+        version = next((known for known in API_VERSIONS if known == first.lower()), None)
         if version is None:
             raise not_found("There is no such route: paths start with /v1 or /v2.")
         if len(segments) < 2 or segments[0].lower() != "partitions":
@@ -220,36 +177,6 @@ class App:
         if not self._service.partitions:
             raise bad_request("Data partitions are switched off; leave partitions/{name} out of the path.")
         return version, segments[1], segments[2:]
-
-    def _find(self, version: ApiVersion, method: str, segments: list[str]) -> tuple[Route, tuple[str, ...]]:
-        """Find the route of a path; letter case does not matter, but in what the path names."""
-        node: _Node | None = self._tree
-        uids: list[str] = []
-        before = ""
-        for segment in segments:
-            assert node is not None  # noqa: S101 - for mypy: the loop ends where there is none
-            lower = segment.lower()
-            following = node.children.get(lower)
-            if following is None and segment:
-                following = node.children.get("{}")
-                if following is not None and before in _UID_NAMES:
-                    uids.append(_checked(segment, before))
-            node, before = following, lower
-            if node is None:
-                break
-        known = {} if node is None else node.routes
-        route = known.get((version, method))
-        if route is not None:
-            return route, tuple(uids)
-        methods = sorted(method for of_version, method in known if of_version == version)
-        if not methods:
-            raise not_found("There is no such route.")
-        raise Fault(
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            f"This route answers {', '.join(methods)}, not {method[:20]}.",
-            headers={"Allow": ", ".join(methods)},
-        )
 
     async def _partition(self, name: str, route: Route) -> int:
         if not _PARTITION_NAME.fullmatch(name):
@@ -266,20 +193,16 @@ class App:
         return key
 
 
+def _log(scope: Scope, error: Exception) -> None:
+    # Neither the query nor the error's own words: both may name a patient.
+    place = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s failed with %s\n%s", scope["method"], type(error).__name__, place)
+
+
 def _refusing(fault: Fault) -> Answer:
     return Answer(fault.status, fault.body(), {"Content-Type": "application/json"} | fault.headers)
 
 
-def _checked(uid: str, collection: str) -> str:
-    if not is_uid(uid):
-        raise bad_request(
-            f"The {_UID_NAMES[collection]} UID in the path is malformed: 1 to 64 digits and dots are accepted, with"
-            " a digit at the end.",
-            "InvalidUid",
-        )
-    return uid
-
-
-def create_app(service: Service) -> App:
+def create_app(service: Service) -> Starlette:
     """Give the ASGI application of a service."""
-    return App(service)
+    return Starlette(routes=[Mount("/", app=Dispatcher(service))])

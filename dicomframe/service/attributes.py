@@ -16,7 +16,7 @@ import orjson
 
 from dicomframe.dicom.paths import Level
 from dicomframe.service.metadata import SEPARATOR, Pieces
-from dicomframe.service.validation import is_date
+from dicomframe.service.validation import is_date, is_time
 
 ApiVersion = Literal["v1", "v2"]
 API_VERSIONS: Final[tuple[ApiVersion, ...]] = ("v1", "v2")
@@ -142,11 +142,10 @@ def words_of(folded_name: str) -> list[str]:
 
 def time_number(text: str) -> int | None:
     """Give a TM value as a number that sorts: HHMMSSFFFFFF; parts left out count as zero."""
-    match = re.fullmatch(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?", text.strip(" \0"))
-    if match is None or (match[4] and not match[3]):
+    if not is_time(text):
         return None
-    hours, minutes, seconds, fraction = (part or "" for part in match.groups())
-    return int(hours + minutes.ljust(2, "0") + seconds.ljust(2, "0") + fraction.ljust(6, "0"))
+    whole, _, fraction = text.partition(".")
+    return int(whole.ljust(6, "0") + fraction.ljust(6, "0"))
 
 
 def comparable(vr: str, text: str) -> str | int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -109,11 +109,14 @@ class Answer:
     body: bytes | AsyncIterator[bytes] = b""
     headers: Mapping[str, str] | None = None
 
-    async def send(self, send: Send) -> None:
+    async def send(self, send: Send, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send it."""
         headers = [
-            (name.lower().encode("latin_1"), value.encode("latin_1"))
-            for name, value in (self.headers or {}).items()
+            *more_headers,
+            *(
+                (name.lower().encode("latin_1"), value.encode("latin_1"))
+                for name, value in (self.headers or {}).items()
+            ),
         ]
         whole = self.body if isinstance(self.body, bytes) else None
         if whole is not None and self.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:

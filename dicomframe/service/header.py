@@ -163,13 +163,18 @@ class _Reader:
             vr, length, position = self._head(tag, position)
         except struct.error:
             raise DecodeError("The data set is cut off within an element's head.") from None
+        reader = self
+        if vr == "UN" and not self._implicit:
+            # Whatever surrounds it, UN is in Implicit VR Little Endian, and the dictionary may know better
+            # (PS3.5 section 6.2.2).
+            vr, reader = _implicit_vr(tag), _Reader(self._data, "<", implicit=True)
         if length == _UNDEFINED:
-            return self._undefined(tag, vr, position, end, depth)
+            return reader.undefined(tag, vr, position, end, depth)
         behind = position + length
         if behind > end:
             raise DecodeError(f"The data set is cut off within {_name(tag)}.")
         if vr == "SQ":
-            return tag, Raw(vr, self.items(position, behind, depth + 1)[0]), behind
+            return tag, Raw(vr, reader.items(position, behind, depth + 1)[0]), behind
         value = None if vr in BINARY_VRS else self._data[position:behind]
         return tag, Raw(vr, value), behind
 
@@ -186,14 +191,12 @@ class _Reader:
             vr = "UN"  # a VR of a later edition: the long form is the rule for all new ones
         return vr, self._long(self._data, position + 8)[0], position + 12
 
-    def _undefined(self, tag: int, vr: str, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
+    def undefined(self, tag: int, vr: str, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
         if vr in {"OB", "OW"}:
             return tag, Raw(vr, None), self._skip_fragments(tag, position, end)
         if vr not in {"SQ", "UN"}:
             raise DecodeError(f"{_name(tag)} has an undefined length, which {vr} does not allow.")
-        # UN of undefined length is a sequence in Implicit VR Little Endian, whatever surrounds it (PS3.5 6.2.2).
-        reader = self if vr == "SQ" else _Reader(self._data, "<", implicit=True)
-        items, behind = reader.items(position, end, depth + 1, delimited=True)
+        items, behind = self.items(position, end, depth + 1, delimited=True)
         return tag, Raw(vr, items if vr == "SQ" else None), behind
 
     def items(

@@ -84,9 +84,8 @@ class Server:
         if self._thread.is_alive():
             self._uvicorn.should_exit = True
             self._thread.join()
-        if self._socket.fileno() >= 0:
-            self._socket.close()
-            self._service.close()
+        self._socket.close()
+        self._service.close()
 
     def __enter__(self) -> Self:
         self.start()

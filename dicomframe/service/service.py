@@ -14,7 +14,7 @@ from dicomframe.service.index import Index
 from dicomframe.service.offload import Offload
 
 if TYPE_CHECKING:
-    from dicomframe.service.app import App
+    from starlette.applications import Starlette
 
 #: The partition that everything is in while data partitions are switched off.
 DEFAULT_PARTITION = "Microsoft.Default"
@@ -114,14 +114,14 @@ class Service:
         return cls(index, blobs, partitions=partitions, strict=strict, token=token, temporary=temporary)
 
     @cached_property
-    def app(self) -> App:
+    def app(self) -> Starlette:
         """The ASGI application."""
         from dicomframe.service.app import create_app
 
         return create_app(self)
 
     def close(self) -> None:
-        """Let go of the folder; no request may be running."""
+        """Let go of the folder; no request may be running. Further calls do nothing."""
         self.offload.close()
         self.index.close()
         self.blobs.close()

@@ -14,11 +14,12 @@ UID = re.compile(r"[0-9.]*[0-9]")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 _CONTROL_IN_PARAGRAPHS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
-_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?")
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?", re.ASCII)
 _DATE_TIME = re.compile(
     r"\d{4}((0[1-9]|1[0-2])((0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?)?)?)?"
-    r"([+-](0\d|1[0-4])[0-5]\d)?"
+    r"([+-](0\d|1[0-4])[0-5]\d)?",
+    re.ASCII,
 )
 
 _Rule = Callable[[str], str]
@@ -55,6 +56,11 @@ def is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_time(text: str) -> bool:
+    """Tell whether a text is a time written HHMMSS.FFFFFF, parts from the right left out."""
+    return _TIME.fullmatch(text) is not None
 
 
 def is_uid(text: str) -> bool:

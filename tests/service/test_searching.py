@@ -1,0 +1,373 @@
+"""GET of studies, series and instances by attribute, fact by fact (azure-dicom-behaviour.md 28 to 37)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+
+STUDY_V2 = {"00080020", "00080050", "00080090", "00081030", "00100010", "00100020", "00100030", "0020000D"}
+STUDY_V1 = (STUDY_V2 - {"00081030"}) | {"00080005", "00080030", "00100040", "00200010"}
+SERIES_V2 = {"00080060", "00081090", "0020000E", "00400244"}
+SERIES_V1 = {"00080005", "00080060", "0008103E", "0020000E", "00400244"}
+INSTANCE_V2 = {"00080018"}
+INSTANCE_V1 = {"00080005", "00080016", "00080018", "00200013", "00280010", "00280011", "00280100"}
+
+
+@pytest.fixture
+def filled(http, dicom):
+    """Three studies, stored in their order; the second has two series and three instances."""
+    http.stored(
+        dicom("1/1/1"),
+        dicom(
+            "2/1/1",
+            PatientName="Müller^Anna=山田^花子",
+            PatientID="pat_002",
+            StudyDate="20240220",
+            Modality="MR",
+        ),
+        dicom(
+            "2/2/1",
+            PatientName="Müller^Anna=山田^花子",
+            PatientID="pat_002",
+            StudyDate="20240220",
+            Modality="PT",
+        ),
+        dicom(
+            "2/2/2",
+            PatientName="Müller^Anna=山田^花子",
+            PatientID="pat_002",
+            StudyDate="20240220",
+            Modality="PT",
+        ),
+        dicom(
+            "3/1/1",
+            PatientName="Smith^Jonathan^Q",
+            PatientID="100%[x]",
+            StudyDate="20230101",
+            StudyTime="0930",
+        ),
+    )
+    return http
+
+
+def studies(http, *pairs, **filters):
+    reply = http.search("studies", *pairs, **filters)
+    assert reply.status in {200, 204}, reply.body
+    return reply.values("0020000D")
+
+
+def test_newest_first_and_pages(filled):  # fact 34
+    assert studies(filled) == ["1.3", "1.2", "1.1"]
+    assert studies(filled, limit=2) == ["1.3", "1.2"]
+    assert studies(filled, limit=2, offset=2) == ["1.1"]
+    assert filled.search("studies", offset=3).status == 204
+    assert filled.search("instances", limit=2, offset=1).values("00080018") == ["1.2.2.2", "1.2.2.1"]
+
+
+def test_a_later_instance_does_not_move_its_study_up(filled, dicom):
+    filled.stored(dicom("1/1/9"))
+    assert studies(filled) == ["1.3", "1.2", "1.1"]
+
+
+@pytest.mark.parametrize(
+    ("route", "prefix", "expected"),
+    [
+        ("studies", "/v2", STUDY_V2),
+        ("studies", "/v1", STUDY_V1),
+        ("series", "/v2", STUDY_V2 | SERIES_V2),
+        ("series", "/v1", STUDY_V1 | SERIES_V1),
+        ("instances", "/v2", STUDY_V2 | SERIES_V2 | INSTANCE_V2),
+        ("instances", "/v1", STUDY_V1 | SERIES_V1 | INSTANCE_V1),
+        ("studies/1.1/series", "/v2", {"0020000D"} | SERIES_V2),
+        ("studies/1.1/series", "/v1", {"0020000D"} | SERIES_V1),
+        ("studies/1.1/instances", "/v2", {"0020000D"} | SERIES_V2 | INSTANCE_V2),
+        ("studies/1.1/series/1.1.1/instances", "/v2", {"0020000D", "0020000E"} | INSTANCE_V2),
+        ("studies/1.1/series/1.1.1/instances", "/v1", {"0020000D", "0020000E"} | INSTANCE_V1),
+    ],
+)
+def test_what_comes_back_by_default(http, dicom, route, prefix, expected):  # fact 33
+    http.stored(dicom())
+    http.prefix = prefix
+    reply = http.get(route)
+    assert reply.status == 200 and reply.headers["content-type"] == "application/dicom+json"
+    (row,) = reply.json
+    assert set(row) == expected
+    assert list(row) == sorted(row)
+    assert row.get("00080018", {}).get("Value", ["1.1.1.1"]) == ["1.1.1.1"]
+
+
+def test_the_six_routes(anyhow, dicom):
+    anyhow.stored(dicom("1/1/1"), dicom("2/1/1"), dicom("2/2/1"), dicom("2/2/2"))
+    assert len(anyhow.get("studies").json) == 2
+    assert len(anyhow.get("series").json) == 3
+    assert len(anyhow.get("instances").json) == 4
+    assert anyhow.get("studies/1.2/series").values("0020000E") == ["1.2.2", "1.2.1"]
+    assert anyhow.get("studies/1.2/instances").values("00080018") == ["1.2.2.2", "1.2.2.1", "1.2.1.1"]
+    assert anyhow.get("studies/1.2/series/1.2.2/instances").values("00080018") == ["1.2.2.2", "1.2.2.1"]
+    assert anyhow.get("studies/1.9/series").status == 204
+    assert anyhow.get("studies/1.2/series/1.1.1/instances").status == 204
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"PatientID": "PAT_002"}, ["1.2"]),
+        ({"00100020": "pat_002"}, ["1.2"]),
+        ({"PatientID": "pat%002"}, []),
+        ({"PatientID": "100%[x]"}, ["1.3"]),
+        ({"PatientID": "100%*"}, ["1.3"]),
+        ({"PatientID": "*[x]"}, ["1.3"]),
+        ({"PatientID": "*[x*"}, ["1.3"]),
+        ({"PatientID": "PAT?0*"}, ["1.2", "1.1"]),
+        ({"PatientID": "P[A]T*"}, []),
+        ({"PatientID": "*"}, ["1.3", "1.2", "1.1"]),
+        ({"PatientName": "muller^anna"}, ["1.2"]),
+        ({"PatientName": "MÜLLER^ANNA"}, ["1.2"]),
+        ({"PatientName": "Müll*"}, ["1.2"]),
+        ({"PatientName": "山田^花子"}, ["1.2"]),
+        ({"PatientName": "山田*"}, ["1.2"]),
+        ({"PatientName": "Müller^Anna=山田^花子"}, ["1.2"]),
+        ({"PatientName": "Müller^Anna=別人"}, []),
+        ({"PatientName": "*^An?a"}, ["1.2"]),
+        ({"PatientName": "Smith"}, []),
+        ({"PatientName": "*smith*"}, ["1.3"]),
+        ({"StudyDescription": "HEAD ROUTINE"}, ["1.3", "1.2", "1.1"]),
+        ({"StudyDescription": "Héad routine"}, []),
+        ({"StudyDate": "20240220"}, ["1.2"]),
+        ({"StudyDate": "20240115-20240220"}, ["1.2", "1.1"]),
+        ({"StudyDate": "20240116-"}, ["1.2"]),
+        ({"StudyDate": "-20231231"}, ["1.3"]),
+        ({"StudyTime": "0930"}, ["1.3"]),
+        ({"StudyTime": "10"}, ["1.2", "1.1"]),
+        ({"StudyTime": "0900-1000"}, ["1.3"]),
+        ({"StudyTime": "1015-1015"}, ["1.2", "1.1"]),
+        ({"StudyID": "st1"}, ["1.3", "1.2", "1.1"]),
+        ({"ModalitiesInStudy": "pt"}, ["1.2"]),
+        ({"ModalitiesInStudy": "C*"}, ["1.3", "1.1"]),
+        ({"StudyInstanceUID": "1.3"}, ["1.3"]),
+        ({"PatientBirthDate": "19800203", "ModalitiesInStudy": "MR"}, ["1.2"]),
+        ({"ReferringPhysicianName": "house^gregory", "AccessionNumber": "a1", "limit": 1}, ["1.3"]),
+    ],
+)
+def test_matching(filled, filters, expected):
+    assert studies(filled, *filters.items()) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("jo", ["1.3", "1.1"]),
+        ("jo do", []),
+        ("do jo", ["1.1"]),
+        ("smi jon q", ["1.3"]),
+        ("smi q", []),
+        ("ohn", []),
+        ("ANN", ["1.2"]),
+        ("mul", ["1.2"]),
+        ("山", ["1.2"]),
+        ("Smith*", ["1.3"]),
+        ("Smith^Jon*", ["1.3"]),
+    ],
+)
+def test_fuzzy_names(filled, value, expected):  # fact 35
+    assert studies(filled, PatientName=value, fuzzymatching="true") == expected
+    assert studies(filled, PatientName=value, FuzzyMatching="TRUE") == expected
+
+
+def test_fuzzy_is_for_names_only(filled):
+    assert studies(filled, PatientID="pat", fuzzymatching="true") == []
+
+
+def test_fuzzy_phrase_across_given_and_family_name(http, dicom):
+    http.stored(dicom(PatientName="John^Doe"))
+    assert studies(http, PatientName="jo do", fuzzymatching="true") == ["1.1"]
+
+
+def test_filters_of_all_levels_at_the_instance_level(filled):
+    reply = filled.search("instances", PatientID="pat_002", Modality="PT", SOPInstanceUID="1.2.2.2")
+    assert reply.values("00080018") == ["1.2.2.2"]
+    assert filled.search("series", PatientID="pat_002", Modality="PT").values("0020000E") == ["1.2.2"]
+    assert filled.search("series", SeriesNumber="03", SeriesDescription="axial*", Modality="MR").status == 200
+    assert (
+        filled.search("studies/1.2/instances", Modality="PT", ManufacturerModelName="scanner one").status
+        == 200
+    )
+    assert (
+        filled.search("series", PerformedProcedureStepStartDate="20240116", SeriesInstanceUID="1.2.1").status
+        == 200
+    )
+
+
+def test_filter_keys_come_back(filled):
+    (row,) = filled.search("studies", StudyTime="0930", ModalitiesInStudy="CT").json
+    assert row["00080030"] == {"vr": "TM", "Value": ["0930"]}
+    assert row["00080061"] == {"vr": "CS", "Value": ["CT"]}
+
+
+def test_modalities_filter_returns_all_modalities(filled):  # fact 36
+    (row,) = filled.search("studies", ModalitiesInStudy="PT").json
+    assert row["00080061"]["Value"] == ["MR", "PT"]
+
+
+def test_counts_come_on_request(filled):  # fact 36
+    assert "00201208" not in filled.get("studies?includefield=all").json[0]
+    fields = "NumberOfStudyRelatedInstances,ModalitiesInStudy"
+    rows = filled.get(f"studies?includefield={fields}").json
+    assert [(row["00201208"]["Value"], row["00080061"]["Value"]) for row in rows] == [
+        ([1], ["CT"]), ([3], ["MR", "PT"]), ([1], ["CT"]),
+    ]  # fmt: skip
+    rows = filled.get("studies/1.2/series?includefield=00201209").json
+    assert [row["00201209"] for row in rows] == [{"vr": "IS", "Value": [2]}, {"vr": "IS", "Value": [1]}]
+
+
+def test_include_fields(filled):  # fact 32
+    row = filled.get("studies?limit=1&includefield=PatientSex&includefield=00280010,Modality").json[0]
+    assert set(row) == STUDY_V2 | {"00100040", "00280010", "00080060"}
+    assert row["00280010"] == {"vr": "US", "Value": [2]}
+    everything = filled.get("studies?limit=1&IncludeField=ALL").json[0]
+    assert set(everything) == STUDY_V2 | {"00080005", "00080030", "00100040", "00200010"}
+    everything = filled.get("studies/1.1/instances?includefield=all").json[0]
+    assert set(everything) == {"0020000D", "00080005", "00200011", "0008103E"} | SERIES_V2 | INSTANCE_V1
+
+
+def test_an_include_field_takes_the_newest_instances_value(filled, dicom):
+    filled.stored(dicom("2/1/2", PatientName="X", raw={"00100040": ("CS", "F")}))
+    assert filled.get("studies?includefield=PatientSex").values("00100040") == ["M", "F", "M"]
+    assert filled.get("studies/1.2/series?includefield=PatientSex").values("00100040") == ["M", "F"]
+
+
+def test_only_the_first_value_is_searched(http, dicom):
+    http.stored(dicom(AccessionNumber="A1\\B2"))
+    assert studies(http, AccessionNumber="A1") == ["1.1"]
+    assert studies(http, AccessionNumber="B2") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("PatientsName=x", "did you mean PatientName"),
+        ("patientname=x", "did you mean PatientName"),  # fact 28
+        ("Rows=2", "Rows cannot be searched"),
+        ("00091001=2", "00091001 cannot be searched"),
+        ("foo=1", "'foo' is no attribute"),
+        ("=1", "'' is no attribute"),
+        ("Modality=CT", "Modality cannot be searched by here"),
+        ("SOPInstanceUID=1.2", "SOPInstanceUID cannot be searched by here"),
+        ("ReferencedRequestSequence.AccessionNumber=1", "no attribute"),
+        ("PatientID=1&PatientID=2", "PatientID is given twice"),  # fact 29
+        ("PatientID=1&00100020=2", "PatientID is given twice"),
+        ("PatientID=", "PatientID has no value"),
+        ("PatientID", "PatientID has no value"),
+        ("PatientID=%20%20", "PatientID has no value"),
+        ("PatientID=a%00b", "control characters"),
+        ("PatientID=%FF", "percent-encoded UTF-8"),
+        ("StudyDate=2024-01-15", "YYYYMMDD"),  # fact 37
+        ("StudyDate=20240230", "YYYYMMDD"),
+        ("StudyDate=2024", "YYYYMMDD"),
+        ("StudyDate=-", "at least one"),
+        ("StudyDate=20240201-20240101", "end lies before its start"),  # fact 37
+        ("StudyDate=20240101-20240201-20240301", "YYYYMMDD"),
+        ("StudyDate=2024*", "YYYYMMDD"),
+        ("StudyTime=25", "HHMMSS"),
+        ("StudyInstanceUID=1.2,1.3", "one UID"),
+        ("StudyInstanceUID=1.2*", "one UID"),
+        ("limit=0", "from 1 to 200"),
+        ("limit=201", "from 1 to 200"),
+        ("limit=-1", "from 1 to 200"),
+        ("limit=1.5", "from 1 to 200"),
+        ("limit=", "from 1 to 200"),
+        ("limit=%D9%A1", "from 1 to 200"),
+        ("limit=1&Limit=2", "limit is given twice"),
+        ("offset=-1", "from 0"),
+        ("offset=99999999999999999999", "from 0"),
+        ("fuzzymatching=1", "true or false"),
+        ("fuzzymatching=true&PatientName=%22jo%22", '\'"\''),  # fact 35
+        ("fuzzymatching=true&PatientName=%5E", "must hold a word"),
+        ("includefield=PatientsSex", "PatientsSex"),
+        ("includefield=patientsex", "patientsex"),
+        ("includefield=", "'all'"),
+        ("includefield=0008ZZZZ", "'all'"),
+        ("includefield=00080003", "'all'"),
+        ("includefield=all&includefield=PatientSex", "stands alone"),  # fact 31
+        ("includefield=all,PatientSex", "stands alone"),
+        ("&".join(f"x{number}=1" for number in range(300)), "200 parameters"),
+    ],
+)  # fmt: skip
+def test_refusals(filled, query, words):
+    reply = filled.get(f"studies?{query}")
+    assert reply.status == 400
+    assert words in reply.message
+
+
+@pytest.mark.parametrize(
+    ("route", "key"),
+    [
+        ("studies/1.2/series", "PatientID"),  # fact 30
+        ("studies/1.2/series", "StudyInstanceUID"),  # fact 29
+        ("studies/1.2/series", "ModalitiesInStudy"),
+        ("studies/1.2/instances", "PatientName"),
+        ("studies/1.2/series/1.2.1/instances", "Modality"),
+        ("studies/1.2/series/1.2.1/instances", "SeriesInstanceUID"),
+    ],
+)
+def test_levels_are_strict(filled, route, key):
+    reply = filled.search(route, (key, "1.2"))
+    assert reply.status == 400 and key in reply.message and "Accepted are" in reply.message
+
+
+@pytest.mark.parametrize("key", ["StudyTime", "StudyID"])
+def test_a_strict_service_lacks_the_references_filters(strict, key):
+    reply = strict.search("studies", (key, "10"))
+    assert reply.status == 400 and key in reply.message
+    assert strict.search("series", SeriesNumber="3").status == 400
+
+
+def test_a_strict_service_takes_wildcards_literally(strict, dicom):
+    strict.stored(dicom(PatientID="PAT*"))
+    assert studies(strict, PatientID="PA*") == []
+    assert studies(strict, PatientID="PAT*") == ["1.1"]
+
+
+def test_values_that_sql_or_patterns_might_trip_over(http, dicom):
+    nasty = ["%", "_", "[", "]", "[^a]", "'", '"', "';--", "\\n", "a'b", "{}", "?*["]
+    for number, value in enumerate(nasty, start=1):
+        http.stored(
+            dicom(f"{number}/1/1", StudyDescription=value.replace("\\", "/"), PatientName=f"{value[0]}^x")
+        )
+    for number, value in enumerate(nasty, start=1):
+        if not {"*", "?", "\\"} & set(value):
+            assert studies(http, StudyDescription=value) == [f"1.{number}"]
+            assert f"1.{number}" in studies(http, StudyDescription=f"*{value}*")
+        if value[0] not in "*?\\":
+            assert f"1.{number}" in studies(http, PatientName=f"{value[0]}^*")
+    assert len(studies(http, StudyDescription="*")) == len(nasty)
+
+
+def test_names_with_pattern_characters_in_their_other_groups(http, dicom):
+    http.stored(dicom("1/1/1", PatientName="A=[b]=c"), dicom("2/1/1", PatientName="A=b=c"))
+    assert studies(http, PatientName="[b]") == ["1.1"]
+    assert studies(http, PatientName="b") == ["1.2"]
+    assert studies(http, PatientName="a=[b]*") == ["1.1"]
+
+
+def test_invalid_percent_text_and_surrogates(http):
+    for query in ("PatientName=%ED%A0%80", "PatientName=%C3%28", "%FF=1"):
+        assert http.get(f"studies?{query}").status == 400
+    assert http.get(f"studies?PatientName={quote('😀')}").status == 204
+
+
+def test_accept_of_a_search(filled, strict):  # fact 16
+    assert filled.get("studies", accept=None).status == 200
+    assert filled.get("studies", accept="application/json").headers["content-type"] == "application/json"
+    assert filled.get("studies", accept="text/html, application/dicom+json;q=0.1").status == 200
+    refused = filled.get("studies", accept="application/dicom+xml")
+    assert refused.status == 406 and "application/dicom+json" in refused.message
+    assert filled.get("studies", accept="application/dicom+json;q=0").status == 406
+    assert strict.get("studies", accept=None).status == 406
+    assert strict.get("studies").status == 204
+
+
+def test_person_names_with_all_groups_come_back(filled):
+    row = filled.search("studies", StudyInstanceUID="1.2").json[0]
+    assert row["00100010"]["Value"] == [{"Alphabetic": "Müller^Anna", "Ideographic": "山田^花子"}]
