@@ -33,6 +33,8 @@ _JSON_VALUE_TYPE = {
 }
 #: Bytes that one thread of the JSON reader takes at a time.
 _BLOCK_BYTES = 8 * 1024 * 1024
+#: Up to here every whole number is a floating-point number.
+_LARGEST_EXACT = 2.0**53
 
 
 class Refused(Exception):
@@ -241,14 +243,18 @@ class _Readings:
         self.cells, self.odd, self.raws, self.reasons = cells, odd, raws, reasons
 
 
-def _as_it_is(_column: Column, flat: pa.Array) -> _Readings:
-    return _Readings(flat)
-
-
 def _integers(column: Column, flat: pa.Array) -> _Readings:
     low, high = INTEGER_RANGE[column.vr]
     found = pc.min_max(flat).as_py()
     if found["min"] is not None and not low <= found["min"] <= found["max"] <= high:
+        raise Refused
+    return _Readings(flat)
+
+
+def _floats(_column: Column, flat: pa.Array) -> _Readings:
+    found = pc.min_max(flat).as_py()
+    if found["min"] is not None and max(-found["min"], found["max"]) > _LARGEST_EXACT:
+        # A whole number of so many digits may have lost some of them.
         raise Refused
     return _Readings(flat)
 
@@ -292,7 +298,7 @@ _CONVERTERS: dict[str, Callable[[Column, Any], _Readings]] = {
     "text": _tags,
     "name": _names,
     "integer": _integers,
-    "float": _as_it_is,
+    "float": _floats,
     "date": _distinct_texts,
     "datetime": _distinct_texts,
     "time": _distinct_texts,

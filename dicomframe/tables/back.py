@@ -32,7 +32,7 @@ def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     """
     attrs = table.attrs.get("dicom", {})
     level: Level = attrs.get("level") or level_of(table.columns)
-    noted = notes.loads(attrs.get("notes")) or {}
+    noted = notes.noted(table, "notes") or {}
     found = notes.rows_by_name(table, level) if noted else {}
     rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
     for name, column in sorted(_columns(table, noted.get("vr", {})), key=lambda pair: pair[1].tag):
@@ -46,7 +46,7 @@ def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
                 rows[at][column.tag] = attribute
     for row, stray in noted.get("strays", {}).items():
         for at in found.get(row, ()):
-            rows[at] = _with_strays(rows[at], stray)
+            rows[at] = _with_strays(rows[at], *stray)
     return rows
 
 
@@ -89,12 +89,11 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) if type(one) is type(other) else one is None and other is None
 
 
-def _with_strays(row: dict[str, Any], stray: Any) -> Any:
+def _with_strays(row: dict[str, Any], raw: Any, read_as: list[str]) -> Any:
     """Put back what stood under odd keys, instead of what was read from it."""
-    if not isinstance(stray, dict):
-        return stray
-    read = {known.tag for known in map(tags.find, stray) if known is not None}
-    return {key: value for key, value in row.items() if key not in read or key in stray} | stray
+    if not isinstance(raw, dict):
+        return raw
+    return {tag: attribute for tag, attribute in row.items() if tag not in read_as} | raw
 
 
 def _item(record: Mapping[str, Any]) -> dict[str, Any]:

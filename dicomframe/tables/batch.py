@@ -34,6 +34,22 @@ class Issue(NamedTuple):
 
 
 @dataclass(slots=True)
+class Stray:
+    """What stands under keys that are no tags in their usual form, or a whole row that is no object.
+
+    Parameters
+    ----------
+    raw : object
+        By key: the attributes as they came; or the row.
+    read_as : list of str
+        The tags that some of the keys were read as.
+    """
+
+    raw: Any
+    read_as: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Batch:
     """Some rows of a table.
 
@@ -52,8 +68,8 @@ class Batch:
         What must be kept for the way back.
     issues : list of Issue
         What could not be read.
-    strays : dict
-        By row: what stands under keys that are no tags in their usual form, or the whole row if it is no object.
+    strays : dict of int to Stray
+        By row: what no column can hold.
     """
 
     length: int
@@ -62,7 +78,7 @@ class Batch:
     empty: dict[str, Rows] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    strays: dict[int, Any] = field(default_factory=dict)
+    strays: dict[int, Stray] = field(default_factory=dict)
 
 
 def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:

@@ -69,7 +69,12 @@ def _encode_float(value: float) -> float | None:
 
 
 def _encode_name(value: PersonName) -> str | None:
-    return value.alphabetic or None
+    return _encode_text(value.alphabetic) or None
+
+
+def _encode_text(value: str) -> str:
+    # Half a surrogate pair, which JSON can spell and no text may hold, becomes visible as its escape.
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 #: Python value -> what Arrow takes; kinds that are not named here are taken as they are.
@@ -79,6 +84,7 @@ ENCODERS: dict[Kind, Callable[[Any], Any]] = {
     "float": _encode_float,
     "integer": _encode_integer,
     "name": _encode_name,
+    "text": _encode_text,
     "time": _encode_time,
 }
 
@@ -116,7 +122,7 @@ def read_value(column: Column, raw: object) -> Reading:
         return Reading(None, False)
     if column.kind == "name":
         back = format(column.vr, value)
-        return Reading(encoded, back == raw and len(back) == 1)
+        return Reading(encoded, back == raw == {"Alphabetic": encoded})
     back = format(column.vr, decode(column.kind, encoded))
     return Reading(encoded, (type(back) is type(raw) and back == raw) or _same_number(back, raw))
 
@@ -172,7 +178,8 @@ def read_attribute(column: Column, attribute: object) -> Reading:
 def _read_without_value(column: Column, attribute: Mapping[str, Any], as_expected: bool) -> Reading:
     uri = attribute.get("BulkDataURI")
     if column.kind == "bulk" and isinstance(uri, str) and uri:
-        return Reading(uri, as_expected and len(attribute) == 2)
+        text = _encode_text(uri)
+        return Reading(text, as_expected and len(attribute) == 2 and text == uri)
     if uri is not None:
         return Reading(None, False, "its value is bulk data, to be fetched from the BulkDataURI")
     # Inline binary is in order for a bulk VR; only the note holds it.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
 
@@ -18,6 +16,7 @@ from dicomframe.tables import notes
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
+from dicomframe.tables.jsontext import loads
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import read_tolerant, tags_of_odd_keys
@@ -194,15 +193,11 @@ def _read_decoded(page: bytes, rows: list[Any], shape: Shape, columns: dict[str,
 
 
 def _decode(page: bytes) -> list[Any]:
-    """Decode what `orjson` refuses as well: NaN, lone surrogates, bytes that are no UTF-8."""
     try:
-        rows = orjson.loads(page)
-    except orjson.JSONDecodeError:
-        try:
-            rows = json.loads(page.decode("utf-8", "backslashreplace"), strict=False)
-        except (ValueError, RecursionError):
-            head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
-            raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None
+        rows = loads(page)
+    except ValueError:
+        head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
+        raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None
     return rows if isinstance(rows, list) else [rows]
 
 
@@ -215,6 +210,8 @@ def _table(
     attrs: Mapping[str, Any] | None = None,
     index: pd.Index[Any] | None = None,
 ) -> pd.DataFrame:
+    # In the order of the rows and tags, whichever reader found them.
+    batch.issues.sort(key=lambda issue: (issue.row, issue.tag))
     if errors == "raise" and batch.issues:
         issue = batch.issues[0]
         where = f"{columns[issue.tag].name} ({columns[issue.tag].vr})" if issue.tag else "the object"
@@ -230,11 +227,11 @@ def _table(
 
 
 def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
-    if column.kind == "records":
-        records = np.empty(len(cells), dtype=object)
-        records[:] = cells
-        return records
     dtype = column.dtype(backend)
+    if dtype == "object":
+        lists = np.empty(len(cells), dtype=object)
+        lists[:] = cells if column.kind == "records" else cells.to_pylist()
+        return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
@@ -269,7 +266,7 @@ def schema(table: pd.DataFrame) -> pd.DataFrame:
         ``keyword``, ``tag``, ``vr``, ``vm``, ``name`` (missing for columns that are no DICOM attributes), ``dtype``
         and ``values``, the number of cells that are not missing.
     """
-    noted = (notes.loads(table.attrs.get("dicom", {}).get("notes")) or {}).get("vr", {})
+    noted = (notes.noted(table, "notes") or {}).get("vr", {})
     rows = []
     for name in table.columns:
         known = tags.find(str(name))

@@ -16,43 +16,31 @@ The notes' text holds
 ``shared``
     by person name column: the alphabetic groups that rows with and rows without further groups have in common.
 ``strays``
-    by row: what stood under keys that are no tags in their usual form.
+    by row: what stood under keys that are no tags in their usual form, and the tags it was read as.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
+import numpy as np
 import pandas as pd
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.tables.batch import NO_ROWS, Batch
+from dicomframe.tables.jsontext import dumps, loads
 from dicomframe.tables.schema import Column
 
 #: Raw text in the issues table is cut to this length; the whole value stays in the notes.
 MOST_RAW_CHARACTERS = 200
 
 
-def dumps(value: Any) -> str:
-    """Write JSON; also what orjson refuses: lone surrogates, NaN, huge integers."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, separators=(",", ":"))
-
-
-def loads(text: str | None) -> Any:
-    """Read what `dumps` wrote; None for None."""
-    if not text:
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
+def noted(table: pd.DataFrame | pd.Series[Any], which: str) -> Any:
+    """Give the ``issues`` or ``notes`` that a table or column carries; None where it carries none."""
+    text = table.attrs.get("dicom", {}).get(which)
+    return loads(text.encode("utf-8", "surrogatepass")) if text else None
 
 
 def row_names(table: pd.DataFrame, level: Level) -> list[str]:
@@ -117,7 +105,7 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
         if tags.from_tag(tag).vr_is_open:
             notes.setdefault("vr", {})[column.name] = column.vr
     if batch.strays:
-        notes["strays"] = {names[row]: stray for row, stray in batch.strays.items()}
+        notes["strays"] = {names[row]: [stray.raw, stray.read_as] for row, stray in batch.strays.items()}
     if notes:
         attrs["notes"] = dumps(notes)
     return attrs
@@ -149,9 +137,8 @@ def _gap(batch: Batch, tag: str, names: _LazyNames) -> list[Any] | None:
 
 def _shared_names(batch: Batch, tag: str, names: pd.Series[Any]) -> list[str]:
     """Give the alphabetic groups by which a column alone could not tell whose further groups are noted."""
-    noted = pd.Series(False, index=range(len(names)))
-    noted.iloc[[note.row for note in batch.notes if note.tag == tag]] = True
-    mask = noted.to_numpy()
+    mask = np.zeros(len(names), dtype=bool)
+    mask[[note.row for note in batch.notes if note.tag == tag]] = True
     if names.dtype == "object" or pd.api.types.is_list_like(names.iloc[0]):
         return []
     return sorted(set(names[mask].dropna()) & set(names[~mask].dropna()))
@@ -174,7 +161,7 @@ def issues(table: pd.DataFrame, level: Level) -> pd.DataFrame:
 
 
 def _issue_rows(table: pd.DataFrame, level: Level, uid_columns: list[str]) -> Iterator[list[Any]]:
-    listed = loads(table.attrs.get("dicom", {}).get("issues")) or []
+    listed = noted(table, "issues") or []
     if not listed:
         return
     found = rows_by_name(table, level)

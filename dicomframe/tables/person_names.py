@@ -33,7 +33,7 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
     it agree, and is missing, rather than somebody else's, where they do not. A name without an alphabetic group is
     missing in the column and cannot be found from it.
     """
-    noted = notes.loads(names.attrs.get("dicom", {}).get("notes")) or {}
+    noted = notes.noted(names, "notes") or {}
     groups: dict[str, set[str]] = {}
     for attribute in noted.get("cells", {}).get(names.name, {}).values():
         for raw in attribute.get("Value") or []:

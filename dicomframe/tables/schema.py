@@ -21,9 +21,9 @@ records     SQ                              ``object`` (lists of     ``object``
                                             dicts by keyword)
 ==========  ==============================  =======================  ===========================
 
-A VM above one gives lists: ``list<…>[pyarrow]`` under both backends, because only a typed list keeps its dtype when it
-is empty. CS is text, not ``category``: categories come from the values, and tables with different ones do not
-concatenate.
+A VM above one gives lists: ``object`` under ``numpy_nullable``, because pandas cannot read typed lists back from
+Parquet unless it is asked for the ``pyarrow`` backend; ``list<…>[pyarrow]`` under that one. CS is text, not
+``category``: categories come from the values, and tables with different ones do not concatenate.
 """
 
 from __future__ import annotations
@@ -137,9 +137,9 @@ class Column:
         """Give the column's pandas dtype."""
         if self.kind == "records":
             return "object"
-        if self.multiple or backend == "pyarrow":
+        if backend == "pyarrow":
             return pd.ArrowDtype(self.arrow_type)
-        return _NULLABLE_DTYPE[self.kind]
+        return "object" if self.multiple else _NULLABLE_DTYPE[self.kind]
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dicomframe.dicom import tags
-from dicomframe.tables.batch import Batch, Issue, Note
+from dicomframe.tables.batch import Batch, Issue, Note, Stray
 from dicomframe.tables.cells import read_attribute
 from dicomframe.tables.schema import Column
 
@@ -30,10 +30,12 @@ def read_tolerant(rows: Sequence[Any], columns: dict[str, Column]) -> Batch:
         if isinstance(row, dict):
             _read_row(batch, cells, columns, at, row)
         else:
-            batch.strays[at] = row
+            batch.strays[at] = Stray(row)
             batch.issues.append(Issue(at, "", row, "a row is an object of attributes"))
     for tag, column_cells in cells.items():
-        batch.cells[tag] = to_arrow(column_cells.values, columns[tag])
+        arrow_type = columns[tag].arrow_type
+        values = column_cells.values
+        batch.cells[tag] = values if arrow_type is None else pa.array(values, arrow_type)
         if len(column_cells.filled) < batch.length:
             batch.absent[tag] = np.setdiff1d(
                 np.arange(batch.length), np.asarray(column_cells.filled, dtype=np.intp)
@@ -93,7 +95,8 @@ def _column_of_odd_key(
     batch: Batch, at: int, key: str, attribute: Any, row: dict[str, Any], columns: dict[str, Column]
 ) -> Column | None:
     """Find the column that a keyword or an oddly written tag stands for; the key itself is kept as a stray."""
-    batch.strays.setdefault(at, {})[key] = attribute
+    stray = batch.strays.setdefault(at, Stray({}))
+    stray.raw[key] = attribute
     known = tags.find(key)
     if known is None:
         batch.issues.append(Issue(at, "", {key: attribute}, "a key is neither a tag nor a keyword"))
@@ -101,22 +104,5 @@ def _column_of_odd_key(
     if known.tag in row:
         batch.issues.append(Issue(at, known.tag, attribute, "the attribute stands there twice"))
         return None
+    stray.read_as.append(known.tag)
     return columns[known.tag]
-
-
-def to_arrow(values: list[Any], column: Column) -> Any:
-    """Make an Arrow array of cells; records stay a list."""
-    arrow_type = column.arrow_type
-    if arrow_type is None:
-        return values
-    try:
-        return pa.array(values, arrow_type)
-    except UnicodeEncodeError:
-        return pa.array([_without_surrogates(value) for value in values], arrow_type)
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Write half a surrogate pair, which no text may hold, as its escape."""
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

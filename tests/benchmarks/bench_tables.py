@@ -66,7 +66,9 @@ def main():
             table += cpu(lambda: dfr.from_json(page), 1)
             tolerant += cpu(lambda: dfr.from_json(dirty), 1)
         base, fast, slow = (statistics.median(times) * 1000 for times in (loads, table, tolerant))
-        print(f"{count:8} {len(page) / 1e6:7.1f} {base:10.2f} {fast:10.2f} {fast / base:6.2f}   {slow / base:6.2f}")
+        print(
+            f"{count:8} {len(page) / 1e6:7.1f} {base:10.2f} {fast:10.2f} {fast / base:6.2f}   {slow / base:6.2f}"
+        )
 
 
 if __name__ == "__main__":
