@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from dicomframe.samples import nuclear, radiograph, ultrasound
 from dicomframe.samples.canvas import Dice, Floats
-from dicomframe.samples.headers import HALF_LIFE, UPTAKE_TIME, decimals, injected_dose, instance_header
+from dicomframe.samples.headers import (
+    HALF_LIFE,
+    UPTAKE_TIME,
+    Values,
+    decimals,
+    injected_dose,
+    instance_header,
+)
 from dicomframe.samples.plan import Study, studies
 from dicomframe.samples.series import SeriesPlan
 from dicomframe.samples.tissues import Tissue, look_up_table
@@ -26,7 +33,7 @@ _MATRIX = {"CT": 160, "MR": 144, "PT": 88}
 _FIELD = {"chest": 384.0, "head": 236.0, "abdomen": 376.0, "spine": 268.0, "body": 528.0}
 
 #: One instance: what it has of its own, and its pixels.
-Instance = tuple["Dataset", NDArray[Any]]
+Instance = tuple[dict[str, Values], NDArray[Any]]
 
 
 def instances(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
@@ -41,8 +48,8 @@ def instances(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Insta
 
     Yields
     ------
-    (pydicom.Dataset, ndarray)
-        The instance's own attributes, and its pixels as they are stored.
+    (dict, ndarray)
+        The instance's own attributes by keyword, and its pixels as they are stored.
     """
     yield from _IMAGERS[str(header.Modality)](study, plan, header)
 
@@ -217,7 +224,7 @@ def _series_of(
     values: NDArray[Any],
     positions: list[list[str]],
     step: float,
-    **attributes: list[Any],
+    **attributes: list[str],
 ) -> Iterator[Instance]:
     """Give the slices of a stack, one every `step` seconds; each attribute has one value a slice."""
     started = study.start + timedelta(minutes=4 * int(header.SeriesNumber))
@@ -253,7 +260,7 @@ def _magnetic_resonance(study: Study, plan: SeriesPlan, header: Dataset) -> Iter
     dice = Dice("scan", study.uid, plan.description)
     stored = mr_values(values, dice, 11.0, axes)
     _describe_pixels(header, stored, 12)
-    low, high = (int(number) for number in np.percentile(stored, [8.0, 99.2]))
+    low, high = (int(number) for number in np.percentile(stored[::3], [8.0, 99.2]))
     header.WindowCenter, header.WindowWidth = str((low + high) // 2), str(high - low)
     header.AcquisitionMatrix = [0, stored.shape[1], stored.shape[2], 0]
     header.InPlanePhaseEncodingDirection = "ROW"
@@ -284,7 +291,7 @@ def _positron_emission(study: Study, plan: SeriesPlan, header: Dataset) -> Itera
         stored,
         positions,
         15.0,
-        ImageIndex=list(range(1, plan.slices + 1)),
+        ImageIndex=[str(number) for number in range(1, plan.slices + 1)],
         FrameReferenceTime=[decimals(1000.0 * (second + 60.0))[0] for second in seconds],
         DecayFactor=[decimals(2.0 ** ((second + 60.0) / HALF_LIFE))[0] for second in seconds],
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,23 +72,34 @@ def smooth_noise(dice: Dice, axes: Sequence[Floats], wavelength: float) -> Float
     ndarray of float32
         One dimension an axis.
     """
-    weights = [_spline_weights(axis, wavelength) for axis in axes]
-    field = dice.normal(tuple(weight.shape[1] for weight in weights))
-    for dimension, weight in enumerate(weights):
-        field = np.moveaxis(np.tensordot(weight, field, axes=(1, dimension)), 0, dimension)
+    places = [(axis - axis.min()) / np.float32(wavelength) for axis in axes]
+    field = dice.normal(tuple(int(place.max()) + 4 for place in places))
+    for dimension, place in enumerate(places):
+        field = _spline(field, place, dimension)
     # A cubic B-spline averages: what is left of the deviation is about 0.69 a dimension.
-    scaled: Floats = np.ascontiguousarray(field * np.float32(0.69 ** -len(axes)), dtype=np.float32)
-    return scaled
+    field *= np.float32(0.69 ** -len(axes))
+    return field
 
 
-def _spline_weights(axis: Floats, wavelength: float) -> Floats:
-    """Give the cubic B-spline weights of lattice points for each coordinate, shape (coordinates, points)."""
-    place = (axis - axis.min()) / wavelength
-    count = int(place.max()) + 4
-    distance = np.abs(place[:, None] + 1.0 - np.arange(count))
-    near = 2 / 3 - distance**2 * (1 - distance / 2)
-    far = np.clip(2 - distance, 0, None) ** 3 / 6
-    return np.where(distance < 1, near, far).astype(np.float32)
+def _spline(field: Floats, place: Floats, dimension: int) -> Floats:
+    """Interpolate along one dimension by cubic B-splines; sums in a fixed order, so that each run gives the same."""
+    first = place.astype(np.intp)
+    part = place - first
+    rest = 1 - part
+    weights = (
+        rest**3 / 6,
+        2 / 3 - part**2 * (1 - part / 2),
+        2 / 3 - rest**2 * (1 - rest / 2),
+        part**3 / 6,
+    )
+    along = [1] * field.ndim
+    along[dimension] = -1
+    shape = list(field.shape)
+    shape[dimension] = len(place)
+    out = np.zeros(shape, dtype=np.float32)
+    for offset, weight in enumerate(weights):
+        out += np.take(field, first + offset, axis=dimension) * weight.astype(np.float32).reshape(along)
+    return out
 
 
 class Canvas:
@@ -114,7 +127,9 @@ class Canvas:
         self._bend_y = smooth_noise(dice, (z, y, x), 38.0) * np.float32(wobble)
 
     def _slice(self, axis: Floats, low: float, high: float) -> slice:
-        return slice(int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high, side="right")))
+        start, step = float(axis[0]), float(axis[1]) - float(axis[0])
+        first, after = math.ceil((low - start) / step), math.floor((high - start) / step) + 1
+        return slice(min(max(first, 0), len(axis)), max(min(after, len(axis)), 0))
 
     def _offsets(self, box: tuple[slice, slice, slice], bend: float) -> tuple[Floats, Floats]:
         """Give the bent x and y of a box, each of its shape."""
@@ -272,40 +287,53 @@ class Canvas:
         only : sequence of int
             Labels that may be painted over; empty: all.
         """
-        path = np.asarray(points, dtype=np.float64)
-        radii = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(path))
-        lengths = np.linalg.norm(np.diff(path, axis=0), axis=1)
-        along = np.concatenate([[0.0], np.cumsum(lengths)])
-        step = max(float(radii.min()) * 0.8, 0.8)
-        stops = np.linspace(0.0, along[-1], max(int(along[-1] / step), 1) + 1)
-        places = np.stack([np.interp(stops, along, path[:, axis]) for axis in range(3)], axis=1)
-        thickness = np.maximum(np.interp(stops, along, radii), 0.3)
+        radii = (
+            [float(radius)] * len(points) if isinstance(radius, (int, float)) else [float(r) for r in radius]
+        )
         allowed = np.ones(256, dtype=np.bool_)
         if only:
             allowed[:] = False
             allowed[list(only)] = True
+        for (start, wide), (end, narrow) in pairwise(zip(points, radii, strict=True)):
+            self._link(label, (start, end), (wide, narrow), flat, allowed)
+
+    def _link(
+        self,
+        label: int,
+        ends: tuple[Point, Point],
+        radii: tuple[float, float],
+        flat: float,
+        allowed: NDArray[np.bool_],
+    ) -> None:
+        """Fill one straight part of a tube, with round ends."""
+        thick = max(radii)
         # Half the voxel spacing is the least radius, so that thin tubes are not lost between voxels.
         least = [float(axis[1] - axis[0]) * 0.55 for axis in (self.x, self.y, self.z)]
-        for place, wide in zip(places.tolist(), thickness.tolist(), strict=True):
-            self._ball(
-                label, place, (max(wide, least[0]), max(wide, least[1]), max(wide * flat, least[2])), allowed
-            )
-
-    def _ball(self, label: int, place: Sequence[float], radii: Point, allowed: NDArray[np.bool_]) -> None:
+        reach = (max(thick, least[0]), max(thick, least[1]), max(thick * flat, least[2]))
+        low = [min(ends[0][axis], ends[1][axis]) - reach[axis] for axis in range(3)]
+        high = [max(ends[0][axis], ends[1][axis]) + reach[axis] for axis in range(3)]
         box = (
-            self._slice(self.z, place[2] - radii[2], place[2] + radii[2]),
-            self._slice(self.y, place[1] - radii[1], place[1] + radii[1]),
-            self._slice(self.x, place[0] - radii[0], place[0] + radii[0]),
+            self._slice(self.z, low[2], high[2]),
+            self._slice(self.y, low[1], high[1]),
+            self._slice(self.x, low[0], high[0]),
         )
         region = self.labels[box]
         if region.size == 0:
             return
-        distance = (
-            ((self.z[box[0]] - place[2]) / radii[2])[:, None, None] ** 2
-            + ((self.y[box[1]] - place[1]) / radii[1])[None, :, None] ** 2
-            + ((self.x[box[2]] - place[0]) / radii[0])[None, None, :] ** 2
+        # Stretch space so that the tube is round, then measure the distance from its middle line.
+        stretch = [thick / part for part in reach]
+        x = ((self.x[box[2]] - np.float32(ends[0][0])) * np.float32(stretch[0]))[None, None, :]
+        y = ((self.y[box[1]] - np.float32(ends[0][1])) * np.float32(stretch[1]))[None, :, None]
+        z = ((self.z[box[0]] - np.float32(ends[0][2])) * np.float32(stretch[2]))[:, None, None]
+        dx, dy, dz = (
+            np.float32((end - start) * part)
+            for start, end, part in zip(ends[0], ends[1], stretch, strict=True)
         )
-        region[(distance < 1.0) & allowed[region]] = label
+        length = dx * dx + dy * dy + dz * dz
+        along = np.clip((x * dx + y * dy + z * dz) / length, 0.0, 1.0) if length > 0 else np.float32(0.0)
+        distance = (x - along * dx) ** 2 + (y - along * dy) ** 2 + (z - along * dz) ** 2
+        wide = np.float32(radii[0]) + along * np.float32(radii[1] - radii[0])
+        region[(distance < wide * wide) & allowed[region]] = label
 
 
 def _turned(u: Floats, v: Floats, degrees: float) -> tuple[Floats, Floats]:

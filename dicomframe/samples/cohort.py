@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from dicomframe.samples.plan import PROTOCOLS, Study, studies, uid_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+    from dicomframe.samples.headers import Values
 
 _IMPLEMENTATION_UID = uid_of("implementation")
 
@@ -91,16 +94,19 @@ def cohort_files(wanted: Iterable[Study] | None = None) -> Iterator[tuple[str, b
             for own, picture in instances(study, plan, header):
                 shared = shared or _encoded(header)
                 folder = f"{study.patient.patient_id}/{study.start:%Y%m%d}-{study.study_id}-{study.modality}-{number}"
-                yield f"{folder}/{int(own.InstanceNumber):04d}.dcm", _part10(header, shared, own, picture)
+                yield (
+                    f"{folder}/{int(str(own['InstanceNumber'])):04d}.dcm",
+                    _part10(header, shared, own, picture),
+                )
 
 
-def _encoded(ds: Dataset) -> dict[int, bytes]:
-    """Encode each element as Explicit VR Little Endian."""
+def _encoded(header: Dataset) -> dict[int, bytes]:
+    """Encode each element of a data set as Explicit VR Little Endian."""
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_data_element
 
     found = {}
-    for element in ds:
+    for element in header:
         buffer = DicomBytesIO()
         buffer.is_little_endian, buffer.is_implicit_VR = True, False
         write_data_element(buffer, element, ["utf_8"])
@@ -108,11 +114,34 @@ def _encoded(ds: Dataset) -> dict[int, bytes]:
     return found
 
 
-def _part10(header: Dataset, shared: dict[int, bytes], own: Dataset, picture: NDArray[Any]) -> bytes:
+@cache
+def _tag_and_vr(keyword: str) -> tuple[int, bytes]:
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, keyword  # noqa: S101 - the keywords are literals of this package
+    return tag, dictionary_VR(tag).encode()
+
+
+def _encoded_text(attributes: dict[str, Values]) -> dict[int, bytes]:
+    """Encode the few attributes of one instance, all of short text or US; pydicom takes ten times as long."""
+    found = {}
+    for keyword, value in attributes.items():
+        tag, vr = _tag_and_vr(keyword)
+        text = value if isinstance(value, str) else "\\".join(value)
+        raw = struct.pack("<H", int(text)) if vr == b"US" else text.encode()
+        raw += (b"\0" if vr == b"UI" else b" ") * (len(raw) % 2)
+        found[tag] = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(raw)) + raw
+    return found
+
+
+def _part10(
+    header: Dataset, shared: dict[int, bytes], own: dict[str, Values], picture: NDArray[Any]
+) -> bytes:
     """Put a file together (PS3.10 section 7.1): preamble, meta information, elements in the order of their tags."""
-    elements = shared | _encoded(own)
+    elements = shared | _encoded_text(own)
     body = b"".join(elements[tag] for tag in sorted(elements))
-    return b"".join((_meta(str(header.SOPClassUID), str(own.SOPInstanceUID)), body, _pixel_data(picture)))
+    return b"".join((_meta(str(header.SOPClassUID), str(own["SOPInstanceUID"])), body, _pixel_data(picture)))
 
 
 def _meta(sop_class: str, sop_instance: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dicomframe.samples.canvas import seed_of
 from dicomframe.samples.plan import PROTOCOLS, Study, uid_of
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Seconds from injection to the first bed position, and the half-life of fluorine-18.
 UPTAKE_TIME, HALF_LIFE = 3600.0, 6586.2
+#: The text of an attribute: one value or several.
+Values = str | list[str]
+
 _NOTE = "Invented person and computed images: the teaching cohort of dicomframe"
 
 
@@ -135,8 +138,10 @@ def _add_tracer(ds: Dataset, study: Study) -> None:
     ds.PatientGantryRelationshipCodeSequence = [code("102540008", "SCT", "headfirst")]
 
 
-def instance_header(header: Dataset, number: int, moment: datetime, **attributes: Any) -> Dataset:
-    """Give what one instance has of its own.
+def instance_header(
+    header: Dataset, number: int, moment: datetime, **attributes: Values
+) -> dict[str, Values]:
+    """Give what one instance has of its own, by keyword, as text.
 
     Parameters
     ----------
@@ -147,23 +152,23 @@ def instance_header(header: Dataset, number: int, moment: datetime, **attributes
     moment : datetime.datetime
         When it was taken.
     **attributes
-        By keyword.
+        More, by keyword.
 
     Returns
     -------
-    pydicom.Dataset
+    dict
         Without what is in the header already.
     """
-    from pydicom import Dataset
-
-    ds = Dataset()
-    ds.SOPInstanceUID = uid_of(header.SeriesInstanceUID, number)
-    ds.InstanceNumber = number
-    ds.AcquisitionNumber = 1
-    ds.InstanceCreationTime = ds.AcquisitionTime = ds.ContentTime = _time(moment)
-    for keyword, value in attributes.items():
-        setattr(ds, keyword, value)
-    return ds
+    now = _time(moment)
+    return {
+        "SOPInstanceUID": uid_of(header.SeriesInstanceUID, number),
+        "InstanceNumber": str(number),
+        "AcquisitionNumber": "1",
+        "InstanceCreationTime": now,
+        "AcquisitionTime": now,
+        "ContentTime": now,
+        **attributes,
+    }
 
 
 def decimals(*numbers: float) -> list[str]:

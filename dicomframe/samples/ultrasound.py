@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -55,27 +56,31 @@ class _Scene:
         self.echo = np.full(self.x.shape, background, dtype=np.float32)
         self.gain = np.zeros(self.x.shape, dtype=np.float32)
 
-    def _distance(self, x: float, y: float, rx: float, ry: float, turn: float) -> Floats:
-        u, v = self.x + self.bend_x - x, self.depth + self.bend_y - y
-        cosine, sine = float(np.cos(np.deg2rad(turn))), float(np.sin(np.deg2rad(turn)))
-        return np.hypot((u * cosine + v * sine) / rx, (v * cosine - u * sine) / ry)
-
     def blob(
         self, x: float, y: float, rx: float, ry: float, level: float, *, turn: float = 0.0, wall: float = 0.0
     ) -> None:
         """Fill an ellipse with a level; a wall brightens its outline by some dB."""
-        distance = self._distance(x, y, rx, ry, turn)
-        self.echo[distance < 1.0] = level
+        reach = max(rx, ry) * 1.1 + 8.0
+        # A depth below the probe's middle lies somewhat farther along the beams at the sides.
+        rows = slice(
+            max(int((y - reach) / _DEPTH * _SAMPLES), 0), max(int((y + reach + 14.0) / _DEPTH * _SAMPLES), 0)
+        )
+        u, v = self.x[rows] + self.bend_x[rows] - x, self.depth[rows] + self.bend_y[rows] - y
+        cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        squared = ((u * cosine + v * sine) / rx) ** 2 + ((v * cosine - u * sine) / ry) ** 2
+        echo = self.echo[rows]
+        echo[squared < 1.0] = level
         if wall:
-            rim = np.abs(distance - 1.0) * min(rx, ry) < 0.9
-            self.echo[rim] = np.maximum(self.echo[rim], level + wall)
+            thick = 0.9 / min(rx, ry)
+            rim = (squared > (1 - thick) ** 2) & (squared < (1 + thick) ** 2)
+            echo[rim] = np.maximum(echo[rim], level + wall)
 
     def vessel(
         self, x0: float, y0: float, x1: float, y1: float, wide: float, level: float, wall: float = 0.0
     ) -> None:
         """Fill a straight vessel."""
         u, v = self.x + self.bend_x - x0, self.depth + self.bend_y - y0
-        length = float(np.hypot(x1 - x0, y1 - y0))
+        length = math.hypot(x1 - x0, y1 - y0)
         along = (u * (x1 - x0) + v * (y1 - y0)) / length
         off = np.abs(v * (x1 - x0) - u * (y1 - y0)) / length
         inside = (along > 0) & (along < length)
