@@ -71,6 +71,8 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.ChunkedArray:
         if b"null" in page:
             # Arrow does not tell a null from what is absent.
             raise Refused
+        if not _is_utf8(page):
+            raise Refused
         # Line breaks cannot stand inside JSON text, only between tokens.
         line = page.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in page or b"\r" in page else page
         lines += [b'{"r":', line, b"}\n"]
@@ -94,6 +96,14 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.ChunkedArray:
     if rows.null_count:
         raise Refused
     return rows
+
+
+def _is_utf8(page: bytes) -> bool:
+    # Arrow does not look.
+    try:
+        return page.isascii() or bool(page.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _row_type(shape: Shape) -> pa.StructType:
