@@ -23,9 +23,11 @@ def _escape(byte: re.Match[str]) -> str:
 def dumps(value: Any) -> str:
     """Write JSON; also huge integers, NaN and lone surrogates."""
     try:
-        return orjson.dumps(value).decode()
+        text = orjson.dumps(value).decode()
     except TypeError:
-        return json.dumps(value, separators=(",", ":"))
+        text = "null"
+    # orjson writes NaN as null, too.
+    return json.dumps(value, separators=(",", ":")) if "null" in text else text
 
 
 def loads(text: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import orjson
 import pandas as pd
 import pytest
@@ -237,6 +238,7 @@ def test_a_single_object_and_text_with_odd_encodings_are_taken():
     assert not_utf8.loc[0, "StudyDescription"] == "M\\xfcller"
     nan = dfr.from_json(b'[{"00101020": {"vr": "DS", "Value": [NaN]}}]')
     assert nan["PatientSize"].isna().all()
+    assert np.isnan(nan.dicom.to_json()[0]["00101020"]["Value"][0])
 
 
 @pytest.mark.parametrize(
