@@ -129,7 +129,7 @@ def _read_column(batch: Batch, column: Column, attributes: pa.ChunkedArray) -> N
         # The sample saw the tag in a page that another batch holds.
         return
     vr = pc.struct_field(attributes, "vr")
-    if vr.null_count != attributes.null_count or not pc.all(pc.equal(vr, column.vr)).as_py():
+    if vr.null_count != attributes.null_count or not pc.all(pc.equal(vr, column.vr), min_count=0).as_py():
         raise Refused
     if attributes.null_count:
         batch.absent[column.tag] = _rows_where(attributes.is_null())
@@ -262,8 +262,8 @@ def _integers(column: Column, flat: pa.Array) -> _Readings:
 
 
 def _floats(_column: Column, flat: pa.Array) -> _Readings:
-    # A whole number past the limit may have lost some of its digits; NaN and infinity are no JSON, yet Arrow takes them.
-    if not pc.all(pc.less_equal(pc.abs(flat), _LARGEST_EXACT)).as_py():
+    # Past the limit a whole number may have lost digits; NaN and infinity are no JSON, yet Arrow takes them.
+    if not pc.all(pc.less_equal(pc.abs(flat), _LARGEST_EXACT), min_count=0).as_py():
         raise Refused
     return _Readings(flat)
 
