@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dicomframe.dicom.paths import Level
+from dicomframe.errors import DicomFrameError
 from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE, Row
 from dicomframe.service.matching import Selection, has_phrase, to_sql
 from dicomframe.service.metadata import Pieces, pieces_of
@@ -145,7 +146,9 @@ class Index:
                 writer.execute(f"PRAGMA user_version = {_SCHEMA_NUMBER}")
         if number not in {0, _SCHEMA_NUMBER}:
             self.close()
-            raise ValueError(f"The index has schema {number}; this version reads {_SCHEMA_NUMBER}.")
+            raise DicomFrameError(
+                f"The folder's index has schema {number}, this version reads {_SCHEMA_NUMBER}: take another folder."
+            )
 
     def close(self) -> None:
         """Close all connections; no other method may be running."""

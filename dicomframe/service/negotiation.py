@@ -67,7 +67,7 @@ def json_type(accept: str | None, *, strict: bool) -> str:
     Fault
         406 if the request accepts none of them.
     """
-    if accept is None:
+    if not accept:
         if strict:
             raise not_acceptable(f"The request has no Accept header; {DICOM_JSON} is accepted.")
         return DICOM_JSON
@@ -96,7 +96,7 @@ def objects(accept: str | None, *, single: bool, strict: bool) -> Wanted:
     Fault
         406 if the request accepts nothing that the service can send.
     """
-    if accept is None and strict:
+    if not accept and strict:
         raise not_acceptable(f'The request has no Accept header; {MULTIPART}; type="{DICOM}" is accepted.')
     choices = [
         (-quality, _SYNTAXES.index(wanted.transfer_syntax), place, wanted)

@@ -75,7 +75,7 @@ async def _chunks(call: Call, stored: Stored, wanted: Wanted) -> AsyncIterator[b
     service = call.service
     if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
         path = service.blobs.path(stored.version)
-        yield await service.offload.lengthy(transcoding.transcode, path, wanted.transfer_syntax)
+        yield await service.offload.lengthy(transcoding.to_explicit_little, path)
         return
     chunks = service.blobs.chunks(stored.version)
     while chunk := await service.offload.brief(next, chunks, b""):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dicomframe.service.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from dicomframe.service.negotiation import AS_STORED, JPEG_2000_LOSSLESS
+from dicomframe.service.negotiation import AS_STORED
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
 
 _UNCOMPRESSED: Final = {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG}
 #: What can be read; anything else is sent as it is stored or not at all.
@@ -15,6 +18,8 @@ READABLE: Final = _UNCOMPRESSED | {
     f"1.2.840.10008.1.2.{last}" for last in ("4.50", "4.57", "4.70", "4.90", "4.91", "5")
 }
 _WRITABLE: Final = {EXPLICIT_LITTLE}
+#: Bytes in a word of the bulk VRs (PS3.5 table 6.2-1).
+_WORD_BYTES: Final = {"OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2}
 
 
 class CannotTranscode(Exception):
@@ -31,27 +36,48 @@ def needs_transcoding(stored: str, wanted: str) -> bool:
     return wanted not in {AS_STORED, stored}
 
 
-def transcode(path: Path, wanted: str) -> bytes:
-    """Give a file in another transfer syntax.
+def to_explicit_little(path: Path) -> bytes:
+    """Give a file in Explicit VR Little Endian, its pixels decoded.
 
     Raises
     ------
     CannotTranscode
-        If its pixels cannot be decoded.
+        If that fails.
+    FileNotFoundError
+        If the file is gone.
     """
+    try:
+        return _rewritten(path)
+    except FileNotFoundError:
+        raise
+    except Exception:  # noqa: BLE001 - each decoder has errors of its own
+        # Not chained: a decoder's words may repeat values of the file.
+        raise CannotTranscode from None
+
+
+def _rewritten(path: Path) -> bytes:
     from pydicom import dcmread, dcmwrite
     from pydicom.uid import ExplicitVRLittleEndian
 
-    if wanted == JPEG_2000_LOSSLESS:
-        raise CannotTranscode
     dataset = dcmread(path)
     stored = str(dataset.file_meta.TransferSyntaxUID)
-    if stored not in _UNCOMPRESSED:
-        try:
-            dataset.decompress(generate_instance_uid=False)
-        except Exception as error:
-            raise CannotTranscode from error
+    if stored not in _UNCOMPRESSED and "PixelData" in dataset:
+        dataset.decompress(generate_instance_uid=False)
+    if stored == EXPLICIT_BIG:
+        dataset.walk(_swap)
     out = BytesIO()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dcmwrite(out, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True, overwrite=True)
     return out.getvalue()
+
+
+def _swap(dataset: Dataset, element: DataElement) -> None:
+    """Turn the words of a bulk value round; pydicom does that for numbers, not for bytes."""
+    import numpy as np
+
+    width = _WORD_BYTES.get(element.VR)
+    if width is None or not element.value:
+        return
+    if element.keyword == "PixelData":
+        width = max(width, dataset.BitsAllocated // 8)
+    element.value = np.frombuffer(element.value, f"u{width}").byteswap().tobytes()

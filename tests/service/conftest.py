@@ -191,12 +191,12 @@ def dicom(uids: str = "1/1/1", /, *, raw: Mapping[str, Any] | None = None, synta
     return bytes(range(128)) + b"DICM" + head + body
 
 
-@pytest.fixture(name="dicom")
+@pytest.fixture(name="dicom", scope="session")
 def _dicom() -> Any:
     return dicom
 
 
-@pytest.fixture(name="multipart")
+@pytest.fixture(name="multipart", scope="session")
 def _multipart() -> Any:
     return multipart
 

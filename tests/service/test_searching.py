@@ -90,7 +90,8 @@ def test_what_comes_back_by_default(http, dicom, route, prefix, expected):  # fa
     http.stored(dicom())
     http.prefix = prefix
     reply = http.get(route)
-    assert reply.status == 200 and reply.headers["content-type"] == "application/dicom+json"
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/dicom+json"
     (row,) = reply.json
     assert set(row) == expected
     assert list(row) == sorted(row)
@@ -313,13 +314,16 @@ def test_refusals(filled, query, words):
 )
 def test_levels_are_strict(filled, route, key):
     reply = filled.search(route, (key, "1.2"))
-    assert reply.status == 400 and key in reply.message and "Accepted are" in reply.message
+    assert reply.status == 400
+    assert key in reply.message
+    assert "Accepted are" in reply.message
 
 
 @pytest.mark.parametrize("key", ["StudyTime", "StudyID"])
 def test_a_strict_service_lacks_the_references_filters(strict, key):
     reply = strict.search("studies", (key, "10"))
-    assert reply.status == 400 and key in reply.message
+    assert reply.status == 400
+    assert key in reply.message
     assert strict.search("series", SeriesNumber="3").status == 400
 
 
@@ -362,7 +366,8 @@ def test_accept_of_a_search(filled, strict):  # fact 16
     assert filled.get("studies", accept="application/json").headers["content-type"] == "application/json"
     assert filled.get("studies", accept="text/html, application/dicom+json;q=0.1").status == 200
     refused = filled.get("studies", accept="application/dicom+xml")
-    assert refused.status == 406 and "application/dicom+json" in refused.message
+    assert refused.status == 406
+    assert "application/dicom+json" in refused.message
     assert filled.get("studies", accept="application/dicom+json;q=0").status == 406
     assert strict.get("studies", accept=None).status == 406
     assert strict.get("studies").status == 204

@@ -1,0 +1,178 @@
+"""Routes, versions, tokens, partitions, and what a hostile client sends."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from urllib.parse import quote
+
+import pytest
+
+from dicomframe.service.app import ROUTES
+from dicomframe.service.service import Service
+
+
+def test_letter_case_does_not_matter(http, dicom):  # fact 39
+    http.stored(dicom())
+    assert http.get("/V2/Studies").status == 200
+    assert http.get("/v2/STUDIES/1.1/Series/1.1.1/INSTANCES/1.1.1.1/Metadata").status == 200
+    assert http.get("/v2/studies/").status == 200
+
+
+def test_versions_are_reported(http):  # fact 40
+    for path in ("/v1/studies", "/v2/studies", "/v2/nothing", "/v2/changefeed"):
+        assert http.get(path).headers["api-supported-versions"] == "v1, v2"
+
+
+@pytest.mark.parametrize("path", ["/", "/studies", "/v3/studies", "/v2", "/v2/", "/v2/nothing", "/v2//studies",
+                                  "/v2/studies/1.1/nothing", "/v2/studies/1.1/series/1.2/metadata/x"])  # fmt: skip
+def test_unknown_paths(http, path):
+    reply = http.get(path)
+    assert reply.status == 404
+    assert "no such route" in reply.message
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.handler is None], ids=lambda route: route.path
+)
+def test_what_is_not_built_says_so(http, route):
+    path = route.path.replace("studies/{}", "studies/1.1").replace("series/{}", "series/1.2")
+    path = path.replace("instances/{}", "instances/1.3").replace("{}", "1")
+    for version in ("v1", "v2"):
+        reply = http(route.method, f"/{version}/{path}")
+        assert reply.status == (501 if version in route.versions else 404)
+        assert reply.status == 404 or "does not have it yet" in reply.message
+
+
+def test_bulk_update_is_of_version_2(http):  # facts 39 and 51
+    assert http("POST", "/v2/studies/$bulkUpdate").status == 501
+    assert http("POST", "/v1/studies/$bulkUpdate").status == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "HEAD", "NONSENSE"])
+def test_other_verbs(http, method):
+    reply = http(method, "/v2/studies")
+    assert reply.status == 405
+    assert reply.headers["allow"] == "GET, POST"
+    assert "GET, POST" in reply.message
+
+
+MALFORMED = [
+    "abc", "1.2.x", "1" * 65, "1.2.", "1 2", "1.2\0", "..", "%2E%2E", "1.2%2F..%2F..%2Fetc",
+    "..%2f..%2fetc%2fpasswd", "%00", "1.2%0d%0aX: y", "\uff11.\uff12",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("uid", MALFORMED)
+def test_malformed_uids(http, dicom, uid):
+    http.stored(dicom())
+    target = uid if "%" in uid else quote(uid)
+    for route in (
+        f"studies/{target}",
+        f"studies/1.1/series/{target}",
+        f"studies/1.1/series/1.1.1/instances/{target}",
+    ):
+        for method in ("GET", "DELETE"):
+            reply = http(method, route)
+            assert reply.status in {400, 404, 405}
+            assert "x" not in reply.headers
+    assert len(http.get("instances").json) == 1
+
+
+def test_a_malformed_uid_is_explained(http):
+    reply = http.get("studies/a/series")
+    assert reply.status == 400
+    assert "study UID" in reply.message
+    assert "64 digits" in reply.message
+
+
+def test_a_token_is_demanded(tmp_path, http_for, dicom):
+    with Service.open(tmp_path, token="s3cret") as service:
+        http = http_for(service)
+        for given in (
+            None,
+            "",
+            "Bearer",
+            "Bearer wrong",
+            "Basic s3cret",
+            "s3cret",
+            "Bearer s3cret2",
+            "Bearer \xff",
+        ):
+            reply = http.get("studies", authorization=given)
+            assert reply.status == 401
+            assert reply.headers["www-authenticate"] == "Bearer"
+            assert "s3cret" not in reply.message
+        assert http.get("nothing").status == 401
+        assert http.store(dicom()).status == 401
+        assert http.get("studies", authorization="bearer s3cret").status == 204
+
+
+def test_partitions_switched_off(http):  # fact 53
+    for path in ("/v2/partitions/a/studies", "/v2/partitions/a"):
+        reply = http.get(path)
+        assert reply.status == 400
+        assert "switched off" in reply.message
+
+
+def test_partitions_keep_apart(tmp_path, http_for, dicom):  # fact 53
+    with Service.open(tmp_path, partitions=True) as service:
+        http = http_for(service)
+        for path in (
+            "/v2/studies",
+            "/v2/partitions/a/studies",
+            "/v2/partitions/b%20c/studies",
+            "/v2/partitions",
+        ):
+            reply = http.get(path)
+            assert reply.status == (501 if path.endswith("partitions") else 400)
+        assert "must name one" in http.get("/v2/studies").message
+        assert "no such data partition" in http.get("/v2/partitions/a/studies").message
+        first, second = (
+            http_for(service, prefix="/v2/partitions/a"),
+            http_for(service, prefix="/v2/partitions/b"),
+        )
+        first.stored(dicom())
+        second.stored(dicom(PatientID="OTHER"))
+        (item,) = first.store(dicom("1/1/2")).json["00081199"]["Value"]
+        assert "/v2/partitions/a/studies/1.1/series/1.1.1/instances/" in item["00081190"]["Value"][0]
+        assert second.get("instances").values("00100020") == ["OTHER"]
+        assert second("DELETE", "studies/1.1").status == 204
+        assert len(first.get("instances").json) == 2
+        assert second.get("studies/1.1").status == 404
+
+
+def test_huge_headers_are_refused(anyhow):
+    reply = anyhow.get("studies", x_long="a" * 70_000)
+    assert reply.status in {400, 431}
+
+
+def test_a_failure_within_is_a_500_that_names_nobody(http, monkeypatch, caplog):
+    words = "John"
+
+    def broken(*_):
+        raise RuntimeError("Doe^" + words)
+
+    monkeypatch.setattr(http.service.index, "search", broken)
+    with caplog.at_level(logging.DEBUG):
+        reply = http.search("studies", PatientName="Doe")
+    assert reply.status == 500
+    assert "see its log" in reply.message
+    assert "RuntimeError" in caplog.text
+    assert "Doe^John" not in caplog.text
+
+
+@pytest.mark.parametrize("garbage", [b"\0\1\2\3\r\n\r\n", b"GET\r\n\r\n", b"GET /v2/studies HTTP/9.9\r\n\r\n",
+                                     b"GET /v2/studies?\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+                                     b"POST /v2/studies HTTP/1.1\r\nContent-Length: -1\r\n\r\n"])  # fmt: skip
+def test_garbage_on_the_wire_harms_nobody(tmp_path, http_for, garbage):
+    from dicomframe.service.server import Server
+
+    with Server(Service.open(tmp_path)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(garbage)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(65536)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+        assert http_for(None, server.url).get("studies").status == 204

@@ -1,0 +1,134 @@
+"""The server's life: ready soon, gone soon, on loopback only."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+
+import pytest
+
+from dicomframe.errors import DicomFrameError
+from dicomframe.service.server import Server
+from dicomframe.service.service import Service
+
+SERVE = """
+from dicomframe.service.server import serve_forever
+from dicomframe.service.service import Service
+serve_forever(Service.open(), 0)
+"""
+
+
+def test_ready_when_started_and_gone_when_stopped(tmp_path, http_for):
+    server = Server(Service.open(tmp_path))
+    server.start()
+    assert http_for(None, server.url).get("studies").status == 204
+    idle = HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+    idle.request("GET", "/v2/studies")
+    idle.getresponse().read()
+    began = time.perf_counter()
+    server.stop()
+    assert time.perf_counter() - began < 2  # although a connection is kept alive
+    idle.close()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        http_for(None, server.url).get("studies")
+    server.stop()
+
+
+def test_a_request_that_hangs_does_not_hold_the_server(tmp_path):
+    server = Server(Service.open(tmp_path))
+    server.start()
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(
+            b"POST /v2/studies HTTP/1.1\r\nHost: x\r\nContent-Type: application/dicom\r\nContent-Length: 99\r\n\r\n"
+        )
+        time.sleep(0.1)
+        began = time.perf_counter()
+        server.stop()
+        assert time.perf_counter() - began < 4
+
+
+def test_a_taken_port_is_explained(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            Service.open(tmp_path) as service,
+            pytest.raises(DicomFrameError, match=f"Port {port} .* choose another"),
+        ):
+            Server(service, port)
+
+
+def test_only_this_machine_is_answered(tmp_path):
+    with Server(Service.open(tmp_path)) as server:
+        assert server._socket.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serving_as_a_process(number):
+    started = subprocess.Popen(
+        [sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    url = started.stdout.readline().strip()
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection.request("GET", "/v2/studies?PatientName=Secret", headers={"Accept": "*/*"})
+    assert connection.getresponse().status == 204
+    started.send_signal(number)
+    out, errors = started.communicate(timeout=10)
+    connection.close()
+    assert (started.returncode, out, errors) == (0, "", "")
+
+
+def test_no_request_is_logged(tmp_path, http_for, caplog, capfd):
+    with caplog.at_level(logging.DEBUG), Server(Service.open(tmp_path)) as server:
+        http_for(None, server.url).search("studies", PatientName="Secret^Name")
+        http_for(None, server.url).search("studies", PatientNam="Secret^Name")
+    assert "Secret" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_temporary_folder_goes_with_its_service(http_for, dicom):
+    service = Service.open()
+    http_for(service).stored(dicom())
+    folder = service._temporary
+    assert folder.is_dir()
+    service.close()
+    assert not folder.exists()
+
+
+def test_what_was_stored_is_there_again(tmp_path, http_for, dicom):
+    with Service.open(tmp_path) as service:
+        http_for(service).stored(dicom())
+    with Server(Service.open(tmp_path)) as server:
+        assert http_for(None, server.url).get("instances").values("00080018") == ["1.1.1.1"]
+
+
+def test_an_index_of_another_schema_is_refused(tmp_path):
+    import sqlite3
+
+    Service.open(tmp_path).close()
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(DicomFrameError, match="99"):
+        Service.open(tmp_path)
+
+
+def test_faults_are_not_built(tmp_path):
+    with pytest.raises(NotImplementedError, match="faults"):
+        Service.open(tmp_path, faults={"latency": 1})
+
+
+def test_starting_needs_no_heavy_package():
+    code = (
+        "import sys; from dicomframe.service.server import Server; from dicomframe.service.service import Service;"
+        "server = Server(Service.open()); server.start(); server.stop();"
+        "print([name for name in ('pydicom', 'requests', 'matplotlib') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
