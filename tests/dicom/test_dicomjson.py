@@ -279,6 +279,32 @@ def test_dirty_bytes_never_raise():
     }
 
 
+def test_a_vr_of_a_later_edition_is_bytes():
+    assert from_dataset(read_body(explicit(0x00091001, "ZZ", b"AB"))) == {
+        "00091001": {"vr": "UN", "InlineBinary": "QUI="}
+    }
+
+
+def test_private_elements_take_their_vr_from_their_creator():
+    elements = [
+        (0x00190010, "LO", b"GEMS_ACQU_01"),
+        (0x00191002, "UN", b"\1\0\0\0"),
+        (0x00291002, "UN", b"\1\0\0\0"),
+    ]
+    assert from_dataset(read_body(b"".join(explicit(*element) for element in elements))) == {
+        "00190010": {"vr": "LO", "Value": ["GEMS_ACQU_01"]},
+        "00191002": {"vr": "SL", "Value": [1]},
+        "00291002": {"vr": "UN", "InlineBinary": "AQAAAA=="},
+    }
+
+
+def test_raw_elements_in_a_new_data_set_follow_its_character_set():
+    name = explicit(0x00100010, "PN", "Müller".encode("latin-1"))
+    ds = read_body(explicit(0x00080005, "CS", b"ISO_IR 100") + name)
+    moved = Dataset({tag: ds.get_item(tag) for tag in ds.keys()})  # noqa: SIM118 - iterating gives elements
+    assert from_dataset(moved)["00100010"]["Value"] == [{"Alphabetic": "Müller"}]
+
+
 def test_a_damaged_sequence_is_named():
     ds = read_body(explicit(0x00081115, "SQ", b"\xfe\xff\x00\xe0\x08\0"))
     with pytest.raises(DecodeError, match="00081115"):
@@ -392,6 +418,36 @@ def test_text_beyond_the_declared_character_set_makes_it_utf_8():
     assert paths == ["00081115[1].00080005"]
     assert obj["00080005"] == declared
     assert obj["00081115"]["Value"] == [{"00081030": latin}, {"00080005": utf_8, "00081030": japanese}]
+
+
+def wire(name):
+    recorded = json.loads((Path(__file__).parent.parent / "wire" / name).read_text(encoding="utf-8"))
+    return recorded if isinstance(recorded, list) else [recorded]
+
+
+@pytest.mark.parametrize(
+    "name", ["standard-study-search.json", "reference-store-answer.json", "hosted-metadata-infinity.json"]
+)
+def test_recorded_json_survives_a_data_set(name):
+    for obj in wire(name):
+        problems = []
+        again = from_dataset(to_dataset(obj, problems=problems))
+        assert problems == []
+        # An empty sequence has no Value (PS3.18 section F.2.5), whatever the reference's sample shows.
+        assert again == {
+            tag: {key: value for key, value in attribute.items() if value != []}
+            for tag, attribute in obj.items()
+        }
+
+
+def test_recorded_metadata_with_addresses_fetches_them():
+    [obj] = wire("orthanc-metadata-mixed-numbers.json")
+    ds = to_dataset(obj, bulk=lambda address: address[-8:].encode())
+    assert ds.PixelData == b"7fe00010"
+    assert ds.ImagePositionPatient == [-119.5, 0, 12.25]
+    assert str(ds.PatientWeight) == "70"
+    again = from_dataset(ds, bulk=lambda *_: obj["7FE00010"]["BulkDataURI"])
+    assert again == obj
 
 
 def test_bulk_is_fetched_from_its_address():

@@ -17,6 +17,7 @@ from dicomframe.dicom.multipart import (
     MultipartParser,
     MultipartWriter,
     PartData,
+    PartEnd,
     iter_parts,
 )
 from dicomframe.errors import DecodeError, TruncatedBody
@@ -181,8 +182,11 @@ def test_memory_is_bounded_by_the_chunk_and_not_by_the_part():
         [event] = parser.feed(b"\r" * 10_000)
         assert isinstance(event, PartData)
         assert len(parser._buffer) <= 10_001
-    passed = parser.feed(b"\r\n--b--")
-    assert bytes(passed[0].data) == b"\r" or len(passed) == 1
+    # What may be the delimiter's beginning waits; what stands before it does not.
+    passed = parser.feed(b"x" * 10_000 + b"\r\n--b")
+    assert sum(len(event.data) for event in passed) == 10_001
+    assert parser.feed(b"b")[0].data == b"\r\n--bb"
+    assert parser.feed(b"\r\n--b--") == [PartEnd()]
     assert parser.done
 
 
@@ -291,4 +295,21 @@ def test_a_media_type_keeps_what_it_can_read():
     assert MediaType.parse("APPLICATION/DICOM+JSON ; Charset=UTF-8; broken; q=0.5") == MediaType(
         "application/dicom+json", {"charset": "UTF-8", "q": "0.5"}
     )
+    assert MediaType.parse(
+        'multipart/related; type="image/jp2; transfer-syntax=*; boundary=b"; start=a'
+    ) == MediaType(
+        "multipart/related", {"type": "image/jp2", "transfer-syntax": "*", "boundary": "b", "start": "a"}
+    )
     assert MediaType.parse(r'multipart/related; boundary="a\"b;c"').parameters["boundary"] == 'a"b;c'
+
+
+def test_parts_go_to_files_as_they_come(tmp_path):
+    body = b"".join(MultipartWriter([b"a" * 5_000, b""], boundary="x"))
+    chunks = (body[at : at + 100] for at in range(0, len(body), 100))
+    lengths = []
+    for at, part in enumerate(iter_parts("multipart/related; boundary=x", chunks)):
+        assert part.content_type == "application/dicom"
+        with (tmp_path / str(at)).open("wb") as file:
+            lengths.append(part.write_to(file))
+    assert lengths == [5_000, 0]
+    assert (tmp_path / "0").read_bytes() == b"a" * 5_000
