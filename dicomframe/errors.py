@@ -169,7 +169,7 @@ class ThrottledError(ServiceError):
 
 
 class NotBuiltError(ServiceError):
-    """501: the server does not have this operation."""
+    """405 or 501: the server does not have this operation."""
 
 
 class UnavailableError(ServiceError):
@@ -202,6 +202,7 @@ ERROR_OF_STATUS: dict[int, type[ServiceError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    405: NotBuiltError,
     406: NotAcceptableError,
     409: ConflictError,
     410: NotFoundError,

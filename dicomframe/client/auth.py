@@ -1,0 +1,214 @@
+"""Tokens: from azure-identity, a text or a callable; cached, renewed in time, fetched once for many threads.
+
+No token, and nothing that a credential holds, appears in a repr or a message.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, runtime_checkable
+
+import orjson
+
+from dicomframe.client.urls import ServiceAddress
+from dicomframe.errors import AuthenticationError, QueryError
+
+#: What a token for the service must be asked for.
+SCOPE = "https://dicom.healthcareapis.azure.com/.default"
+
+# The audiences that the service takes: its name, and the application behind the name.
+_AUDIENCES = frozenset({SCOPE.removesuffix("/.default"), "75e725bf-66ce-4cea-9b9a-5c4caae57f33"})
+# Seconds before its end that a token is renewed, unless it lives so shortly that this would be always.
+_MARGIN = 300.0
+# A text from a callable does not say how long it lives.
+_UNKNOWN_LIFETIME = 300.0
+_MOST_WORDS = 1500
+
+
+@runtime_checkable
+class TokenCredential(Protocol):
+    """Anything with azure-identity's ``get_token``."""
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> Any:
+        """Give an object with ``token`` and ``expires_on``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str = field(repr=False)
+    renew_at: float
+
+
+class TokenSource:
+    """The current token of a credential, for all threads of a client.
+
+    Parameters
+    ----------
+    fetch : callable
+        Gives a token as text, or an object with ``token`` and ``expires_on``.
+    renewable : bool
+        Whether another fetch may give another token.
+    """
+
+    def __init__(self, fetch: Callable[[], Any], *, renewable: bool = True) -> None:
+        self._fetch = fetch
+        self._renewable = renewable
+        self._lock = threading.Lock()
+        self._token: _Token | None = None
+        self._failures = 0
+        self._failure: AuthenticationError | None = None
+
+    def __repr__(self) -> str:
+        return "TokenSource()"
+
+    @property
+    def latest(self) -> str:
+        """The token that was sent last, to be kept out of messages; empty before the first."""
+        return self._token.text if self._token else ""
+
+    def current(self) -> str:
+        """Give a token that is valid for a while yet.
+
+        Raises
+        ------
+        AuthenticationError
+            If the credential gives none.
+        """
+        token = self._token
+        if token is not None and time.time() < token.renew_at:
+            return token.text
+        return self._renewed(lambda known: known is None or time.time() >= known.renew_at)
+
+    def after_refusal(self, refused: str) -> str | None:
+        """Give another token than the one that the service has just refused; None where there is no other."""
+        if not self._renewable:
+            return None
+        text = self._renewed(lambda known: known is None or known.text == refused)
+        return None if text == refused else text
+
+    def _renewed(self, is_stale: Callable[[_Token | None], bool]) -> str:
+        failures = self._failures
+        with self._lock:
+            if self._failures != failures and self._failure is not None:
+                # Another thread has just tried while this one waited; a second try would fail as slowly.
+                raise self._failure
+            token = self._token
+            if token is None or is_stale(token):
+                try:
+                    token = self._token = _read(self._fetch)
+                except AuthenticationError as error:
+                    self._failures += 1
+                    self._failure = error
+                    raise
+            return token.text
+
+
+def token_source(credential: Any, address: ServiceAddress) -> TokenSource | None:
+    """Make the source of tokens for what a caller gave as ``credential``.
+
+    Parameters
+    ----------
+    credential : None, str, azure-identity credential or callable
+        None is ``DefaultAzureCredential`` for the cloud service and no token at all for any other server.
+    address : ServiceAddress
+        Where the tokens would go.
+
+    Raises
+    ------
+    QueryError
+        If it is none of these, or the token would travel readable for everyone: plain http to another machine.
+    """
+    if credential is None and not address.is_azure:
+        return None
+    if not address.keeps_secrets:
+        raise QueryError(
+            "A token is sent over https only (or to this machine); plain http would show it to everyone on the way. "
+            "Use an https:// URL, or no credential."
+        )
+    if credential is None:
+        credential = _default_credential()
+    if isinstance(credential, str):
+        return _fixed(credential)
+    if isinstance(credential, TokenCredential):
+        return TokenSource(lambda: credential.get_token(SCOPE))
+    if callable(credential):
+        return TokenSource(credential)
+    raise QueryError(
+        "credential must be an azure-identity credential, a token, a callable that returns one, or None; "
+        f"not {type(credential).__name__}."
+    )
+
+
+def _fixed(credential: str) -> TokenSource:
+    text = credential.strip().removeprefix("Bearer ").strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise QueryError("The token given as credential= is empty or holds characters that no token has.")
+    return TokenSource(lambda: text, renewable=False)
+
+
+def _default_credential() -> Any:
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+def _read(fetch: Callable[[], Any]) -> _Token:
+    """Fetch a token and find how long it lives."""
+    now = time.time()
+    try:
+        given = fetch()
+    except Exception as error:  # noqa: BLE001 - credentials are the caller's code and raise what they like
+        failure = _failure(error)
+    else:
+        text = given if isinstance(given, str) else getattr(given, "token", None)
+        if isinstance(text, str) and text:
+            ends = getattr(given, "expires_on", None) or claims(text).get("exp")
+            lifetime = float(ends) - now if isinstance(ends, int | float) else _UNKNOWN_LIFETIME
+            return _Token(text, now + lifetime - min(_MARGIN, max(lifetime, 0.0) / 5))
+        failure = AuthenticationError(
+            401, "", message="the credential gave no token", hint="A callable must return a token as text."
+        )
+    # Raised out here, so that nothing of the credential's own exception, which may hold secrets, is chained.
+    raise failure
+
+
+def _failure(error: Exception) -> AuthenticationError:
+    words = " ".join(str(error).split())
+    return AuthenticationError(
+        401,
+        "",
+        code=type(error).__name__,
+        message=f"no token could be had from the credential: {words[:_MOST_WORDS] or 'it gave no reason'}",
+        hint=(
+            "Sign in with 'az login' (or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a secret or certificate), and see "
+            "that the identity has the role 'DICOM Data Reader' or 'DICOM Data Owner'. "
+            f"Tokens are asked for with the scope {SCOPE}."
+        ),
+    )
+
+
+def claims(token: str) -> dict[str, Any]:
+    """Read the claims of a JWT without checking it; empty where the token is none."""
+    try:
+        middle = token.split(".")[1]
+        read = orjson.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    except (IndexError, ValueError, binascii.Error):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def what_is_wrong(token: str) -> str:
+    """Say what a refused token's own claims show to be wrong with it; empty where they show nothing."""
+    said = claims(token)
+    ends, audience = said.get("exp"), said.get("aud")
+    if isinstance(ends, int | float) and ends < time.time():
+        return f"The token ended at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC; get a new one (az login)."
+    if isinstance(audience, str) and audience.rstrip("/") not in _AUDIENCES:
+        return f"The token is for another service ({audience[:80]}); ask for one with the scope {SCOPE}."
+    return ""

@@ -1,0 +1,99 @@
+"""DELETE of studies, series and instances, with one outcome each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.operations import link_of, wait_for
+from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
+from dicomframe.client.paging import in_order
+from dicomframe.client.progress import Progress, progress_bar
+from dicomframe.client.retrieve import Retriever
+from dicomframe.client.session import Session
+from dicomframe.dicom.paths import ResourcePath
+from dicomframe.errors import DicomFrameError, NotFoundError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (*UID_COLUMNS, "status", "error")
+
+
+def delete_one(session: Session, path: ResourcePath, *, wait: bool = True) -> str:
+    """Delete one resource; give ``"deleted"``, or ``"accepted"`` if it goes on without waiting.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such resource.
+    ServiceError, TransportError
+        If the service refuses or does not answer.
+    """
+    answer = session.request("DELETE", path.url_path, accept_status=(404,))
+    if answer.status == 404:
+        if answer.attempts > 1:
+            # The first attempt's answer was lost on the way; its work was not.
+            return "deleted"
+        raise session.error_of(answer)
+    if answer.status != 202:
+        return "deleted"
+    link = link_of(answer)
+    if not wait or link is None:
+        return "accepted"
+    wait_for(session, link)
+    return "deleted"
+
+
+def delete_many(
+    session: Session,
+    paths: Sequence[ResourcePath],
+    *,
+    dry_run: bool = False,
+    wait: bool = True,
+    errors: OnFailure = "rows",
+    progress: Progress = False,
+) -> pd.DataFrame:
+    """Delete several resources; `dicomframe.client.client.Client.delete_many` documents it."""
+    if dry_run:
+        return _plan(session, paths)
+    failures: list[DicomFrameError] = []
+
+    def delete(path: ResourcePath) -> dict[str, Any]:
+        row: dict[str, Any] = dict(zip(UID_COLUMNS, path.uids, strict=False))
+        try:
+            return {**row, "status": delete_one(session, path, wait=wait)}
+        except DicomFrameError as error:
+            failures.append(error)
+            status = "absent" if isinstance(error, NotFoundError) else "failed"
+            return {
+                **row,
+                "status": status,
+                "error": f"{type(error).__name__}: {' '.join(str(error).split())}",
+            }
+
+    width = session.max_workers
+    rows = []
+    with (
+        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-delete") as workers,
+        progress_bar(progress, "Deleting", len(paths), "") as bar,
+    ):
+        for row in in_order(workers, delete, list(dict.fromkeys(paths)), width):
+            rows.append(row)
+            bar.update()
+    if failures and errors == "raise":
+        raise failures[0]
+    return outcome_table(rows, COLUMNS, session.base)
+
+
+def _plan(session: Session, paths: Sequence[ResourcePath]) -> pd.DataFrame:
+    """Search for the instances that would go."""
+    retriever = Retriever(session)
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for path in paths:
+        for found in retriever.instances_of(path):
+            uids = tuple(str(found.get(name, "")) for name in UID_COLUMNS)
+            if path.instance in {None, uids[-1]}:
+                rows[uids] = {**dict(zip(UID_COLUMNS, uids, strict=True)), "status": "would go"}
+    return outcome_table(list(rows.values()), COLUMNS, session.base)

@@ -1,0 +1,336 @@
+"""Downloads that can be broken off and taken up again: a file has its name only once it is whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.identity import Identity, read_identity
+from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
+from dicomframe.client.paging import in_order
+from dicomframe.client.progress import Bar, Progress, progress_bar
+from dicomframe.client.retrieve import ObjectBody, Retriever
+from dicomframe.dicom.paths import ResourcePath, check_uid
+from dicomframe.errors import (
+    DecodeError,
+    DicomFrameError,
+    NotFoundError,
+    QueryError,
+    ServiceError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_LAYOUT = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+COLUMNS = (*UID_COLUMNS, "path", "status", "bytes", "error")
+
+# The sizes of the files that were finished: how a whole file is told from one that another program cut short.
+_LEDGER = ".dicomframe-download.jsonl"
+_BAD_IN_PATH = re.compile(r'[\x00-\x1f<>:"|?*\\]')
+
+
+class Layout:
+    """Where in the folder an instance's file goes.
+
+    Parameters
+    ----------
+    text : str
+        A path with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}`` in it, the last one
+        always: two instances must not share a file. Nothing else may be filled in, because names and identifiers
+        of patients do not belong into paths.
+
+    Raises
+    ------
+    QueryError
+        If it is not so, or leads out of the folder.
+    """
+
+    def __init__(self, text: str = DEFAULT_LAYOUT) -> None:
+        try:
+            pieces = list(Formatter().parse(text))
+        except (ValueError, TypeError):
+            raise QueryError("layout= is no path with {...} in it.") from None
+        fields = [name for _, name, _, _ in pieces if name is not None]
+        if any(name not in UID_COLUMNS for name in fields) or any(
+            spec or turn for _, _, spec, turn in pieces
+        ):
+            raise QueryError(f"layout= may hold only {', '.join(f'{{{name}}}' for name in UID_COLUMNS)}.")
+        if "SOPInstanceUID" not in fields:
+            raise QueryError(
+                "layout= must hold {SOPInstanceUID}, so that each instance has a file of its own."
+            )
+        literal = "".join(literal for literal, *_ in pieces)
+        steps = text.split("/")
+        if text.startswith("/") or {"", ".", ".."} & set(steps) or _BAD_IN_PATH.search(literal):
+            raise QueryError("layout= must be a path inside the folder, with '/' between plain names.")
+        self._text = text
+
+    def path_of(self, uids: Identity) -> str:
+        """Give the path, relative to the folder; the UIDs are checked, because a server may send anything."""
+        values = (uids.study, uids.series, uids.instance)
+        return self._text.format(
+            **{name: check_uid(uid, name) for name, uid in zip(UID_COLUMNS, values, strict=True)}
+        )
+
+
+class Folder:
+    """The folder, and what is whole in it.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Made if it is not there.
+    layout : Layout
+        Where files go.
+    """
+
+    def __init__(self, root: Path, layout: Layout) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root
+        self._layout = layout
+        self._lock = threading.Lock()
+        self._sizes = dict(_read_ledger(root / _LEDGER))
+
+    def whole_file(self, uids: Identity) -> tuple[Path, int] | None:
+        """Give the path and size of an instance's file, if it is there as it was finished."""
+        name = self._layout.path_of(uids)
+        path = self.root / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return None
+        return (path, size) if self._sizes.get(name) == size else None
+
+    def save(self, body: ObjectBody, expected: Identity | None = None) -> tuple[Identity, Path, int]:
+        """Write an object to a temporary file, and give it its name once it is whole.
+
+        Raises
+        ------
+        DecodeError
+            If it is no DICOM file or not the instance expected.
+        DicomFrameError, OSError
+            If it does not come whole, or cannot be written.
+        """
+        part = self.root / f".dicomframe-{secrets.token_hex(8)}.part"
+        try:
+            with part.open("xb") as file:
+                size = body.write_to(file)
+            uids = read_identity(part)
+            if expected is not None and uids.instance != expected.instance:
+                raise DecodeError("the server sent another instance than the one asked for")
+            name = self._layout.path_of(uids)
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        line = json.dumps({"path": name, "bytes": size}) + "\n"
+        with self._lock, (self.root / _LEDGER).open("a", encoding="utf-8") as ledger:
+            self._sizes[name] = size
+            ledger.write(line)
+        return uids, path, size
+
+
+def _read_ledger(path: Path) -> Iterator[tuple[str, int]]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            yield str(entry["path"]), int(entry["bytes"])
+        except (ValueError, KeyError, TypeError):
+            # A line that was cut off when the machine stopped: that file is fetched again.
+            continue
+
+
+@dataclass(slots=True)
+class Job:
+    """One resource asked for, and how it went.
+
+    Parameters
+    ----------
+    path : ResourcePath
+        The resource.
+    rows : dict
+        A row of the result by SOP Instance UID.
+    missing : list of Identity
+        Instances that are still to be fetched, each by itself.
+    is_listed : bool
+        Whether the server could say which instances there are.
+    failures : list of Exception
+        Whatever went wrong, in order.
+    """
+
+    path: ResourcePath
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[Identity] = field(default_factory=list)
+    is_listed: bool = False
+    failures: list[Exception] = field(default_factory=list)
+
+    def note(self, uids: Identity, status: str, path: Path | None = None, size: int | None = None) -> None:
+        """Write down an instance's outcome; a failed one's reason is the latest failure."""
+        self.rows[uids.instance] = {
+            **dict(zip(UID_COLUMNS, (uids.study, uids.series, uids.instance), strict=True)),
+            "path": str(path) if path else None,
+            "status": status,
+            "bytes": size,
+            "error": explain(self.failures[-1]) if status == "failed" else None,
+        }
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """Give the instances' rows, and one for the resource itself if nobody knows what else there was."""
+        rows = list(self.rows.values())
+        if rows and (self.is_listed or not self.failures):
+            return rows
+        if not self.failures:
+            self.failures.append(
+                NotFoundError(404, f"GET /{self.path.url_path}", message="no instances were found")
+            )
+        uids = dict(zip(UID_COLUMNS, self.path.uids, strict=False))
+        return [*rows, {**uids, "status": "failed", "error": explain(self.failures[-1])}]
+
+
+class Downloader:
+    """Brings objects into a folder.
+
+    Parameters
+    ----------
+    retriever : Retriever
+        Where they come from.
+    folder : Folder
+        Where they go.
+    bar : Bar
+        Told of each instance that is done.
+    """
+
+    def __init__(self, retriever: Retriever, folder: Folder, bar: Bar) -> None:
+        self._retriever = retriever
+        self._folder = folder
+        self._bar = bar
+
+    def run(self, paths: Sequence[ResourcePath]) -> list[Job]:
+        """Bring all; what fails is in the rows."""
+        width = self._retriever.session.max_workers
+        jobs = [Job(path) for path in dict.fromkeys(paths)]
+        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-download") as workers:
+            for _ in in_order(workers, self._bring, jobs, width):
+                continue
+            # What is left is spread over all workers, however few studies it comes from.
+            left = [(job, uids) for job in jobs for uids in job.missing]
+            for _ in in_order(workers, lambda pair: self._fetch(*pair), left, width):
+                continue
+        return jobs
+
+    def _bring(self, job: Job) -> None:
+        """Keep what is whole; take a whole study or series in one answer where most of it is missing."""
+        path = job.path
+        if path.level == "instance":
+            expected = [Identity(path.study, path.series or "", path.instance or "")]
+        else:
+            expected = self._instances(job)
+        for uids in expected:
+            self._keep(job, uids)
+        missing = [uids for uids in expected if uids.instance not in job.rows]
+        if (
+            path.level != "instance"
+            and (len(missing) * 2 > len(expected) or not expected)
+            and len(missing) != 1
+        ):
+            self._stream(job)
+        job.missing = [uids for uids in missing if uids.instance not in job.rows]
+
+    def _keep(self, job: Job, uids: Identity) -> None:
+        found = self._folder.whole_file(uids)
+        if found is not None:
+            job.note(uids, "kept", *found)
+            self._bar.update()
+
+    def _instances(self, job: Job) -> list[Identity]:
+        """Ask which instances there are; a server that cannot tell is asked for the objects themselves."""
+        try:
+            rows = self._retriever.instances_of(job.path)
+            listed = [
+                Identity(job.path.study, str(row["SeriesInstanceUID"]), str(row["SOPInstanceUID"]))
+                for row in rows
+            ]
+        except (DicomFrameError, KeyError):
+            return []
+        job.is_listed = bool(listed)
+        return listed
+
+    def _stream(self, job: Job) -> None:
+        try:
+            for body in self._retriever.bodies(job.path):
+                uids, path, size = self._folder.save(body)
+                job.note(uids, "saved", path, size)
+                self._bar.update()
+        except (DicomFrameError, OSError) as error:
+            job.failures.append(error)
+
+    def _fetch(self, job: Job, uids: Identity) -> None:
+        """Fetch one instance; once more if it comes cut or broken, because nothing else retries a stream."""
+        for _ in range(2):
+            try:
+                job.note(uids, "saved", *self._fetch_once(uids))
+            except (TransportError, DecodeError) as broken:
+                job.failures.append(broken)
+            except (ServiceError, OSError, QueryError) as refused:
+                job.failures.append(refused)
+                break
+            else:
+                break
+        if uids.instance not in job.rows:
+            job.note(uids, "failed")
+        self._bar.update()
+
+    def _fetch_once(self, uids: Identity) -> tuple[Path, int]:
+        saved: tuple[Path, int] | None = None
+        # Read to the end of the answer, so that its connection can be used again.
+        for body in self._retriever.bodies(ResourcePath(uids.study, uids.series, uids.instance)):
+            if saved is None:
+                _, path, size = self._folder.save(body, expected=uids)
+                saved = path, size
+        if saved is None:
+            raise DecodeError("the answer holds no object")
+        return saved
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what went wrong, with the kind of error in front."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{type(error).__name__}: {' '.join(words.split())}"
+
+
+def download(
+    retriever: Retriever,
+    paths: Sequence[ResourcePath],
+    folder: str | Path,
+    *,
+    layout: str = DEFAULT_LAYOUT,
+    errors: OnFailure = "rows",
+    progress: Progress = False,
+) -> pd.DataFrame:
+    """Save objects as files; `dicomframe.client.client.Client.download` documents it."""
+    target = Folder(Path(folder), Layout(layout))
+    with progress_bar(progress, "Downloading", None, "instance") as bar:
+        jobs = Downloader(retriever, target, bar).run(paths)
+    rows = {
+        (row.get("StudyInstanceUID"), row.get("SeriesInstanceUID"), row.get("SOPInstanceUID")): row
+        for job in jobs
+        for row in job.all_rows()
+    }
+    if errors == "raise" and any(row["status"] == "failed" for row in rows.values()):
+        raise next(failure for job in jobs for failure in job.failures)
+    return outcome_table(list(rows.values()), COLUMNS, retriever.session.base, ["bytes"])

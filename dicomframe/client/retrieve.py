@@ -1,0 +1,280 @@
+"""WADO-RS: objects and metadata, as they are stored (PS3.18 section 10.4).
+
+Without a transfer syntax in the Accept header the service transcodes to Explicit VR Little Endian; ``*`` asks for the
+bytes as stored, at all three levels. Servers that know no such parameter are asked without it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+
+from dicomframe.client.paging import in_order
+from dicomframe.client.search import Search
+from dicomframe.client.session import Answer, Session
+from dicomframe.dicom import tags
+from dicomframe.dicom.multipart import MediaType, iter_parts
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
+from dicomframe.errors import (
+    BadRequestError,
+    DecodeError,
+    NotAcceptableError,
+    NotFoundError,
+    UnexpectedAnswerError,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydicom import Dataset
+
+    from dicomframe.tables.schema import DtypeBackend, OnBadValue
+
+#: What is asked for, one after the other, until a server has it.
+ACCEPTS = (
+    'multipart/related; type="application/dicom"; transfer-syntax=*',
+    'multipart/related; type="application/dicom"',
+    "application/dicom; transfer-syntax=*",
+    "*/*",
+)
+#: Objects up to this size are held in memory while they are read, larger ones in a temporary file.
+SPOOL_BYTES = 32 * 1024 * 1024
+
+# A study is shown by an image of it, if it has any.
+_NOT_PICTURES = frozenset(
+    {"AU", "DOC", "ECG", "HD", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTRECORD", "RTSTRUCT", "RWV", "SR"}
+)
+
+
+class ObjectBody(Protocol):
+    """One DICOM object that is still coming in."""
+
+    def write_to(self, file: BinaryIO) -> int:
+        """Write it to a file, give the number of bytes."""
+
+
+class _WholeBody:
+    """An answer that is one object, without multipart."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def write_to(self, file: BinaryIO) -> int:
+        length = 0
+        for chunk in self._answer.iter_bytes():
+            file.write(chunk)
+            length += len(chunk)
+        return length
+
+
+class Retriever:
+    """Retrieval from one service; it remembers which Accept header the server understands.
+
+    Parameters
+    ----------
+    session : Session
+        The way to the service.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._accept = 0
+
+    def bodies(self, path: ResourcePath) -> Iterator[ObjectBody]:
+        """Yield the objects of a study, series or instance as they come in.
+
+        Each is valid until the next is asked for; memory is bounded by the chunk.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such resource.
+        TruncatedBody
+            If the answer ends before its end; what came before is whole.
+        ServiceError, TransportError
+            If the service refuses or the connection is cut.
+        """
+        with self._ask(path) as answer:
+            media = MediaType.parse(answer.content_type)
+            if media.type.startswith("multipart/"):
+                yield from iter_parts(answer.content_type, answer.iter_bytes())
+            elif media.type in {"application/dicom", "application/octet-stream"}:
+                yield _WholeBody(answer)
+            else:
+                raise UnexpectedAnswerError(
+                    answer.status,
+                    answer.route,
+                    message=f"the answer is of type {media.type[:80] or 'none'!r}, not DICOM",
+                )
+
+    def _ask(self, path: ResourcePath) -> Answer:
+        """Ask in the way that this server understands; find that out at the first refusal."""
+        first = self._accept
+        for at in range(first, len(ACCEPTS)):
+            headers = {"Accept": ACCEPTS[at], "Accept-Encoding": "identity"}
+            try:
+                answer = self.session.request("GET", path.url_path, headers=headers, stream=True)
+            except (NotAcceptableError, BadRequestError) as error:
+                refusal = error
+            else:
+                self._accept = at
+                return answer
+        raise refusal
+
+    def objects(self, path: ResourcePath) -> Iterator[Dataset]:
+        """Yield the objects as Datasets, one at a time."""
+        for body in self.bodies(path):
+            yield read_dataset(body)
+
+    def instance(self, path: ResourcePath) -> Dataset:
+        """Retrieve the one object of an instance."""
+        found: Dataset | None = None
+        # Read to the end of the answer, so that its connection can be used again.
+        for body in self.bodies(path):
+            found = read_dataset(body) if found is None else found
+        if found is not None:
+            return found
+        raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
+
+    def metadata(
+        self,
+        paths: Sequence[ResourcePath],
+        keywords: Sequence[str] | None = None,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+    ) -> pd.DataFrame:
+        """Retrieve the metadata of several resources into one table, one row an instance."""
+        from dicomframe.tables.convert import from_pages
+
+        wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
+        table = from_pages(
+            list(self._metadata_pages(paths)),
+            "instance",
+            dtype_backend,
+            errors,
+            {"service": self.session.base},
+        )
+        return table if wanted is None else _only(table, wanted, dtype_backend)
+
+    def _metadata_pages(self, paths: Sequence[ResourcePath]) -> Iterator[bytes]:
+        if len(paths) == 1:
+            yield self._metadata_page(paths[0])
+            return
+        width = self.session.max_workers
+        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-metadata") as workers:
+            yield from in_order(workers, self._metadata_page, paths, width)
+
+    def _metadata_page(self, path: ResourcePath) -> bytes:
+        headers = {"Accept": "application/dicom+json"}
+        return self.session.request("GET", f"{path.url_path}/metadata", headers=headers).content
+
+    def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Search the instances of a study or series; each a mapping from keyword to its first value."""
+        search = Search.of(
+            self.session,
+            "instance",
+            filters={},
+            study_uid=path.study,
+            series_uid=path.series,
+            fields=list(fields),
+            limit=None,
+            page_size=200,
+        )
+        rows = [_first_values(row) for page in search.pages() for row in page]
+        return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
+
+    def representative(self, path: ResourcePath) -> Dataset:
+        """Retrieve the instance that stands for a resource: the middle one, of a study's largest series of pictures.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no instance.
+        """
+        if path.level == "instance":
+            return self.instance(path)
+        rows = self.instances_of(path, fields=["InstanceNumber", "Modality"])
+        series: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            series.setdefault(str(row.get("SeriesInstanceUID") or ""), []).append(row)
+        if not series:
+            raise NotFoundError(404, f"GET /{path.url_path}", message="there are no instances")
+        chosen = max(
+            series.values(), key=lambda each: (each[0].get("Modality") not in _NOT_PICTURES, len(each))
+        )
+        chosen.sort(key=_instance_number)
+        row = chosen[len(chosen) // 2]
+        return self.instance(ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"]))
+
+
+def read_dataset(body: ObjectBody) -> Dataset:
+    """Read one object into a Dataset.
+
+    Raises
+    ------
+    DecodeError
+        If it is no DICOM.
+    TruncatedBody
+        If it was cut off.
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
+        body.write_to(cast("BinaryIO", file))
+        for force in (False, True):
+            file.seek(0)
+            try:
+                dataset = dcmread(file, force=force)
+            except InvalidDicomError:
+                # Files without a preamble are stored and sent by some; they are DICOM if they name an instance.
+                continue
+            except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
+                raise DecodeError(
+                    f"The server sent an object that cannot be read ({type(error).__name__})."
+                ) from None
+            if "SOPInstanceUID" in dataset or not force:
+                # The temporary file goes; nothing of the data set is still to be read from it.
+                dataset.buffer = None
+                dataset.filename = None
+                return dataset
+    raise DecodeError("The server sent something that is no DICOM object.")
+
+
+def _names(keywords: Sequence[str]) -> Iterable[str]:
+    return [keywords] if isinstance(keywords, str) else keywords
+
+
+def _only(table: pd.DataFrame, wanted: Sequence[tags.Attribute], dtype_backend: DtypeBackend) -> pd.DataFrame:
+    """Select the UIDs and the columns asked for; one that no instance has is there and empty."""
+    import pandas as pd
+
+    from dicomframe.tables.schema import columns_for
+
+    names = list(dict.fromkeys([*UID_KEYWORD_OF_LEVEL.values(), *(each.column for each in wanted)]))
+    chosen = table[[name for name in names if name in table.columns]].copy()
+    made = columns_for("instance", {each.tag: None for each in wanted})
+    for each in wanted:
+        if each.column not in chosen.columns:
+            dtype = made[each.tag].dtype(dtype_backend)
+            chosen[each.column] = pd.Series([None] * len(table), index=table.index, dtype=dtype)
+    return chosen[names]
+
+
+def _first_values(row: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for tag, attribute in row.items():
+        values = attribute.get("Value") if isinstance(attribute, dict) else None
+        known = tags.find(tag)
+        if known and isinstance(values, list) and values:
+            found[known.column] = values[0]
+    return found
+
+
+def _instance_number(row: dict[str, Any]) -> tuple[float, str]:
+    try:
+        number = float(row.get("InstanceNumber") or 0)
+    except (TypeError, ValueError):
+        number = 0.0
+    return number, str(row.get("SOPInstanceUID"))

@@ -1,0 +1,199 @@
+"""QIDO-RS: searches that are sent when they are read (PS3.18 section 10.6)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.paging import Completeness, Findings, Reader
+from dicomframe.client.query import Query, build_queries
+from dicomframe.client.session import Session
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import Level
+from dicomframe.errors import IncompleteSearchWarning, QueryError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dicomframe.tables.schema import DtypeBackend, OnBadValue
+
+#: Rows asked for at a time: the most that the service takes.
+PAGE_SIZE = 200
+
+
+class Search:
+    """A search that is sent when it is read, and again each time it is.
+
+    `Client.search_studies`, `Client.search_series` and `Client.search_instances` make it.
+
+    Parameters
+    ----------
+    session : Session
+        The way to the service.
+    level : {"study", "series", "instance"}
+        What a row is.
+    queries : sequence of Query
+        Their rows are united; each UID comes once.
+    limit : int, optional
+        The most rows in all; by default all there are.
+    page_size : int
+        Rows to ask for at a time. The service takes at most 200; a server may return fewer.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> with dfr.start_local() as local:
+    ...     search = local.connect().search_studies(PatientName="Smith*", limit=10)
+    ...     search, search.to_frame().empty, search.completeness
+    (<Search for studies by PatientName, at most 10>, True, 'complete')
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        level: Level,
+        queries: Sequence[Query],
+        *,
+        limit: int | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        self.level = level
+        self.session = session
+        self.queries = list(queries)
+        self.limit = _count(limit, "limit") if limit is not None else None
+        self.page_size = _count(page_size, "page_size")
+        self._completeness: Completeness | None = None
+        self._issues: pd.DataFrame | None = None
+
+    @classmethod
+    def of(
+        cls, session: Session, level: Level, *, limit: int | None, page_size: int, **arguments: Any
+    ) -> Search:
+        """Make a search from what a caller gave; `dicomframe.client.query.build_queries` has the rest."""
+        return cls(session, level, build_queries(level, **arguments), limit=limit, page_size=page_size)
+
+    @classmethod
+    def united(cls, searches: Sequence[Search]) -> Search:
+        """Make one search of several of one level and service; the first one's limit and page size hold."""
+        first = searches[0]
+        if any(each.level != first.level for each in searches):
+            raise QueryError("Only searches of one level can be united.")
+        queries = list(dict.fromkeys(query for each in searches for query in each.queries))
+        return cls(first.session, first.level, queries, limit=first.limit, page_size=first.page_size)
+
+    def __repr__(self) -> str:
+        keywords = self.keywords
+        by = f" by {', '.join(keywords)}" if keywords else ""
+        most = f", at most {self.limit}" if self.limit is not None else ""
+        plural = {"study": "studies", "series": "series", "instance": "instances"}[self.level]
+        return f"<Search for {plural}{by}{most}>"
+
+    @property
+    def keywords(self) -> list[str]:
+        """The attributes that are filtered by."""
+        names = (name for query in self.queries for name, _ in query.params)
+        return list(dict.fromkeys(name for name in names if tags.find(name)))
+
+    def pages(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield the rows page by page, as DICOM JSON objects (PS3.18 annex F).
+
+        Yields
+        ------
+        list of dict
+            At least one row each; rows that the server gave twice are dropped.
+
+        Raises
+        ------
+        ServiceError, TransportError, DecodeError
+            If a page cannot be had.
+        """
+        reader = self._reader()
+        for page in reader.read(self.queries):
+            yield page.rows()
+        self._judge(reader.findings)
+
+    def to_frame(
+        self, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
+    ) -> pd.DataFrame:
+        """Read all pages into one typed table.
+
+        Parameters
+        ----------
+        dtype_backend : {"numpy_nullable", "pyarrow"}
+            Which family of dtypes the columns get; `dicomframe.tables.schema` has the list.
+        errors : {"coerce", "raise"}
+            Whether a value that its VR does not allow becomes missing and one row of `issues`, or raises.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a study, series or instance: the level's own columns, the same for an empty result, and what else
+            came. ``df.attrs["dicom"]`` names the service, the attributes filtered by and the completeness.
+
+        Raises
+        ------
+        ServiceError, TransportError, DecodeError
+            If a page cannot be had.
+        ValueRefused
+            With ``errors="raise"``, at the first bad value.
+
+        Warns
+        -----
+        IncompleteSearchWarning
+            If rows moved while they were read, or the server ended before its end.
+        """
+        from dicomframe.tables.convert import from_pages, issues
+
+        reader = self._reader()
+        contents = [page.content for page in reader.read(self.queries)]
+        completeness = self._judge(reader.findings)
+        attrs = {"service": self.session.base, "filters": self.keywords, "completeness": completeness}
+        table = from_pages(contents, self.level, dtype_backend, errors, attrs)
+        self._issues = issues(table)
+        return table
+
+    @property
+    def issues(self) -> pd.DataFrame:
+        """The values that could not be read, of the last `to_frame`; it is called if it has not been."""
+        if self._issues is None:
+            self.to_frame()
+        if self._issues is None:  # pragma: no cover - to_frame sets it or raises
+            raise AssertionError
+        return self._issues
+
+    @property
+    def completeness(self) -> Completeness:
+        """Whether the rows of the last reading are all there are; the search is read if it has not been.
+
+        - ``"complete"``: all rows that match.
+        - ``"truncated"``: there are more, past the limit or past what the server gives.
+        - ``"drifted"``: rows moved while they were read, or the server's paging cannot be trusted; some may be
+          missing.
+        """
+        if self._completeness is None:
+            self.to_frame()
+        return self._completeness or "complete"
+
+    def _reader(self) -> Reader:
+        return Reader(self.session, self.level, self.page_size, self.limit)
+
+    def _judge(self, findings: Findings) -> Completeness:
+        self._completeness = findings.completeness
+        if findings.drifted:
+            message = (
+                "Rows came twice while the search was read page by page: data arrived meanwhile, or the server ignores "
+                "the offset. Some rows may be missing; search again, or narrow it."
+            )
+        elif findings.capped:
+            message = "The server ended the search before its end; narrow it, for example by dates."
+        else:
+            return findings.completeness
+        warnings.warn(message, IncompleteSearchWarning, stacklevel=4)
+        return findings.completeness
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise QueryError(f"{name} must be a whole number from 1.")
+    return int(value)

@@ -1,0 +1,541 @@
+"""One service's connections: retry, time limits, tokens and errors. The only module that imports requests.
+
+Three things go round requests' own ways. The query is put on the request line as it is written, because urllib3
+would encode ``^`` again (Orthanc does not decode it) and logs targets at debug level (queries hold patient names).
+Answers are always streamed, so that a cut body is met in one place. And neither netrc nor cookies are looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin
+
+import orjson
+import requests
+import urllib3
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+
+from dicomframe._version import __version__
+from dicomframe.client.answers import MOST_ERROR_BYTES, error_of
+from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
+from dicomframe.client.backoff import RETRIED_STATUS, Backoff
+from dicomframe.client.broken import error_of_broken, is_cut
+from dicomframe.client.urls import ServiceAddress, encode_query
+from dicomframe.errors import (
+    DecodeError,
+    DicomFrameError,
+    QueryError,
+    ServiceError,
+    TransportError,
+    UnexpectedAnswerError,
+)
+
+#: Bytes of an answer read at a time.
+CHUNK_BYTES = 256 * 1024
+
+_QUERY_HEADER = "X-Dicomframe-Query"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+
+# What `requests` and `urllib3` raise when a request or a body breaks off.
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class Answer:
+    """A service's answer, of which the body may still be coming in; also a context manager.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status.
+    headers : mapping of str to str
+        By name in any letter case.
+    route : str
+        Verb and path of the request.
+    attempts : int
+        How often the request was sent.
+    """
+
+    def __init__(self, response: requests.Response, route: str, address: ServiceAddress) -> None:
+        self._response = response
+        self._address = address
+        self._content: bytes | None = None
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.route = route
+        self.attempts = 1
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type as the server wrote it, empty where there is none."""
+        return self.headers.get("Content-Type", "")
+
+    @property
+    def content(self) -> bytes:
+        """The whole body."""
+        if self._content is None:
+            self._content = b"".join(self.iter_bytes())
+        return self._content
+
+    def iter_bytes(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield the body as it comes in, and give the connection back at its end.
+
+        Raises
+        ------
+        TruncatedBody
+            If it ends before the length that was announced.
+        ConnectionFailed, TimedOut
+            If the connection is cut, or nothing comes for longer than the time limit.
+        """
+        if self._content is not None:
+            yield self._content
+            return
+        broken: Exception | None = None
+        try:
+            yield from self._response.iter_content(chunk_bytes)
+        except _BROKEN as error:
+            broken = error
+        finally:
+            self._response.close()
+        # Raised out here: the library's exception, with all it knows of the request, is not chained.
+        if broken is not None:
+            raise error_of_broken(broken, self._address)
+
+    def json(self) -> Any:
+        """Read the body as JSON; an empty one is None.
+
+        Raises
+        ------
+        DecodeError
+            If it is no JSON.
+        """
+        if not self.content.strip():
+            return None
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError as error:
+            problem = (
+                f"The answer to {self.route.partition(' ')[0]} is no JSON: {error.msg} at byte {error.pos}."
+            )
+        raise DecodeError(problem)
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {self.route.partition(' ')[0]})"
+
+
+class Session:
+    """The way to one service, for many threads.
+
+    Parameters
+    ----------
+    url : str
+        ``https://host`` gets the version and the partition; a URL with a path of its own is taken whole.
+    credential : optional
+        See `dicomframe.client.auth.token_source`.
+    api_version : {"v2", "v1"}
+        The version of the API.
+    partition : str, optional
+        The data partition.
+    timeout : (float, float)
+        Seconds to wait for a connection, and for the next bytes of an answer.
+    retries : int
+        How often a request is sent again after 429, 502, 503, 504 or a cut connection.
+    verify : bool or str
+        Whether TLS certificates are checked, or the path of a CA bundle.
+    max_workers : int
+        How many connections are kept.
+    adapter : requests.adapters.BaseAdapter, optional
+        Another transport than HTTP, such as `InProcessAdapter`.
+    backoff : Backoff, optional
+        How long to wait between attempts; ``retries`` is its own then.
+
+    Raises
+    ------
+    QueryError
+        If an argument is malformed, or the credential's token would go over plain http to another machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credential: Any = None,
+        *,
+        api_version: str = "v2",
+        partition: str | None = None,
+        timeout: tuple[float, float] = (5, 60),
+        retries: int = 5,
+        verify: bool | str = True,
+        max_workers: int = 8,
+        adapter: BaseAdapter | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        if retries < 0 or max_workers < 1 or min(timeout) <= 0:
+            raise QueryError(
+                "retries must be at least 0, max_workers at least 1, and both time limits above 0."
+            )
+        if isinstance(verify, str) and not Path(verify).exists():
+            raise QueryError("verify= names a CA bundle that does not exist.")
+        self.address = ServiceAddress.parse(url, api_version, partition)
+        self.max_workers = max_workers
+        self._tokens: TokenSource | None = token_source(credential, self.address)
+        self._timeout = (float(timeout[0]), float(timeout[1]))
+        self._backoff = backoff or Backoff(retries)
+        self._adapter = adapter or _DirectAdapter(pool_connections=1, pool_maxsize=max_workers)
+        self._proxies, self._verify = _environment(self.address, verify)
+
+    @property
+    def base(self) -> str:
+        """The URL in front of ``/studies``."""
+        return self.address.base
+
+    def __repr__(self) -> str:
+        return f"Session({self.base!r})"
+
+    def close(self) -> None:
+        """Close the connections that are kept; the session makes new ones if it is used again."""
+        self._adapter.close()
+
+    def local_route(self, url: str) -> str:
+        """Give the route of a URL that the server sent; see `ServiceAddress.local_route`."""
+        return self.address.local_route(url)
+
+    def request(
+        self,
+        method: str,
+        route: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        stream: bool = False,
+        accept_status: Sequence[int] = (),
+        private: Sequence[str] = (),
+    ) -> Answer:
+        """Send a request, again where that may help, and give its answer.
+
+        Parameters
+        ----------
+        method, route : str
+            The verb, and the path below the base; a query that stands in it is sent as it is.
+        params : sequence of (str, str)
+            Query parameters, not encoded.
+        headers : mapping, optional
+            Further headers.
+        body : bytes or iterable of bytes, optional
+            An iterable must have a length and be good for more than one iteration.
+        stream : bool
+            Whether the caller reads the body bit by bit. Otherwise it is read here, and a cut one is asked for again.
+        accept_status : sequence of int
+            Statuses from 400 on that are answers to the caller, not errors.
+        private : sequence of str
+            What must not stand in an error message: the values searched for.
+
+        Raises
+        ------
+        ServiceError
+            If the service says no; the subclass tells which no.
+        TransportError, TruncatedBody
+            If no whole answer came.
+        """
+        call = _Call(method, route, params, headers or {}, body)
+        answer = self._with_retries(call, whole=not stream)
+        if answer.status < 300 or answer.status in accept_status:
+            if "text/html" not in answer.content_type.lower():
+                return answer
+            kind: type[ServiceError] | None = UnexpectedAnswerError if answer.status < 300 else None
+        else:
+            kind = UnexpectedAnswerError if answer.status < 400 else None
+        raise self.error_of(answer, private, kind)
+
+    def _with_retries(self, call: _Call, *, whole: bool) -> Answer:
+        waits = sent = redirects = 0
+        renewed = False
+        url = call.url(self.base)
+        while True:
+            token = self._tokens.current() if self._tokens else None
+            result = self._attempt(call, url, token, whole=whole)
+            sent += 1
+            if isinstance(result, Answer):
+                result.attempts = sent
+                if result.status == 401 and not renewed and self._has_other_token(token):
+                    renewed = True
+                    result.close()
+                    continue
+                target = self._redirect(result, call, url)
+                if target and redirects < _MOST_REDIRECTS:
+                    redirects += 1
+                    url = target
+                    result.close()
+                    continue
+            wait = self._wait(result, waits)
+            if wait is None:
+                if isinstance(result, Answer):
+                    return result
+                raise call.failure() or error_of_broken(result, self.address)
+            if isinstance(result, Answer):
+                result.close()
+            time.sleep(wait)
+            waits += 1
+
+    def _has_other_token(self, refused: str | None) -> bool:
+        return bool(self._tokens and refused and self._tokens.after_refusal(refused))
+
+    def _wait(self, result: Answer | Exception, waits: int) -> float | None:
+        """Give the seconds until the request is worth another attempt, None if it is not."""
+        if isinstance(result, Answer):
+            if result.status not in RETRIED_STATUS:
+                return None
+            return self._backoff.wait(waits, result.headers.get("Retry-After"))
+        return self._backoff.wait(waits) if is_cut(result) else None
+
+    def _attempt(self, call: _Call, url: str, token: str | None, *, whole: bool) -> Answer | Exception:
+        """Send once; give the answer, or what broke."""
+        try:
+            response = self._adapter.send(
+                call.prepared(url, token),
+                stream=True,
+                timeout=self._timeout,
+                verify=self._verify,
+                proxies=self._proxies,
+            )
+            answer = Answer(response, call.route, self.address)
+            if whole:
+                _ = answer.content
+        except (*_BROKEN, TransportError, DecodeError) as error:
+            return error
+        return answer
+
+    def _redirect(self, answer: Answer, call: _Call, url: str) -> str | None:
+        """Give where a redirect leads, if it stays here; the token and the query go nowhere else."""
+        location = answer.headers.get("Location")
+        if answer.status not in _REDIRECTS or not location:
+            return None
+        target = urljoin(url, location)
+        if not self.address.has(target) or not (
+            call.method in {"GET", "HEAD"} or answer.status in {307, 308}
+        ):
+            return None
+        return target
+
+    def error_of(
+        self, answer: Answer, private: Sequence[str] = (), kind: type[ServiceError] | None = None
+    ) -> ServiceError:
+        """Read an answer's words, as far as they come, and make the error of it.
+
+        Parameters
+        ----------
+        answer : Answer
+            It is closed.
+        private : sequence of str
+            What must not stand in the message.
+        kind : type, optional
+            The error's class, where it is not the status's.
+        """
+        body = b""
+        try:
+            for chunk in answer.iter_bytes():
+                body += chunk
+                if len(body) >= MOST_ERROR_BYTES:
+                    break
+        except DicomFrameError:
+            # The status says enough; the words are lost.
+            body = b""
+        finally:
+            answer.close()
+        token = self._tokens.latest if self._tokens else ""
+        hint = ""
+        if answer.status < 300:
+            hint = "Is the URL that of a DICOM service? A sign-in page or a proxy may have answered in its place."
+        elif answer.status in _REDIRECTS:
+            hint = "It redirects elsewhere, which is not followed; give the URL that it redirects to, if you trust it."
+        elif answer.status == 401 and token:
+            hint = what_is_wrong(token)
+        return error_of(
+            answer.status,
+            answer.route,
+            answer.content_type,
+            body[:MOST_ERROR_BYTES],
+            hint=hint,
+            private=[*private, token],
+            kind=kind,
+        )
+
+
+class _Call:
+    """One request, in the form that each attempt makes anew."""
+
+    def __init__(
+        self,
+        method: str,
+        route: str,
+        params: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+    ) -> None:
+        self._path, _, query = route.lstrip("/").partition("?")
+        self._query = "&".join(filter(None, [query, encode_query(params)]))
+        self._headers = {
+            "User-Agent": f"dicomframe/{__version__}",
+            "Accept-Encoding": "gzip",
+            **headers,
+        }
+        self._body = body if body is None or isinstance(body, bytes) else _WatchedBody(body)
+        self.method = method
+        self.route = f"{method} /{self._path}"
+
+    def url(self, base: str) -> str:
+        return f"{base}/{self._path}{'?' * bool(self._query)}{self._query}"
+
+    def prepared(self, url: str, token: str | None) -> requests.PreparedRequest:
+        headers = self._headers | ({"Authorization": f"Bearer {token}"} if token else {})
+        prepared = requests.PreparedRequest()
+        # requests would quote the query again: it is set behind its back.
+        path, _, query = url.partition("?")
+        prepared.prepare(self.method, path, headers, data=self._body)
+        prepared.url = f"{prepared.url}?{query}" if query else prepared.url
+        return prepared
+
+    def failure(self) -> OSError | None:
+        """Why the body could not be read, where that is what broke the request."""
+        return self._body.failure if isinstance(self._body, _WatchedBody) else None
+
+
+class _WatchedBody:
+    """A body that remembers that it was itself what failed: a file that vanished is no cut connection."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+        self.failure: OSError | None = None
+
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type]  # documented: an iterable body has a length
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._body
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, str], bool | str]:
+    """Read proxies and CA bundle from the environment; nothing stands between this machine and itself."""
+    if address.is_loopback:
+        return {}, verify
+    merged = requests.Session().merge_environment_settings(address.base, {}, None, None, None)
+    proxies = {scheme: proxy for scheme, proxy in merged["proxies"].items() if proxy}
+    return proxies, merged["verify"] if verify is True and merged["verify"] is not None else verify
+
+
+class _DirectAdapter(HTTPAdapter):
+    """requests' pooled HTTP with queries that go out as they are and stay out of urllib3's sight and log."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options)
+        self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _direct_pools(manager)
+        return manager
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        return super().request_url(request, proxies).partition("?")[0]
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        query = (request.url or "").partition("?")[2]
+        if query:
+            request.headers[_QUERY_HEADER] = query
+
+
+def _direct_pools(manager: Any) -> dict[str, type]:
+    return {scheme: _direct_pool(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+
+
+@functools.cache
+def _direct_pool(pool: type) -> type:
+    """Make a connection pool class whose connections take the query from the private header."""
+
+    class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        def request(
+            self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
+        ) -> None:
+            sent = dict(headers or {})
+            query = sent.pop(_QUERY_HEADER, None)
+            super().request(method, f"{url}?{query}" if query else url, body, sent, **options)
+
+    return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})
+
+
+Handler = Callable[
+    [str, str, Mapping[str, str], Iterable[bytes]], tuple[int, Mapping[str, str], Iterator[bytes]]
+]
+
+
+class InProcessAdapter(BaseAdapter):
+    """A transport that calls a function instead of a server: the same client, without sockets.
+
+    Parameters
+    ----------
+    handle : callable
+        ``handle(method, path_and_query, headers, body)`` gives status, headers and an iterator of the body's bytes.
+    """
+
+    def __init__(self, handle: Handler) -> None:
+        super().__init__()
+        self._handle = handle
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Call the function and wrap what it gives."""
+        body: Any = request.body
+        chunks: Iterable[bytes] = () if body is None else [body] if isinstance(body, bytes) else body
+        target = "/" + (request.url or "").split("/", 3)[3]
+        status, headers, content = self._handle(
+            request.method or "GET", target, dict(request.headers), chunks
+        )
+        response = requests.Response()
+        response.status_code = status
+        response.headers = CaseInsensitiveDict(headers)
+        response.url = request.url or ""
+        response.request = request
+        response.raw = _RawChunks(content)
+        return response
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class _RawChunks:
+    """As much of urllib3's response as requests reads."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+    def release_conn(self) -> None:
+        """There is no connection to give back."""

@@ -1,0 +1,164 @@
+"""What is to be stored: files, folders, Datasets and bytes, as items that know their UIDs, or why they cannot go."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.identity import Identity, read_identity
+from dicomframe.errors import DecodeError, QueryError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+
+@dataclass(slots=True)
+class Item:
+    """One instance to store, or one thing that turned out to be none.
+
+    Parameters
+    ----------
+    number : int
+        Its place in what was given; rows come back in this order.
+    path : str or None
+        The file it comes from.
+    body : bytes or pathlib.Path or None
+        What is sent.
+    size : int
+        Its length in bytes.
+    uids : Identity
+        Which instance it is.
+    problem : str
+        Why it cannot be sent; empty if it can.
+    """
+
+    number: int
+    path: str | None = None
+    body: bytes | Path | None = None
+    size: int = 0
+    uids: Identity = field(default_factory=Identity)
+    problem: str = ""
+
+
+def iter_items(sources: Any) -> Iterator[Item]:
+    """Yield an item for each thing given; folders are walked, headers are read, nothing is held.
+
+    Parameters
+    ----------
+    sources : str, path, bytes, Dataset, or an iterable of them
+        A text or path is a file or a folder.
+
+    Raises
+    ------
+    QueryError
+        If it is none of these.
+    """
+    if hasattr(sources, "columns"):
+        raise QueryError("Give a column of paths, not the whole table: client.store(df['path']).")
+    if not _is_single(sources) and not isinstance(sources, Iterable):
+        raise QueryError(f"Files, folders, Datasets or bytes can be stored, not {type(sources).__name__}.")
+    for number, item in enumerate(_expand(sources)):
+        item.number = number
+        yield item
+
+
+def _is_single(source: Any) -> bool:
+    return isinstance(source, str | Path | bytes | bytearray | memoryview) or _is_dataset(source)
+
+
+def _is_dataset(source: Any) -> bool:
+    from pydicom import Dataset
+
+    return isinstance(source, Dataset)
+
+
+def _expand(source: Any) -> Iterator[Item]:
+    if isinstance(source, str | Path):
+        yield from _files(Path(source).expanduser())
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield _from_bytes(bytes(source))
+    elif _is_dataset(source):
+        yield _from_dataset(source)
+    elif isinstance(source, Iterable):
+        for each in source:
+            yield from _expand(each)
+    else:
+        yield Item(0, problem=f"a {type(source).__name__} is no file, folder, Dataset or bytes")
+
+
+def _files(path: Path) -> Iterator[Item]:
+    """Walk a folder in the order of names; links to folders are not followed, they may lead in circles."""
+    try:
+        is_folder = path.is_dir()
+        inside = sorted(path.iterdir()) if is_folder else []
+    except (OSError, ValueError) as error:
+        yield Item(0, str(path), problem=_why(error))
+        return
+    if not is_folder:
+        yield _from_file(path)
+    elif not inside:
+        yield Item(0, str(path), problem="the folder is empty")
+    for each in inside:
+        if each.is_symlink() and each.is_dir():
+            yield Item(0, str(each), problem="a link to a folder is not followed")
+        else:
+            yield from _files(each)
+
+
+def _from_file(path: Path) -> Item:
+    item = Item(0, str(path), path)
+    try:
+        if not path.is_file():
+            item.problem = "it is no regular file" if path.exists() else "there is no such file or folder"
+            return item
+        item.size = path.stat().st_size
+        item.uids = read_identity(path)
+    except (DecodeError, OSError) as error:
+        item.problem = _why(error)
+    return item
+
+
+def _from_bytes(body: bytes) -> Item:
+    item = Item(0, None, body, len(body))
+    try:
+        item.uids = read_identity(io.BytesIO(body))
+    except (DecodeError, OSError) as error:
+        item.problem = _why(error)
+    return item
+
+
+def _from_dataset(dataset: Dataset) -> Item:
+    try:
+        body = encode_dataset(dataset)
+    except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on values that it cannot write
+        return Item(0, problem=f"the Dataset cannot be encoded ({type(error).__name__}: {error})")
+    return _from_bytes(body)
+
+
+def encode_dataset(dataset: Dataset) -> bytes:
+    """Write a Dataset as a DICOM file (PS3.10), without changing it.
+
+    One that was made by hand and has no transfer syntax is written as Explicit VR Little Endian.
+    """
+    from pydicom import Dataset as PlainDataset
+    from pydicom import dcmwrite
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    meta = copy.deepcopy(getattr(dataset, "file_meta", None)) or FileMetaDataset()
+    if "TransferSyntaxUID" not in meta:
+        shell = PlainDataset(dataset)
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        shell.file_meta = meta
+        dataset = shell
+    buffer = io.BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

@@ -1,0 +1,203 @@
+"""STOW-RS: many instances in batches, in parallel, with one outcome each (PS3.18 section 10.5)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
+from dicomframe.client.paging import in_order
+from dicomframe.client.progress import Progress, progress_bar
+from dicomframe.client.session import Session
+from dicomframe.client.sources import Item, iter_items
+from dicomframe.client.stow import Outcome, is_stow_answer, read_outcomes
+from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.paths import check_uid
+from dicomframe.errors import DecodeError, DicomFrameError, QueryError, ServiceError, TooLargeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Instances in a request; the service's own advice is 50 to 100.
+BATCH_SIZE = 50
+#: Bytes in a request, unless one instance alone is larger: what is lost when a connection is cut.
+BATCH_BYTES = 128 * 1024 * 1024
+
+COLUMNS = ("path", *UID_COLUMNS, "status", "code", "reason", "warnings")
+
+# A refused request may still carry the outcome of each instance (Orthanc: 400; the service: 409).
+_SPEAKING_STATUS = (400, 409, 415, 422)
+# After so many whole requests that failed, with none that went well, the rest is not tried.
+_HOPELESS = 3
+
+
+@dataclass(slots=True)
+class _State:
+    """What the workers share."""
+
+    failures: list[DicomFrameError] = field(default_factory=list)
+    has_worked: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, failure: DicomFrameError | None) -> None:
+        with self.lock:
+            if failure is None:
+                self.has_worked = True
+            else:
+                self.failures.append(failure)
+
+    @property
+    def hopeless(self) -> DicomFrameError | None:
+        """Why it is useless to go on, if it is."""
+        return self.failures[0] if not self.has_worked and len(self.failures) >= _HOPELESS else None
+
+
+class Storer:
+    """Stores instances in one service.
+
+    Parameters
+    ----------
+    session : Session
+        The way to the service.
+    study_uid : str, optional
+        The study that all instances must belong to.
+    """
+
+    def __init__(self, session: Session, study_uid: str | None = None) -> None:
+        self._session = session
+        self._route = "studies" if study_uid is None else f"studies/{check_uid(study_uid, 'study_uid')}"
+        self.state = _State()
+
+    def send(self, batch: Sequence[Item]) -> list[Outcome]:
+        """Send one request; in halves where the server finds it too large or a file cannot be read.
+
+        Whatever happens, each item has an outcome.
+        """
+        hopeless = self.state.hopeless
+        if hopeless is not None:
+            return [_failed(hopeless, "not sent, because all requests before failed: ")] * len(batch)
+        try:
+            outcomes = self._post(batch)
+        except (TooLargeError, OSError) as error:
+            # Our own errors for a lost connection are OSErrors too (TimedOut is a TimeoutError).
+            if len(batch) > 1 and (
+                isinstance(error, TooLargeError) or not isinstance(error, DicomFrameError)
+            ):
+                middle = len(batch) // 2
+                return self.send(batch[:middle]) + self.send(batch[middle:])
+            if not isinstance(error, DicomFrameError):
+                return [Outcome("unreadable", reason=error.strerror or str(error))]
+            failure: DicomFrameError = error
+        except DicomFrameError as error:
+            failure = error
+        else:
+            self.state.note(None)
+            return outcomes
+        self.state.note(failure)
+        return [_failed(failure)] * len(batch)
+
+    def _post(self, batch: Sequence[Item]) -> list[Outcome]:
+        body = MultipartWriter([item.body for item in batch if item.body is not None])
+        answer = self._session.request(
+            "POST",
+            self._route,
+            headers={"Content-Type": body.content_type, "Accept": "application/dicom+json"},
+            body=body,
+            accept_status=_SPEAKING_STATUS,
+        )
+        if answer.status >= 400 and not is_stow_answer(answer.content):
+            raise self._session.error_of(answer)
+        return read_outcomes(answer.content, batch, attempts=answer.attempts)
+
+
+def _failed(error: DicomFrameError, before: str = "") -> Outcome:
+    code = error.status if isinstance(error, ServiceError) else None
+    return Outcome("failed", code, f"{before}{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def batches(items: Iterable[Item], most_items: int, most_bytes: int = BATCH_BYTES) -> Iterator[list[Item]]:
+    """Group items so that no group exceeds either number; an item larger than that goes alone."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) >= most_items or size + item.size > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.size
+    if batch:
+        yield batch
+
+
+def store(
+    session: Session,
+    sources: Any,
+    *,
+    study_uid: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    errors: OnFailure = "rows",
+    progress: Progress = False,
+) -> pd.DataFrame:
+    """Store instances; `dicomframe.client.client.Client.store` documents it."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise QueryError("batch_size must be a whole number from 1.")
+    storer = Storer(session, study_uid)
+    rows: list[tuple[Item, Outcome]] = []
+
+    def readable(items: Iterable[Item]) -> Iterator[Item]:
+        for item in items:
+            if item.problem:
+                rows.append((item, Outcome("unreadable", reason=item.problem)))
+            else:
+                yield item
+
+    def send(batch: list[Item]) -> list[tuple[Item, Outcome]]:
+        outcomes = zip(batch, storer.send(batch), strict=True)
+        # The bytes of what is done are not held any longer.
+        return [(_light(item), outcome) for item, outcome in outcomes]
+
+    width = session.max_workers
+    with (
+        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-store") as workers,
+        progress_bar(progress, "Storing", None, "instance") as bar,
+    ):
+        for done in in_order(workers, send, batches(readable(iter_items(sources)), batch_size), width):
+            rows += done
+            bar.update(len(done))
+    _raise_if_asked(storer.state, rows, errors)
+    rows.sort(key=lambda row: row[0].number)
+    return outcome_table([_row(*row) for row in rows], COLUMNS, session.base, ["code"])
+
+
+def _light(item: Item) -> Item:
+    item.body = None
+    return item
+
+
+def _raise_if_asked(state: _State, rows: Sequence[tuple[Item, Outcome]], errors: OnFailure) -> None:
+    """Raise if not one request went through: then nothing was stored, and a table would only hide why."""
+    if state.failures and not state.has_worked:
+        raise state.failures[0]
+    if errors == "raise":
+        bad = [outcome for _, outcome in rows if outcome.status in {"failed", "unreadable", "unknown"}]
+        if state.failures:
+            raise state.failures[0]
+        if bad:
+            raise DecodeError(
+                f"{len(bad)} of {len(rows)} were not stored, the first because: {bad[0].reason}. "
+                "errors='rows' gives the table with each outcome."
+            )
+
+
+def _row(item: Item, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "path": item.path,
+        **dict(zip(UID_COLUMNS, (item.uids.study, item.uids.series, item.uids.instance), strict=True)),
+        "status": outcome.status,
+        "code": outcome.code,
+        "reason": outcome.reason,
+        "warnings": outcome.warnings,
+    }
