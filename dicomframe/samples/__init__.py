@@ -13,9 +13,10 @@ from __future__ import annotations
 from dicomframe.samples.cohort import cohort, cohort_files, write_cohort
 from dicomframe.samples.people import Patient
 from dicomframe.samples.plan import Scanner, Study, studies
-from dicomframe.samples.real import real_files
+from dicomframe.samples.real import SHOWN_REAL_PATIENTS, real_files
 
 __all__ = [
+    "SHOWN_REAL_PATIENTS",
     "Patient",
     "Scanner",
     "Study",

@@ -91,7 +91,7 @@ def _draw_lung_bases(canvas: Canvas) -> None:
 def _draw_upper_organs(canvas: Canvas) -> None:
     organs = [T.FAT, T.LUNG, T.BOWEL, T.STOOL, T.GAS]
     canvas.ellipsoid(T.LIVER, (-66.0, 0.0, 40.0), (74.0, 82.0, 88.0), only=organs, bend=2.2, boxy=0.2)
-    canvas.ellipsoid(T.LIVER, (0.0, -44.0, 64.0), (84.0, 42.0, 52.0), turn=8.0, only=organs, bend=1.8)
+    canvas.ellipsoid(T.LIVER, (-8.0, -46.0, 62.0), (70.0, 38.0, 48.0), turn=14.0, only=organs, bend=1.8)
     canvas.ellipsoid(T.LIVER, (-18.0, 16.0, 50.0), (22.0, 20.0, 34.0), only=organs, bend=1.2)
     canvas.ellipsoid(T.FAT, (-22.0, -20.0, 6.0), (34.0, 22.0, 40.0), only=[T.LIVER], bend=1.5)  # hilum
     canvas.tube(
@@ -201,14 +201,14 @@ def _draw_bowel(canvas: Canvas) -> None:
     inside = [T.FAT]
     for level in range(11):
         z = -150.0 + 14.0 * level
-        for _ in range(5):
-            x, y = dice.uniform(-82, 88), dice.uniform(-72, 4)
-            if (x / 96) ** 2 + ((y + 34) / 46) ** 2 > 1:
+        for _ in range(9):
+            x, y = dice.uniform(-88, 92), dice.uniform(-74, 18)
+            if (x / 98) ** 2 + ((y + 30) / 54) ** 2 > 1:
                 continue
             path = [(x, y, z)]
             for _ in range(3):
                 x += dice.uniform(-34, 34)
-                y = min(max(y + dice.uniform(-24, 24), -76.0), 10.0)
+                y = min(max(y + dice.uniform(-24, 24), -76.0), 20.0)
                 path.append((x, y, z + dice.uniform(-10, 10)))
             filled = (T.STOMACH, T.STOOL, T.BOWEL)[dice.below(3)]
             canvas.tube(T.BOWEL, path, 12.0, only=inside)

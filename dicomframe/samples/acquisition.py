@@ -23,7 +23,16 @@ from dicomframe.samples.headers import (
 from dicomframe.samples.plan import Study, studies
 from dicomframe.samples.series import SeriesPlan
 from dicomframe.samples.tissues import Tissue, look_up_table
-from dicomframe.samples.volume import Anatomy, Lesion, Shape, anatomy, ct_values, mr_values, sections
+from dicomframe.samples.volume import (
+    Anatomy,
+    Lesion,
+    Shape,
+    add_couch,
+    anatomy,
+    ct_values,
+    mr_values,
+    sections,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -101,11 +110,11 @@ def _in_liver(dice: Dice, grown: float) -> list[Lesion]:
 
 def _in_brain(dice: Dice, grown: float) -> list[Lesion]:
     side = (-1, 1)[dice.below(2)]
-    x, y, z = side * dice.uniform(26, 42), dice.uniform(-40, 44), dice.uniform(12, 42)
+    x, y, z = side * dice.uniform(24, 34), dice.uniform(-34, 36), dice.uniform(12, 40)
     kind, rim = ((Tissue.LESION, Tissue.EDEMA), (Tissue.EDEMA, None), (Tissue.BLEEDING, Tissue.EDEMA))[
         dice.below(3)
     ]
-    return [Lesion(x, y, z, dice.uniform(7, 12) * grown, kind, rim)]
+    return [Lesion(x, y, z, dice.uniform(6, 10) * grown, kind, rim)]
 
 
 def _in_lung(dice: Dice, grown: float) -> list[Lesion]:
@@ -246,8 +255,10 @@ def _series_of(
 
 
 def _computed_tomography(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
-    values, positions, _ = _stack(study, plan, header)
+    values, positions, (down, across) = _stack(study, plan, header)
     dice = Dice("scan", study.uid, plan.description)
+    if plan.region != "head":
+        add_couch(values, across, down, 128.0 * shape_of(study, plan.region).deep)
     stored = ct_values(values, dice, 4.5 if plan.region == "head" else 13.0)
     _describe_pixels(header, stored, 12)
     header.ReconstructionDiameter = decimals(float(header.PixelSpacing[0]) * stored.shape[2])[0]

@@ -13,12 +13,39 @@ _CAVITY = [
     (-150.0, 0.0, 0.0, 132.0, 90.0),
     (-90.0, 0.0, 0.0, 134.0, 92.0),
     (-30.0, 0.0, -2.0, 130.0, 90.0),
-    (30.0, 0.0, 2.0, 116.0, 82.0),
-    (70.0, 0.0, 10.0, 95.0, 68.0),
-    (100.0, 0.0, 20.0, 70.0, 50.0),
-    (118.0, 0.0, 28.0, 44.0, 34.0),
-    (128.0, 0.0, 32.0, 10.0, 10.0),
+    (30.0, 0.0, 2.0, 122.0, 84.0),
+    (70.0, 0.0, 8.0, 108.0, 74.0),
+    (100.0, 0.0, 16.0, 86.0, 58.0),
+    (120.0, 0.0, 26.0, 58.0, 40.0),
+    (132.0, 0.0, 32.0, 14.0, 12.0),
 ]
+
+#: Muscles of the left side, as stacks of ellipses, and their turn in degrees; the right side mirrors them.
+_WALL_MUSCLES = (
+    ([(-160.0, 27.0, 97.0, 24.0, 14.0), (140.0, 25.0, 94.0, 22.0, 13.0)], 0.0),  # erector spinae
+    (
+        [(10.0, 62.0, -88.0, 44.0, 8.0), (50.0, 84.0, -76.0, 58.0, 12.0), (112.0, 100.0, -56.0, 56.0, 13.0)],
+        24.0,
+    ),
+    ([(40.0, 92.0, -66.0, 26.0, 7.0), (104.0, 104.0, -42.0, 24.0, 7.0)], 24.0),  # pectorals, major and minor
+    (
+        [(-30.0, 146.0, 34.0, 9.0, 40.0), (40.0, 150.0, 36.0, 14.0, 34.0), (90.0, 146.0, 22.0, 16.0, 24.0)],
+        -14.0,
+    ),
+    (
+        [(10.0, 112.0, 74.0, 26.0, 9.0), (60.0, 112.0, 72.0, 44.0, 12.0), (125.0, 112.0, 62.0, 44.0, 14.0)],
+        -38.0,
+    ),
+    (
+        [(20.0, 108.0, 52.0, 24.0, 7.0), (70.0, 112.0, 48.0, 36.0, 12.0), (125.0, 108.0, 38.0, 36.0, 13.0)],
+        -38.0,
+    ),
+    (
+        [(-40.0, 40.0, 108.0, 44.0, 5.0), (60.0, 46.0, 100.0, 46.0, 7.0), (140.0, 56.0, 80.0, 52.0, 10.0)],
+        -10.0,
+    ),
+    ([(100.0, 158.0, -4.0, 12.0, 20.0), (150.0, 150.0, 4.0, 30.0, 34.0)], 0.0),  # deltoid
+)
 
 
 def draw_chest(canvas: Canvas, *, female: bool = False) -> None:
@@ -63,19 +90,25 @@ def _draw_wall(canvas: Canvas, *, female: bool) -> None:
             )
     canvas.column(T.SKIN, outline, boxy=0.3)
     canvas.column(T.FAT, [(z, x, y, rx - 2.5, ry - 2.5) for z, x, y, rx, ry in outline], boxy=0.3)
-    muscle = [(z, x, y, rx - 15.0, ry - 12.0) for z, x, y, rx, ry in outline]
-    canvas.column(T.MUSCLE, muscle, boxy=0.3, bend=1.6)
-    # Fat planes between the muscles of the chest wall.
-    canvas.column(T.FAT, [(z, x, y, rx - 25.0, ry - 21.0) for z, x, y, rx, ry in outline], boxy=0.3, bend=1.6)
-    canvas.column(
-        T.MUSCLE, [(z, x, y, rx - 27.5, ry - 22.5) for z, x, y, rx, ry in outline], boxy=0.3, bend=1.2
-    )
-    for side in (-1, 1):
+    lower = [station for station in outline if station[0] <= 30.0]
+    for label, by_x, by_y, bend in (
+        (T.MUSCLE, 15.0, 12.0, 1.6),
+        (T.FAT, 25.0, 21.0, 1.6),
+        (T.MUSCLE, 27.5, 22.5, 1.2),
+    ):
         canvas.column(
-            T.MUSCLE,
-            [(-160.0, side * 27.0, 96.0, 24.0, 15.0), (140.0, side * 25.0, 96.0, 22.0, 14.0)],
-            bend=0.7,
+            label, [(z, x, y, rx - by_x, ry - by_y) for z, x, y, rx, ry in lower], boxy=0.3, bend=bend
         )
+    canvas.column(T.MUSCLE, [(z, x, y, rx + 10.0, ry + 9.0) for z, x, y, rx, ry in _CAVITY], boxy=0.25)
+    for side in (-1, 1):
+        for stations, turn in _WALL_MUSCLES:
+            canvas.column(
+                T.MUSCLE,
+                [(z, side * x, y, rx, ry) for z, x, y, rx, ry in stations],
+                turn=side * turn,
+                bend=1.2,
+                only=[T.FAT, T.MUSCLE],
+            )
 
 
 def _draw_mediastinum(canvas: Canvas) -> None:
@@ -183,8 +216,8 @@ def _draw_lung_vessels(canvas: Canvas) -> None:
     """Let arteries and veins branch from each hilum into the lung, thinner at each fork."""
     dice = Dice("lung vessels")
     for side in (-1, 1):
-        for number in range(16):
-            around = (number + dice.uniform(-0.3, 0.3)) * math.tau / 16
+        for number in range(20):
+            around = (number + dice.uniform(-0.3, 0.3)) * math.tau / 20
             rise = dice.uniform(-0.75, 0.65)
             start = (side * 44.0 + 2.0, 14.0 + 8 * math.sin(around), -8.0 + 18 * math.cos(around))
             heading = (side * dice.uniform(0.25, 0.9), math.sin(around), rise + 0.6 * math.cos(around))
@@ -199,11 +232,11 @@ def _branch(canvas: Canvas, dice: Dice, start: Point, heading: Point, radius: fl
         size = math.sqrt(sum(part * part for part in heading)) or 1.0
         path.append(tuple(at + part / size * length / 3 for at, part in zip(path[-1], heading, strict=True)))  # type: ignore[arg-type]
     canvas.tube(T.LUNG_VESSEL, path, [radius, radius * 0.95, radius * 0.85, radius * 0.75], only=[T.LUNG])
-    if radius < 1.15:
+    if radius < 1.0:
         return
     for _ in range(2):
         aside = tuple(part / size + dice.uniform(-0.75, 0.75) for part in heading)
-        _branch(canvas, dice, path[-1], aside, radius * dice.uniform(0.62, 0.74), length * 0.82)  # type: ignore[arg-type]
+        _branch(canvas, dice, path[-1], aside, radius * dice.uniform(0.62, 0.74), length * 0.86)  # type: ignore[arg-type]
 
 
 def draw_spine(
@@ -269,7 +302,7 @@ def draw_spine(
             )
         canvas.tube(
             T.BONE,
-            [(0, canal_y + 13 * size, middle - 6), (0, canal_y + 34 * size, middle - 16)],
+            [(0, canal_y + 13 * size, middle - 6), (0, canal_y + 24 * size, middle - 14)],
             [4.0, 3.2],
             flat=1.6,
         )

@@ -61,10 +61,15 @@ def _depth(canvas: Canvas) -> tuple[Floats, Floats]:
     bend_x, bend_y = canvas.bend()
     x = canvas.x[None, None, :] + bend_x * np.float32(0.35) - cx
     y = canvas.y[None, :, None] + bend_y * np.float32(0.35) - cy
-    z = (canvas.z - cz)[:, None, None]
+    z = canvas.z[:, None, None]
+    aside = np.abs(x)
     u, v = (x / rx) ** 2, (y / ry) ** 2
-    distance = np.sqrt(u + v - 0.12 * np.minimum(u, 1) * np.minimum(v, 1) + (z / rz) ** 2)
-    return ((1.0 - distance) * np.float32(70.0)).astype(np.float32), np.abs(x)
+    distance = np.sqrt(u + v - 0.12 * np.minimum(u, 1) * np.minimum(v, 1) + ((z - cz) / rz) ** 2)
+    # The frontal lobes lie on the roofs of the orbits; the temporal lobes reach down beside the sphenoid.
+    floor = np.interp(canvas.y, [-200.0, -30.0, 8.0], [-32.0, -34.0, -90.0]).astype(np.float32)[None, :, None]
+    cerebrum = np.minimum((1.0 - distance) * 70.0, z - floor)
+    temporal = np.sqrt(((aside - 41.0) / 21.0) ** 2 + ((y + 13.0) / 27.0) ** 2 + ((z + 40.0) / 24.0) ** 2)
+    return np.maximum(cerebrum, (1.0 - temporal) * 21.0).astype(np.float32), aside
 
 
 def _draw_brain(canvas: Canvas) -> None:
@@ -72,21 +77,21 @@ def _draw_brain(canvas: Canvas) -> None:
     depth, aside = _depth(canvas)
     dice = Dice("cortex")
     axes = (canvas.z, canvas.y, canvas.x)
-    fold = smooth_noise(dice, axes, 13.0) + 0.55 * smooth_noise(dice, axes, 22.0)
-    # A slope of the noise of about 0.1 a mm turns its value into a distance from the bottom of the sulcus.
-    sulcus = np.abs(fold) * np.float32(7.5)
+    fold = smooth_noise(dice, axes, 8.5) + np.float32(0.5) * smooth_noise(dice, axes, 15.0)
+    # A slope of the noise of about 0.15 a mm turns its value into a distance from the bottom of the sulcus.
+    sulcus = np.abs(fold) * np.float32(6.0)
     brain = depth > 0
-    reach = np.float32(17.0) + 6.0 * np.sign(fold)  # how deep sulci go
+    reach = np.float32(22.0) + np.float32(7.0) * smooth_noise(dice, axes, 18.0)  # how deep sulci go
     folded = depth < reach
     midline = aside < 60.0
     grey = (
         brain & (depth < 3.0)
-        | brain & folded & (sulcus < 3.1)
+        | brain & folded & (sulcus < 3.3)
         | brain & (aside < 4.0) & midline & (depth < 36.0)
     )
     canvas.labels[brain] = T.WHITE
     canvas.labels[grey] = T.GREY
-    open_sulcus = brain & (depth < reach - 5.0) & (sulcus < 0.75 + 0.012 * depth)
+    open_sulcus = brain & (depth < reach - 3.5) & (sulcus < 0.95)
     canvas.labels[open_sulcus] = T.CSF
     # The Sylvian fissures, the fissure between the hemispheres and the falx in it.
     for side in (-1, 1):
@@ -110,7 +115,7 @@ def _draw_brain(canvas: Canvas) -> None:
 def _draw_ventricles(canvas: Canvas) -> None:
     for side in (-1, 1):
         # corpus callosum and periventricular white matter keep the folds away
-        canvas.ellipsoid(T.WHITE, (side * 12.0, 2.0, 10.0), (24.0, 50.0, 24.0), only=[T.GREY, T.CSF])
+        canvas.ellipsoid(T.WHITE, (side * 12.0, 2.0, 10.0), (17.0, 44.0, 19.0), only=[T.GREY, T.CSF])
     for side in (-1, 1):
         body = [
             (side * 13.0, -30.0, 2.0),
@@ -154,17 +159,18 @@ def _draw_deep_grey(canvas: Canvas) -> None:
 def _draw_posterior_fossa(canvas: Canvas) -> None:
     """Draw cerebellum, brain stem, tentorium and fourth ventricle below the hemispheres."""
     below = [T.GREY, T.WHITE, T.CSF, T.LIGAMENT]
-    canvas.ellipsoid(T.CSF, (0.0, 46.0, -50.0), (54.0, 42.0, 33.0), only=below, bend=0.6)
+    for side in (-1, 1):
+        canvas.ellipsoid(T.CSF, (side * 25.0, 48.0, -50.0), (30.0, 34.5, 27.0), only=below, bend=0.5)
     dice = Dice("folia")
     for side in (-1, 1):
-        canvas.ellipsoid(T.CEREBELLUM, (side * 25.0, 48.0, -50.0), (27.0, 31.0, 28.0), only=below, bend=0.5)
+        canvas.ellipsoid(T.CEREBELLUM, (side * 25.0, 48.0, -50.0), (28.5, 33.0, 27.0), only=below, bend=0.5)
         canvas.ellipsoid(
             T.WHITE, (side * 23.0, 44.0, -48.0), (14.0, 14.0, 13.0), only=[T.CEREBELLUM], bend=2.2
         )
     canvas.ellipsoid(T.CEREBELLUM, (0.0, 54.0, -46.0), (9.0, 24.0, 26.0), only=below, bend=0.4)
     folia = np.abs(smooth_noise(dice, (canvas.z, canvas.y, canvas.x), 7.0)) < 0.16
     canvas.labels[folia & (canvas.labels == T.CEREBELLUM)] = T.CSF
-    canvas.ellipsoid(T.CSF, (0.0, 12.0, -46.0), (28.0, 24.0, 34.0), only=below, bend=0.4)
+    canvas.ellipsoid(T.CSF, (0.0, 12.0, -46.0), (22.0, 19.0, 32.0), only=below, bend=0.4)
     canvas.ellipsoid(T.WHITE, (0.0, 12.0, -48.0), (16.0, 14.0, 16.0), bend=0.3)
     canvas.column(
         T.WHITE,
@@ -191,7 +197,7 @@ def _draw_posterior_fossa(canvas: Canvas) -> None:
 
 def _draw_face(canvas: Canvas) -> None:
     """Draw what lies below the brain: orbits, sinuses, petrous bones with air cells, the base of the skull."""
-    head = [T.GREY, T.WHITE, T.CSF, T.MUSCLE, T.FAT, T.BONE, T.MARROW, T.LIGAMENT]
+    head = [T.CSF, T.MUSCLE, T.FAT, T.BONE, T.MARROW, T.LIGAMENT]
     canvas.ellipsoid(T.BONE, (0.0, -48.0, -62.0), (56.0, 44.0, 34.0), only=head, boxy=0.2)
     canvas.ellipsoid(T.FAT, (0.0, -50.0, -64.0), (50.0, 40.0, 33.0), only=[T.BONE], boxy=0.2)
     for side in (-1, 1):
@@ -207,26 +213,13 @@ def _draw_face(canvas: Canvas) -> None:
         canvas.tube(
             T.SKIN, [(side * 76.0, 14.0, -66.0), (side * 83.0, 22.0, -48.0), (side * 80.0, 16.0, -34.0)], 4.0
         )
-        # middle fossa: temporal lobes come down beside the sphenoid
-        canvas.ellipsoid(
-            T.BONE, (side * 40.0, -16.0, -46.0), (25.0, 25.0, 22.0), only=[T.FAT, T.BONE, T.MUSCLE]
-        )
-        canvas.ellipsoid(
-            T.CSF,
-            (side * 40.0, -14.0, -44.0),
-            (23.0, 24.0, 22.0),
-            bend=0.5,
-            only=[T.FAT, T.BONE, T.GREY, T.WHITE],
-        )
-        canvas.ellipsoid(T.GREY, (side * 40.0, -13.0, -43.0), (21.5, 22.0, 21.0), bend=0.8)
-        canvas.ellipsoid(T.WHITE, (side * 40.0, -11.0, -40.0), (13.0, 15.0, 16.0), bend=2.5)
         # orbits
-        canvas.ellipsoid(T.BONE, (side * 33.0, -66.0, -50.0), (23.0, 28.0, 20.0))
+        canvas.ellipsoid(T.BONE, (side * 33.0, -66.0, -52.0), (23.0, 28.0, 20.0), only=[*head, T.SKIN])
         canvas.ellipsoid(
             T.FAT,
             (side * 33.0, -68.0, -50.0),
             (20.5, 27.0, 17.5),
-            only=[T.BONE, T.FAT, T.GREY, T.WHITE, T.CSF, T.SKIN],
+            only=[T.BONE, T.FAT, T.CSF, T.SKIN],
         )
         canvas.ellipsoid(T.SKIN, (side * 33.0, -83.0, -50.0), (14.0, 14.0, 14.0), bend=0.1)
         canvas.ellipsoid(T.EYE, (side * 33.0, -82.0, -50.0), (12.2, 12.2, 12.2), bend=0.1)

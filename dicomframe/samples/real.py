@@ -8,6 +8,10 @@ from pathlib import Path
 #: Packages that carry DICOM files, and the folder inside each. `pydicom-data` installs itself as `data_store`.
 _HOMES = (("pydicom", "data"), ("data_store", "data"))
 
+#: Patient IDs in pydicom's own files whose images are worth showing first: a CT of the skull base, an MR of the liver,
+#: ultrasound of a lymph node and of a heart. (A list: a search takes it to mean any of them.)
+SHOWN_REAL_PATIENTS = ["JXD191021006", "021234567", "13US1", "204"]
+
 
 def real_files() -> list[Path]:
     """Give the real DICOM files of the installed `pydicom` package and, if it is installed, of `pydicom-data`.

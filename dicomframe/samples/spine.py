@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dicomframe.samples.canvas import Canvas
+import numpy as np
+
+from dicomframe.samples.canvas import Canvas, Dice, smooth_noise
 from dicomframe.samples.tissues import Tissue as T  # noqa: N817 - it stands in every line
 
 #: Middle of each vertebral body from the twelfth thoracic down: (y, z, lean of its plates, y radius, z radius).
@@ -39,15 +41,12 @@ def draw_spine_from_side(canvas: Canvas) -> None:
     canvas.column(
         T.FAT, [(-150.0, 0, -30, 400, 50), (0.0, 0, -50, 400, 46), (150.0, 0, -34, 400, 52)], bend=1.6
     )
-    for number in range(13):
-        z = -138.0 + 20.0 * number
-        y = -62.0 + 16.0 * ((number * 7) % 5 - 2)
-        canvas.ellipsoid(
-            T.BOWEL, (-20.0 + 9 * (number % 5), y, z), (26.0, 17.0, 13.0), bend=2.0, only=[T.FAT]
-        )
-        canvas.ellipsoid(
-            T.STOMACH, (-20.0 + 9 * (number % 5), y, z), (20.0, 12.0, 9.0), bend=2.0, only=[T.BOWEL]
-        )
+    dice = Dice("loops")
+    for _ in range(46):
+        at = (dice.uniform(-40, 40), dice.uniform(-86, -34), dice.uniform(-140, 140))
+        size, filled = dice.uniform(9, 15), (T.STOMACH, T.STOOL, T.STOOL)[dice.below(3)]
+        canvas.ellipsoid(T.BOWEL, at, (size * 1.3, size, size), bend=2.5, only=[T.FAT])
+        canvas.ellipsoid(filled, at, (size, size - 3.0, size - 3.0), bend=2.5, only=[T.BOWEL])
     for side in (-1, 1):
         canvas.column(
             T.MUSCLE,
@@ -63,6 +62,9 @@ def draw_spine_from_side(canvas: Canvas) -> None:
     path = [(0.0, y - ry - 12.0, z) for y, z, _, ry, _ in _BODIES[:7]]
     canvas.tube(T.BLOOD, [(10.0, y, z) for _, y, z in path], 8.0)
     canvas.tube(T.VEIN, [(-16.0, y + 1, z) for _, y, z in path], 9.0)
+    # Fat runs between the bundles of the muscles of the back.
+    streaks = np.abs(smooth_noise(Dice("streaks"), (canvas.z, canvas.y, canvas.x), 26.0)) < 0.055
+    canvas.labels[streaks & (canvas.labels == T.MUSCLE)] = T.FAT
     _draw_column(canvas)
     _draw_canal(canvas)
 

@@ -90,8 +90,9 @@ class _Scene:
 
     def behind(self, x: float, y: float, width: float, level: float) -> None:
         """Brighten (behind fluid) or darken (behind stones and air) all that lies deeper in these beams."""
-        beams = np.abs(self.x / (self.depth + _RADIUS) - x / (y + _RADIUS)) < width / (y + _RADIUS)
-        self.gain[beams & (self.depth > y)] += level
+        off = np.abs(self.x / (self.depth + _RADIUS) - x / (y + _RADIUS)) * (y + _RADIUS) / width
+        fade = np.clip(1.6 - 1.3 * off, 0.0, 1.0) * np.clip((self.depth - y) / 6.0, 0.0, 1.0)
+        self.gain += fade * np.float32(level)
 
 
 def _picture(scene: _Scene, dice: Dice) -> NDArray[np.uint8]:
@@ -101,9 +102,12 @@ def _picture(scene: _Scene, dice: Dice) -> NDArray[np.uint8]:
         part[:, 1:] += part[:, :-1] * np.float32(0.8)
         part[:, 2:] += part[:, :-2] * np.float32(0.35)
         part[1:, :] += part[:-1, :] * np.float32(0.6)
+    echo = scene.echo
+    for axis in (0, 1, 0, 1):  # no edge is sharper than the pulse is long and the beam wide
+        echo = np.float32(0.5) * echo + np.float32(0.25) * (np.roll(echo, 1, axis) + np.roll(echo, -1, axis))
     speckle = 20 * np.log10(np.hypot(real, imaginary) + np.float32(0.08)) - np.float32(4.0)
     focus = -0.10 * np.abs(scene.depth - 70.0) - np.where(scene.depth > 120, (scene.depth - 120) * 0.25, 0.0)
-    level = scene.echo + scene.gain + focus + speckle * np.float32(0.75)
+    level = echo + scene.gain + focus + speckle * np.float32(0.75)
     level[scene.depth < 3.0] += 14.0
     grey = np.clip((level + 58.0) * (255 / 60.0), 0, 255)
     place, seen, _, _ = _fan()
@@ -136,12 +140,16 @@ def liver(seed: str) -> NDArray[np.uint8]:
     arc = np.abs(np.hypot(scene.x - 4, scene.depth - (far - 104)) - 104.0)
     scene.echo[scene.depth > far - 2 + 0.004 * scene.x**2] = -40.0
     scene.echo[arc < 1.8] = -8.0
-    scene.vessel(-36, 92, 20, 60, 4.2, -62.0)
-    scene.vessel(-30, 94, -14, 44, 3.4, -62.0)
-    scene.vessel(24, 52, 62, 66, 4.0, -62.0, wall=42.0)
-    scene.vessel(10, 44, 26, 34, 2.2, -60.0, wall=38.0)
+    scene.vessel(-30, 92, 22, 60, 3.4, -56.0)
+    scene.vessel(-26, 94, -12, 46, 2.8, -55.0)
+    scene.vessel(-48, 84, -44, 58, 1.8, -50.0)
+    for _ in range(26):  # portal triads and small veins seen end on
+        x, y = dice.uniform(-60, 60), dice.uniform(24, far - 18)
+        scene.blob(x, y, dice.uniform(0.8, 2.0), dice.uniform(0.7, 1.4), (-20.0, -46.0)[dice.below(2)])
+    scene.vessel(24, 52, 62, 66, 3.4, -58.0, wall=38.0)
+    scene.vessel(6, 50, 24, 52, 2.4, -56.0, wall=34.0)
     bladder = (dice.uniform(20, 36), dice.uniform(30, 38))
-    scene.blob(*bladder, dice.uniform(17, 23), 10.0, -70.0, turn=dice.uniform(10, 40), wall=44.0)
+    scene.blob(*bladder, dice.uniform(17, 23), 10.0, -66.0, turn=dice.uniform(10, 40), wall=44.0)
     scene.behind(*bladder, 12.0, 7.0)
     if dice.below(3) == 0:  # gallstones cast a shadow
         scene.blob(bladder[0] + 4, bladder[1] + 7, 4.0, 3.0, -6.0)
@@ -163,7 +171,12 @@ def kidney(seed: str) -> NDArray[np.uint8]:
         scene.blob(x + part * 12.5, y - 11 - part * 0.16 * turn / -3, 4.6, 4.2, -46.0)
         scene.blob(x + part * 12.5, y + 12 - part * 0.16 * turn / -3, 4.6, 4.2, -45.0)
     scene.blob(x, y, 36, 9.5, -17.0, turn=turn)
-    scene.echo[(scene.depth > 112)] = -40.0
+    muscle = scene.depth + 2.0 * scene.bend_y - 0.1 * scene.x > 104.0
+    scene.echo[muscle] = -35.0
+    for layer in range(5):
+        scene.echo[
+            np.abs(scene.depth + 1.6 * scene.bend_y - 0.1 * scene.x - 106.0 - 7.0 * layer) < 0.8
+        ] = -22.0
     if dice.below(4) == 0:  # a simple cyst
         scene.blob(x + 40, y - 16, 13, 12, -70.0, wall=40.0)
         scene.behind(x + 40, y - 16, 11, 8.0)

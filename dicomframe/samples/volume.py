@@ -24,8 +24,8 @@ def _chest_of_woman(canvas: Canvas) -> None:
 #: Region -> what draws it, its extent (x, y, z from-to) and voxel size (x, y, z), in mm, and how much outlines wobble.
 _Region = tuple[Callable[[Canvas], None], tuple[tuple[float, float, float], ...], float]
 _REGIONS: dict[str, _Region] = {
-    "chest-M": (draw_chest, ((-186, 186, 1.5), (-146, 136, 1.5), (-124, 126, 5)), 3.0),
-    "chest-F": (_chest_of_woman, ((-186, 186, 1.5), (-156, 136, 1.5), (-124, 126, 5)), 3.0),
+    "chest-M": (draw_chest, ((-192, 192, 1.5), (-142, 142, 1.5), (-124, 126, 5)), 3.0),
+    "chest-F": (_chest_of_woman, ((-192, 192, 1.5), (-176, 142, 1.5), (-124, 126, 5)), 3.0),
     "head": (draw_head, ((-94, 94, 1.0), (-116, 110, 1.0), (-74, 90, 3)), 2.5),
     "abdomen": (draw_abdomen, ((-182, 182, 1.5), (-124, 132, 1.5), (-126, 106, 5)), 3.0),
     "spine": (draw_spine_from_side, ((-50, 50, 4), (-122, 112, 1.3), (-132, 137, 1.3)), 3.0),
@@ -37,7 +37,7 @@ _TEXTURE = {
     Tissue.LUNG: 0.035,
     Tissue.MARROW: 0.22,
     Tissue.BONE: 0.10,
-    Tissue.STOOL: 6.0,
+    Tissue.STOOL: 0.5,
     Tissue.FAT: 0.07,
     Tissue.MUSCLE: 0.10,
     Tissue.LIVER: 0.035,
@@ -107,6 +107,9 @@ def anatomy(region: str, kind: str) -> Anatomy:
     grain = Dice("grain", region).normal(values.shape)
     grain = grain + 0.5 * (np.roll(grain, 1, axis=2) + np.roll(grain, 1, axis=1))
     values += grain * (share * np.abs(table))[canvas.labels]
+    # Places beyond the drawn ones take the values of its edge, which is air unless the body fills the field.
+    if region != "spine":
+        values[:, [0, -1], :] = values[:, :, [0, -1]] = table[Tissue.AIR]
     return Anatomy(canvas.x, canvas.y, canvas.z, values)
 
 
@@ -230,6 +233,28 @@ def _put_lesion(
                     (np.float32(radius) - distance) / np.float32(2.0) + np.float32(0.5), 0.0, 1.0
                 )
                 cut[number] += (np.float32(value) - cut[number]) * inside
+
+
+def add_couch(cut: Floats, across: Floats, back: Floats, below: float) -> None:
+    """Put the table under a body: a thin shell, hollow, curved like a cradle.
+
+    Parameters
+    ----------
+    cut : ndarray of float32, shape (sections, rows, columns)
+        In Hounsfield units; changed in place.
+    across, back : ndarray
+        Patient x of the columns and y of the rows, in mm.
+    below : float
+        Where its middle begins, in mm.
+    """
+    upper = np.float32(below) - np.float32(26.0) * (across / np.float32(200.0)) ** 2
+    depth = back[:, None] - upper[None, :]
+    shell = np.clip(1.4 - np.abs(depth - 1.5) / 2.0, 0.0, 1.0) + np.clip(
+        1.4 - np.abs(depth - 22.0) / 2.0, 0.0, 1.0
+    )
+    core = ((depth > 1.5) & (depth < 22.0)).astype(np.float32)
+    couch = np.where(np.abs(across) < 205.0, np.maximum(shell * 780.0, core * 130.0) - 1000.0, -1000.0)
+    np.maximum(cut, couch.astype(np.float32)[None], out=cut)
 
 
 def ct_values(cut: Floats, dice: Dice, deviation: float) -> NDArray[np.int16]:
