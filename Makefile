@@ -53,7 +53,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 layers: $(VENV)/.dev
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 # Installed as root, otherwise named: a test that lacks its server is skipped with the reason (a failure with CI=true).
 debian-packages:

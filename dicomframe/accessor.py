@@ -146,8 +146,7 @@ class DicomTable:
         """Search at a level below (or beside) the addresses that some of the UID columns give."""
         here = self._table[[name for name in columns if name in self._table.columns]]
         client = self._client
-        searches = _for_each(paths_of(here), partial(_search_at, client, level, filters), client.max_workers)
-        return client.collect(level, searches)
+        return client.collect(level, [_search_at(client, level, filters, path) for path in paths_of(here)])
 
     def studies(self, **filters: Any) -> pd.DataFrame:
         """Search the studies that the rows belong to, one row a study.
@@ -398,13 +397,14 @@ def _for_each(
 
 
 def _search_at(client: Client, level: Level, filters: dict[str, Any], path: ResourcePath) -> Search:
+    """Make the search for what lies at a level at, below or above an address; nothing is sent yet."""
     if level == "study":
-        return client.search_studies(StudyInstanceUID=path.study, **filters)
+        return client.search_studies(**{"StudyInstanceUID": path.study} | filters)
     if level == "series":
-        own = {"SeriesInstanceUID": path.series} if path.series else {}
-        return client.search_series(path.study, **own, **filters)
+        own: dict[str, Any] = {"SeriesInstanceUID": path.series} if path.series else {}
+        return client.search_series(path.study, **own | filters)
     own = {"SOPInstanceUID": path.instance} if path.instance else {}
-    return client.search_instances(path.study, path.series, **own, **filters)
+    return client.search_instances(path.study, path.series, **own | filters)
 
 
 def _representative(client: Client, path: ResourcePath) -> Dataset | DicomFrameError:

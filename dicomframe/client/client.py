@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
 
 from dicomframe.client import delete as deletion
 from dicomframe.client import store as storage
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
     from dicomframe.tables.schema import DtypeBackend, OnBadValue
 
-_clients: WeakValueDictionary[str, Client] = WeakValueDictionary()
+#: The latest client of each service. They are kept, so that a table finds the one that made it in passing.
+_clients: dict[str, Client] = {}
 
 
 def client_for(url: str) -> Client:
@@ -40,13 +40,12 @@ def client_for(url: str) -> Client:
     Raises
     ------
     NoClientError
-        If no client of it lives any more.
+        If none has been made in this process.
     """
     client = _clients.get(url)
     if client is None:
         raise NoClientError(
-            f"No client of {url} is connected. Connect again and keep the client: "
-            "client = dicomframe.connect(url); df.dicom.use(client)."
+            f"No client of {url} is connected in this process. Connect first: dicomframe.connect(url)."
         )
     return client
 

@@ -26,7 +26,7 @@ class Server:
     Parameters
     ----------
     service : Service
-        What is served. The server owns it: `stop` closes it.
+        What is served. The server owns it: `stop` closes it, and so does a port that is taken.
     port : int
         0 takes any free port.
 
@@ -52,7 +52,11 @@ class Server:
         import uvicorn
 
         self._service = service
-        self._socket = _listen(port)
+        try:
+            self._socket = _listen(port)
+        except DicomFrameError:
+            service.close()
+            raise
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             service.app,

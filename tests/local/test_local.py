@@ -1,0 +1,163 @@
+"""``connect()``, ``start_local()``, the cache of the samples, and the command line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import dicomframe as dfr
+from dicomframe import local as local_module
+from dicomframe.cli import main
+
+PYTHON = Path(sys.executable)
+
+
+def wait_for_url(process):
+    line = process.stdout.readline().strip()
+    assert line.startswith("http://127.0.0.1:"), process.stderr.read()
+    return line
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [PYTHON, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def test_connect_with_nothing_configured_has_the_cohort_and_is_quick(cohort_service):
+    code = (
+        "import time, dicomframe as dfr\n"
+        "begun = time.perf_counter(); client = dfr.connect(); seconds = time.perf_counter() - begun\n"
+        "print(len(client.search_studies().to_frame()), client.url, seconds)\n"
+    )
+    found = run(code)
+    assert found.returncode == 0, found.stderr
+    count, url, seconds = found.stdout.split()
+    assert int(count) >= 160
+    assert url.startswith("http://127.0.0.1:")
+    assert float(seconds) < 2 * 5  # the goal is 2 s on a quiet machine; this only catches a rebuilt cache
+
+
+def test_the_url_variable_comes_first(cohort_service, monkeypatch):
+    monkeypatch.setenv("DICOMFRAME_URL", cohort_service.url)
+    assert dfr.connect().url.startswith(cohort_service.url)
+
+
+def test_what_a_process_changes_is_its_own(cohort_service):
+    with dfr.start_local(samples=True) as other:
+        client = other.connect()
+        before = len(client.search_studies().to_frame())
+        victim = client.search_studies(limit=1).to_frame()
+        victim.dicom.delete()
+        assert len(client.search_studies().to_frame()) == before - 1
+    assert len(cohort_service.connect().search_studies().to_frame()) == before
+
+
+def test_copies_of_killed_processes_are_swept(cohort_service):
+    code = "import dicomframe as dfr, os, signal; dfr.connect(); os.kill(os.getpid(), signal.SIGKILL)"
+    running = local_module.sample_folder().parent / "running"
+    before = set(running.glob("*/"))
+    assert run(code).returncode == -signal.SIGKILL
+    left = set(running.glob("*/")) - before
+    assert len(left) == 1
+    with dfr.start_local(samples=True):
+        assert not left & set(running.glob("*/"))
+        assert before <= set(running.glob("*/")), "the ones in use stay"
+
+
+def test_two_processes_make_the_cache_once(tmp_path, monkeypatch):
+    # A small cohort in a cache of its own, so that the race is quick.
+    code = (
+        "import itertools, dicomframe.samples as s, dicomframe as dfr\n"
+        "whole = s.cohort\n"
+        "def few():\n"
+        "    print('made', flush=True)\n"
+        "    return itertools.islice(whole(), 3)\n"
+        "s.cohort = few\n"
+        "print(len(dfr.connect().search_instances().to_frame()), flush=True)\n"
+    )
+    started = [
+        subprocess.Popen(
+            [PYTHON, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"DICOMFRAME_CACHE": str(tmp_path)},
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0].split() for process in started]
+    assert sorted(map(len, said)) == [1, 2], said
+    assert [words[-1] for words in said] == ["3", "3"]
+
+
+def test_a_folder_of_the_users_own_is_kept(tmp_path):
+    with dfr.start_local(tmp_path / "mine", samples=True) as local:
+        count = len(local.connect().search_studies().to_frame())
+        local.connect().search_studies(limit=1).to_frame().dicom.delete()
+    with dfr.start_local(tmp_path / "mine", samples=True) as local:
+        assert len(local.connect().search_studies().to_frame()) == count - 1
+
+
+def test_stop_frees_port_and_folder():
+    local = dfr.start_local()
+    folder = local._home._folder
+    assert folder.exists()
+    local.stop()
+    local.stop()
+    assert not folder.exists()
+
+
+def test_serve_prints_its_url_and_ends_when_told(tmp_path):
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [PYTHON, "-m", "dicomframe", "serve", "--port", "0", "--data", str(tmp_path), "--token", "t0k"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        url = wait_for_url(process)
+        ready = time.monotonic() - begun
+        assert dfr.connect(url, "t0k").search_studies().to_frame().empty
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert ready < 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["serve", "--port", "70000"], "0 to 65535"), (["nonsense"], "invalid choice"), ([], "COMMAND")],
+)
+def test_bad_command_lines_are_explained(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_taken_port_is_one_line_on_standard_error(cohort_service, capsys):
+    port = cohort_service.url.rpartition(":")[2]
+    assert main(["serve", "--port", port]) == 1
+    assert "taken" in capsys.readouterr().err
+
+
+def test_importing_loads_nothing_heavy():
+    heavy = "requests pydicom azure.identity matplotlib ipywidgets starlette uvicorn pyarrow.json".split()
+    found = run(f"import sys, dicomframe; print([name for name in {heavy} if name in sys.modules])")
+    assert found.stdout.strip() == "[]", found.stdout + found.stderr
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in dfr.__all__:
+        assert getattr(dfr, name).__doc__, name
+    assert set(dfr.__all__) <= set(dir(dfr))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = dfr.nonsense
