@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import orjson
 import requests
@@ -255,7 +255,7 @@ class Session:
         TransportError, TruncatedBody
             If no whole answer came.
         """
-        call = _Call(method, route, params, headers or {}, body)
+        call = _Call(self.base, method, route, params, headers or {}, body)
         answer = self._with_retries(call, whole=not stream)
         if answer.status < 300 or answer.status in accept_status:
             if "text/html" not in answer.content_type.lower():
@@ -268,7 +268,7 @@ class Session:
     def _with_retries(self, call: _Call, *, whole: bool) -> Answer:
         waits = sent = redirects = 0
         renewed = False
-        url = call.url(self.base)
+        url = call.url
         while True:
             token = self._tokens.current() if self._tokens else None
             result = self._attempt(call, url, token, whole=whole)
@@ -384,6 +384,7 @@ class _Call:
 
     def __init__(
         self,
+        base: str,
         method: str,
         route: str,
         params: Sequence[tuple[str, str]],
@@ -399,10 +400,8 @@ class _Call:
         }
         self._body = body if body is None or isinstance(body, bytes) else _WatchedBody(body)
         self.method = method
-        self.route = f"{method} /{self._path}"
-
-    def url(self, base: str) -> str:
-        return f"{base}/{self._path}{'?' * bool(self._query)}{self._query}"
+        self.url = f"{base}/{self._path}{'?' * bool(self._query)}{self._query}"
+        self.route = f"{method} {urlsplit(base).path}/{self._path}"
 
     def prepared(self, url: str, token: str | None) -> requests.PreparedRequest:
         headers = self._headers | ({"Authorization": f"Bearer {token}"} if token else {})
