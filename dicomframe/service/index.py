@@ -24,14 +24,18 @@ from typing import Any, NamedTuple
 from dicomframe.dicom.paths import Level
 from dicomframe.errors import DicomFrameError
 from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE, Row
-from dicomframe.service.matching import Selection, has_phrase, to_sql
+from dicomframe.service.matching import Clause, has_phrase
 from dicomframe.service.metadata import Pieces, pieces_of
+from dicomframe.service.selection import NARROW, Selection, probes, to_sql
 
 #: Raised when the tables change, with a migration from each older number.
 _SCHEMA_NUMBER = 1
 #: How long a writer waits for another process's transaction, in milliseconds.
 _BUSY_TIMEOUT = 60_000
 _CACHE_KIB = 64 * 1024
+#: Up to so many keys or rows passed over, a search is brief.
+_BRIEF_KEYS = 300
+_BRIEF_OFFSET = 10_000
 
 
 def _columns_of(level: Level) -> list[str]:
@@ -50,22 +54,34 @@ _ANSWERS = ", ".join(API_VERSIONS)
 
 def _schema() -> str:
     indexes = [
-        f"CREATE INDEX {level}_{column} ON {level} (partition, {column}) WHERE {column} IS NOT NULL;"
+        f"CREATE INDEX {level}_{column} ON {level} (partition, {column})"
+        # Few values have a second group or a study ID; where there is none, no filter can match.
+        + (f" WHERE {column} IS NOT NULL;" if column != "uid" else ";")
         for level, columns in _COLUMNS.items()
         for column in columns
         if not column.endswith("_words") and (level, column) != ("study", "uid")
     ]
     indexes += [f"CREATE INDEX {level}_newest ON {level} (partition);" for level in _COLUMNS]
-    return _TABLES.format(
-        study=", ".join(_COLUMNS["study"]), series=", ".join(_COLUMNS["series"]), answers=_ANSWERS
-    ) + "\n".join(indexes)
+    tables = _TABLES.format(
+        study=", ".join(_COLUMNS["study"]),
+        series=", ".join(_COLUMNS["series"]),
+        answers=_ANSWERS,
+        modalities=_GATHER_MODALITIES,
+    )
+    return tables + "\n".join(indexes)
 
 
-_TABLES = """
+_GATHER_MODALITIES = (
+    "UPDATE study SET modalities = (SELECT char(92) || group_concat(modality, char(92)) || char(92)"
+    " FROM (SELECT DISTINCT modality FROM series WHERE series.study = study.key AND modality IS NOT NULL))"
+    " WHERE key ="
+)
+_TABLES = r"""
 CREATE TABLE partition (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL);
 CREATE TABLE counter (version INTEGER NOT NULL);
 INSERT INTO counter VALUES (0);
-CREATE TABLE study (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, {study}, UNIQUE (partition, uid));
+CREATE TABLE study (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, {study}, modalities TEXT,
+    UNIQUE (partition, uid));
 CREATE TABLE series (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL, {series},
     UNIQUE (study, uid));
 CREATE INDEX series_modality_of_study ON series (study, modality);
@@ -77,6 +93,10 @@ CREATE INDEX instance_of_series ON instance (series, version);
 CREATE TABLE study_json (key INTEGER PRIMARY KEY, {answers});
 CREATE TABLE series_json (key INTEGER PRIMARY KEY, {answers});
 CREATE TABLE instance_json (key INTEGER PRIMARY KEY, {answers}, metadata BLOB NOT NULL);
+-- What ModalitiesInStudy is searched in and answered from: \CT\MR\, whatever happens to the study's series.
+CREATE TRIGGER series_added AFTER INSERT ON series BEGIN {modalities} NEW.study; END;
+CREATE TRIGGER series_changed AFTER UPDATE OF modality ON series BEGIN {modalities} NEW.study; END;
+CREATE TRIGGER series_gone AFTER DELETE ON series BEGIN {modalities} OLD.study; END;
 -- Microseconds since 1970, UTC; never smaller than the row's before.
 CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL, action TEXT NOT NULL,
     partition INTEGER NOT NULL, study TEXT NOT NULL, series TEXT NOT NULL, instance TEXT NOT NULL,
@@ -116,6 +136,13 @@ class NewInstance:
     transfer_syntax: str
     pieces: Pieces
     metadata: bytes
+
+
+class Plan(NamedTuple):
+    """How a search goes through the tables, and whether that takes a millisecond or less."""
+
+    statement: Clause
+    is_brief: bool
 
 
 class AlreadyStored(Exception):
@@ -310,9 +337,24 @@ class Index:
         row = self._reader.execute("SELECT metadata FROM instance_json WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def search(self, selection: Selection) -> list[tuple[Any, ...]]:
-        """Give the rows of a search; `matching.to_sql` names their columns."""
-        return self._reader.execute(*to_sql(selection)).fetchall()
+    def plan(self, selection: Selection) -> Plan:
+        """Find the way to a search's rows."""
+        counted = [
+            (self._reader.execute(*probe).fetchone()[0], filtered) for filtered, probe in probes(selection)
+        ]
+        keys, narrow = min(counted, key=lambda each: each[0], default=(NARROW, None))
+        if keys == NARROW:
+            narrow = None
+        is_brief = (
+            selection.study is not None
+            or (narrow is not None and keys <= _BRIEF_KEYS)
+            or (not selection.filters and selection.offset <= _BRIEF_OFFSET)
+        )
+        return Plan(to_sql(selection, narrow), is_brief)
+
+    def search(self, plan: Plan) -> list[tuple[Any, ...]]:
+        """Give the rows of a search; `selection.to_sql` names their columns."""
+        return self._reader.execute(*plan.statement).fetchall()
 
 
 def _find(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from dicomframe.errors import ConnectionFailed
@@ -18,7 +18,7 @@ from dicomframe.errors import ConnectionFailed
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-Handled = tuple[int, list[tuple[str, str]], Iterator[bytes]]
+Handled = tuple[int, dict[str, str], Iterator[bytes]]
 Handle = Callable[[str, str, Mapping[str, str], Iterable[bytes]], Handled]
 
 #: So many pieces of an answer wait for the caller before the application waits, too.
@@ -77,8 +77,8 @@ def handler(app: ASGIApp, server: tuple[str, int] = ("127.0.0.1", 80)) -> Handle
     return handle
 
 
-class _Exchange:
-    """One request and its answer, between the caller's thread and the loop's."""
+class _Exchange(Iterator[bytes]):
+    """One request and its answer, between the caller's thread and the loop's; iterating it reads the answer."""
 
     def __init__(
         self, app: ASGIApp, loop: asyncio.AbstractEventLoop, scope: dict[str, Any], body: Iterable[bytes]
@@ -87,6 +87,7 @@ class _Exchange:
         self._loop = loop
         self._scope = scope
         self._body = iter(body)
+        self._more = True
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         # Of the loop's thread alone:
         self._given: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -94,27 +95,33 @@ class _Exchange:
 
     def begin(self) -> Handled:
         """Run the application until its answer begins."""
-        running = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+        self._running = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
         event = self._next_event()
         if event["type"] != "http.response.start":
             raise ConnectionFailed("The service ended without an answer.") from event.get("error")
-        headers = [(name.decode("latin_1"), value.decode("latin_1")) for name, value in event["headers"]]
-        return event["status"], headers, self._pieces(running)
+        headers = {name.decode("latin_1"): value.decode("latin_1") for name, value in event["headers"]}
+        return event["status"], headers, self
 
-    def _pieces(self, running: Any) -> Iterator[bytes]:
-        more = True
-        try:
-            while more:
-                event = self._next_event()
-                if event["type"] != "http.response.body":
-                    raise ConnectionFailed("The answer was cut off.") from event.get("error")
-                self._loop.call_soon_threadsafe(self._room.release)
-                more = event.get("more_body", False)
-                if event.get("body"):
-                    yield event["body"]
-        finally:
-            if more:
-                running.cancel()
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        while self._more:
+            event = self._next_event()
+            if event["type"] != "http.response.body":
+                self._more = False
+                raise ConnectionFailed("The answer was cut off.") from event.get("error")
+            self._loop.call_soon_threadsafe(self._room.release)
+            self._more = event.get("more_body", False)
+            if event.get("body"):
+                return bytes(event["body"])
+        raise StopIteration
+
+    def close(self) -> None:
+        """Let the application go, whether its answer was read to the end or not."""
+        if self._more:
+            self._more = False
+            self._running.cancel()
 
     def _next_event(self) -> dict[str, Any]:
         """Wait for the application's next word, serving its wish for the request's body meanwhile."""

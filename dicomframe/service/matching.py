@@ -11,13 +11,8 @@ from dataclasses import dataclass
 
 from dicomframe.dicom.paths import Level
 from dicomframe.service.attributes import (
-    COMPUTED,
-    LEVELS,
     MODALITIES_FILTER,
-    MODALITIES_IN_STUDY,
     NAME_COLUMNS,
-    STUDY_INSTANCES,
-    ApiVersion,
     Searchable,
     fold_name,
     fold_text,
@@ -26,7 +21,8 @@ from dicomframe.service.attributes import (
 
 #: Greater than any text that starts with the one before it: no character of Unicode comes after this one.
 _LAST = "\U0010ffff"
-_ALIAS: dict[Level, str] = {"study": "t", "series": "s", "instance": "i"}
+#: What statements call the table of a level.
+ALIAS: dict[Level, str] = {"study": "t", "series": "s", "instance": "i"}
 
 Parameter = str | int
 Clause = tuple[str, list[Parameter]]
@@ -72,131 +68,37 @@ class Filter:
     test: Test
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a search asks of the index.
+def clauses_of(filtered: Filter) -> list[Clause]:
+    """Write a filter as SQL conditions of which one must hold, each of which an index may serve.
 
-    Parameters
-    ----------
-    level : str
-        Level of the rows.
-    partition : int
-        The partition's key.
-    version : str
-        Whose default answer is wanted.
-    study, series : str, optional
-        UIDs that the route names.
-    filters : tuple of Filter
-        All must pass.
-    limit, offset : int
-        Which rows, newest first.
-    computed : tuple of bytes
-        Tags of computed attributes that are wanted too.
-    newest_metadata : bool
-        Whether the metadata of each row's newest instance is wanted too.
+    They speak of the tables as `ALIAS` names them.
     """
-
-    level: Level
-    partition: int
-    version: ApiVersion
-    study: str | None = None
-    series: str | None = None
-    filters: tuple[Filter, ...] = ()
-    limit: int = 100
-    offset: int = 0
-    computed: tuple[bytes, ...] = ()
-    newest_metadata: bool = False
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        """The levels whose attributes a row has: those that the route's UIDs do not settle, down to its own."""
-        first = 0 if self.study is None else 1 if self.series is None else 2
-        return LEVELS[first : LEVELS.index(self.level) + 1]
-
-
-def to_sql(selection: Selection) -> Clause:
-    """Write a selection as one statement.
-
-    Its columns are the default answers of `Selection.levels`, then the computed attributes in their order, then
-    the newest metadata.
-    """
-    keys, parameters = _keys(selection)
-    columns = [f"{_ALIAS[level]}j.{selection.version}" for level in selection.levels]
-    joins = "".join(
-        f" JOIN {level}_json {_ALIAS[level]}j ON {_ALIAS[level]}j.key = hit.{level}"
-        for level in selection.levels
-    )
-    columns += [_COMPUTED_COLUMN[tag] for tag in selection.computed]
-    if selection.newest_metadata:
-        columns.append(_NEWEST_METADATA[selection.level])
-    return (
-        f"SELECT {', '.join(columns)} FROM ({keys}) hit{joins} ORDER BY hit.{selection.level} DESC",
-        parameters,
-    )
-
-
-_COMPUTED_COLUMN = {
-    MODALITIES_IN_STUDY: "(SELECT group_concat(DISTINCT modality) FROM series WHERE study = hit.study)",
-    STUDY_INSTANCES: "(SELECT count(*) FROM instance WHERE study = hit.study)",
-} | {
-    tag: "(SELECT count(*) FROM instance WHERE series = hit.series)"
-    for tag, level in COMPUTED.items()
-    if level == "series"
-}
-_NEWEST_METADATA = {
-    "instance": "(SELECT metadata FROM instance_json WHERE key = hit.instance)",
-} | {
-    level: "(SELECT metadata FROM instance_json JOIN instance USING (key)"
-    f" WHERE {level} = hit.{level} ORDER BY version DESC LIMIT 1)"
-    for level in ("study", "series")
-}
-
-
-def _keys(selection: Selection) -> Clause:
-    """Select the keys of one page: narrow tables only, so that an offset costs little."""
-    own = _ALIAS[selection.level]
-    needed = {_ALIAS[filtered.attribute.level] for filtered in selection.filters} | {own}
-    needed |= {alias for alias, uid in (("t", selection.study), ("s", selection.series)) if uid is not None}
-    clauses: list[Clause] = [(f"{own}.partition = ?", [selection.partition])]
-    if selection.study is not None:
-        clauses.append(("t.partition = ? AND t.uid = ?", [selection.partition, selection.study]))
-    if selection.series is not None:
-        clauses.append(("s.uid = ?", [selection.series]))
-    clauses += [_clause(filtered) for filtered in selection.filters]
-    sql = (
-        f"SELECT {_key_columns(selection.level)} FROM {_tables(selection.level, needed)}"
-        f" WHERE {' AND '.join(sql for sql, _ in clauses)} ORDER BY {own}.key DESC LIMIT ? OFFSET ?"
-    )
-    return sql, [value for _, values in clauses for value in values] + [selection.limit, selection.offset]
-
-
-def _key_columns(level: Level) -> str:
-    return {
-        "study": "t.key AS study",
-        "series": "s.key AS series, s.study AS study",
-        "instance": "i.key AS instance, i.series AS series, i.study AS study",
-    }[level]
-
-
-def _tables(level: Level, needed: set[str]) -> str:
-    own = _ALIAS[level]
-    tables = f"{level} {own}"
-    if "s" in needed and own != "s":
-        tables += f" JOIN series s ON s.key = {own}.series"
-    if "t" in needed and own != "t":
-        tables += f" JOIN study t ON t.key = {'s' if 's' in needed else own}.study"
-    return tables
-
-
-def _clause(filtered: Filter) -> Clause:
     attribute, test = filtered.attribute, filtered.test
     if attribute is MODALITIES_FILTER:
-        sql, parameters = _test("m.modality", test)
-        return f"EXISTS (SELECT 1 FROM series m WHERE m.study = t.key AND {sql})", parameters
-    column = f"{_ALIAS[attribute.level]}.{attribute.column}"
-    if attribute.vr == "PN":
-        return _name_test(column, test)
-    return _test(column, test)
+        return [_modalities_test(test)]
+    column = f"{ALIAS[attribute.level]}.{attribute.column}"
+    return _name_tests(column, test) if attribute.vr == "PN" else [_test(column, test)]
+
+
+def clause_of(filtered: Filter) -> Clause:
+    """Write a filter as one SQL condition."""
+    clauses = clauses_of(filtered)
+    sql = " OR ".join(sql for sql, _ in clauses)
+    return f"({sql})", [value for _, values in clauses for value in values]
+
+
+def can_use_index(test: Test) -> bool:
+    """Tell whether an index leads to the values that pass, instead of all values being looked at."""
+    return not isinstance(test, Phrase) and not (
+        isinstance(test, Wildcard) and test.pattern[:1] in {"*", "?"}
+    )
+
+
+def _modalities_test(test: Test) -> Clause:
+    if isinstance(test, Equal):
+        return "instr(t.modalities, ?)", [f"\\{test.value}\\"]
+    sql, parameters = _test("m.modality", test)
+    return f"EXISTS (SELECT 1 FROM series m WHERE m.study = t.key AND {sql})", parameters
 
 
 def _test(column: str, test: Test) -> Clause:
@@ -222,23 +124,27 @@ def _glob(column: str, pattern: str) -> Clause:
     return f"({column} >= ? AND {column} < ? AND {column} GLOB ?)", [prefix, prefix + _LAST, glob]
 
 
-def _name_test(column: str, test: Test) -> Clause:
+def _name_tests(column: str, test: Test) -> list[Clause]:
     groups, words = (pattern.format(column) for pattern in NAME_COLUMNS)
-    if isinstance(test, Phrase):
-        # The pattern sifts quickly; the function decides whether the words follow one another.
-        pattern = "".join(f"* {word}" for word in test.words) + "*"
-        if len(test.words) == 1:
-            return f"{words} GLOB ?", [pattern]
-        return f"({words} GLOB ? AND has_phrase({words}, ?))", [pattern, " ".join(test.words)]
-    text = test.pattern if isinstance(test, Wildcard) else str(test.value) if isinstance(test, Equal) else ""
-    if "=" in text:
-        # All groups were given, so all must match as they stand.
-        alphabetic, _, others = text.partition("=")
-        sql, parameters = _test(column, Wildcard(alphabetic))
-        return f"({sql} AND {groups} GLOB ?)", [*parameters, f"={others.replace('[', '[[]')}="]
-    sql, parameters = _test(column, test)
-    one_group = text.replace("[", "[[]") if isinstance(test, Wildcard) else re.sub(r"[*?[]", r"[\g<0>]", text)
-    return f"({sql} OR ({groups} IS NOT NULL AND {groups} GLOB ?))", [*parameters, f"*={one_group}=*"]
+    match test:
+        case Phrase(starts):
+            # The pattern sifts quickly; the function decides whether the words follow one another.
+            sift: Clause = (f"{words} GLOB ?", ["".join(f"* {start}" for start in starts) + "*"])
+            if len(starts) == 1:
+                return [sift]
+            return [(f"{sift[0]} AND has_phrase({words}, ?)", [*sift[1], " ".join(starts)])]
+        case Equal(value):
+            name, literal = str(value), re.compile(r"[*?[]")
+        case Wildcard(pattern):
+            name, literal = pattern, re.compile(r"\[")
+        case Between():
+            raise AssertionError(f"{column} holds names")
+    alphabetic, equals, others = name.partition("=")
+    sql, parameters = _test(column, type(test)(alphabetic))
+    escaped = literal.sub(r"[\g<0>]", others if equals else name)
+    if equals:  # all groups were given, so all must match as they stand
+        return [(f"{sql} AND {groups} GLOB ?", [*parameters, f"={escaped}="])]
+    return [(sql, parameters), (f"{groups} IS NOT NULL AND {groups} GLOB ?", [f"*={escaped}=*"])]
 
 
 def has_phrase(words: str | None, phrase: str) -> bool:

@@ -17,9 +17,9 @@ from dicomframe.service.attributes import (
     STUDY_UID,
 )
 from dicomframe.service.call import Answer, Call
-from dicomframe.service.matching import Selection
 from dicomframe.service.metadata import SEPARATOR, piece_of, pieces_of
 from dicomframe.service.query import Query, read_query
+from dicomframe.service.selection import Selection
 
 
 async def studies(call: Call) -> Answer:
@@ -46,8 +46,9 @@ async def _search(call: Call, level: Level) -> Answer:
     computed = sorted(tag for tag in extra if COMPUTED.get(tag) in levels)
     picked = sorted(extra - COMPUTED.keys())
     selection = _selection(call, level, query, computed=tuple(computed), newest_metadata=bool(picked))
-    work = call.service.offload.lengthy if query.filters else call.service.offload.brief
-    rows = await work(call.service.index.search, selection)
+    index, offload = call.service.index, call.service.offload
+    plan = await offload.brief(index.plan, selection)
+    rows = await (offload.brief if plan.is_brief else offload.lengthy)(index.search, plan)
     if not rows:
         return Answer(HTTPStatus.NO_CONTENT)
     fixed = _route_pieces(call.uids)
@@ -107,5 +108,5 @@ def _taken_apart(answer: bytes) -> Iterable[tuple[bytes, bytes]]:
 def _computed_piece(tag: bytes, value: str | int | None) -> bytes:
     number = int(tag, 16)
     if tag == MODALITIES_IN_STUDY:
-        return piece_of(number, "CS", sorted(str(value).split(",")) if value else [])
+        return piece_of(number, "CS", sorted(str(value)[1:-1].split("\\")) if value else [])
     return piece_of(number, "IS", [value])

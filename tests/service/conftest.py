@@ -60,8 +60,8 @@ class Http:
         real = {name: value for name, value in sent.items() if value is not None}
         if self._handle is not None:
             pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
-            status, pairs, answer = self._handle(method, target, real, pieces)
-            return Reply(status, dict(pairs), b"".join(answer))
+            status, given, answer = self._handle(method, target, real, pieces)
+            return Reply(status, given, b"".join(answer))
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
         connection.request(method, target, body or None, real)
         response = connection.getresponse()
