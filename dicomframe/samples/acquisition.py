@@ -159,7 +159,9 @@ _FINDINGS: dict[str, Callable[[Dice, float], list[Lesion]]] = {
 def _grid(modality: str, shape: Shape, region: str) -> tuple[Floats, float]:
     """Give coordinates of columns (or rows) around the middle, and the pixel spacing, in mm."""
     count = _MATRIX[modality]
-    field = round(_FIELD[region] * max(shape.wide, shape.deep, 0.8) / 4.0) * 4.0
+    field = min(
+        round(_FIELD[region] * max(shape.wide, shape.deep, 0.8) / 4.0) * 4.0, 552.0
+    )  # the bore is no wider
     spacing = round(field / count, 4)
     return ((np.arange(count) - (count - 1) / 2) * spacing).astype(np.float32), spacing
 

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 _IMPLEMENTATION_UID = uid_of("implementation")
 
 
-def cohort() -> Iterator[Dataset]:
+def cohort(wanted: Iterable[Study] | None = None) -> Iterator[Dataset]:
     """Make the instances of the teaching cohort, one after the other.
+
+    Parameters
+    ----------
+    wanted : iterable of Study, optional
+        Some of `studies`; by default all.
 
     Yields
     ------
@@ -40,30 +45,37 @@ def cohort() -> Iterator[Dataset]:
     """
     from pydicom import dcmread
 
-    for _, content in cohort_files():
+    for _, content in cohort_files(wanted):
         yield dcmread(io.BytesIO(content))
 
 
-def write_cohort(folder: str | Path) -> list[Path]:
+def write_cohort(folder: str | Path, wanted: Iterable[Study] | None = None) -> list[Path]:
     """Write the teaching cohort as Part 10 files.
 
     Parameters
     ----------
     folder : str or pathlib.Path
         Made if it is not there. Files of the same names are replaced.
+    wanted : iterable of Study, optional
+        Some of `studies`; by default all.
 
     Returns
     -------
     list of pathlib.Path
-        ``folder/PatientID/study-series/number.dcm``, one an instance.
+        ``folder/PatientID/date-study-modality-series/number.dcm``, one an instance.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dicomframe.samples import studies
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(write_cohort(folder, [study for study in studies() if study.modality == "CT"][:1]))
+    24
     """
     paths = []
-    made: set[Path] = set()
-    for name, content in cohort_files():
-        path = Path(folder) / name
-        if path.parent not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(path.parent)
+    for name, content in cohort_files(wanted):
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         paths.append(path)
     return paths

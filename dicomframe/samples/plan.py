@@ -67,6 +67,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "mr-liver": Protocol("MR", "MR Liver", "LIVER", ("mr-liver-t2",)),
     "mr-spine": Protocol("MR", "MR Lumbar spine", "LSPINE", ("mr-spine-t2",), (22, 80)),
     "us-abdomen": Protocol("US", "US Abdomen", "ABDOMEN", ("us-liver", "us-kidney"), (1, 86)),
+    "us-infant": Protocol("US", "US Abdomen of an infant", "ABDOMEN", ("us-kidney",), (0, 1)),
     "us-heart": Protocol("US", "Echocardiography", "HEART", ("us-heart",)),
     "cr-chest": Protocol("CR", "XR Chest PA", "CHEST", ("cr-chest",), (6, 92)),
     "pt-body": Protocol("PT", "PET FDG whole body", "WHOLEBODY", ("pt-body",), (30, 82)),
@@ -109,6 +110,7 @@ _PATHWAYS: tuple[tuple[int, tuple[_Step, ...]], ...] = (
     (4, (("us-heart", 0, 0),)),
     (20, (("cr-chest", 0, 0),)),
     (6, (("cr-chest", 0, 0), ("cr-chest", 2, 60))),
+    (2, (("us-infant", 0, 0),)),
 )
 
 #: People whose name and first day are fixed: pathway number, place in it -> name, sex, first day. The Smiths of
@@ -118,7 +120,7 @@ _CAST: dict[tuple[int, int], tuple[str, str, date]] = {
     (0, 3): ("Smith^Amelia^Rose", "F", date(2024, 1, 23)),
     (1, 1): ("Smith^Margaret^E", "F", date(2024, 1, 16)),
     (1, 2): ("Smithson^Peter", "M", date(2024, 1, 30)),
-    (4, 0): ("Taylor^Grace", "F", date(2023, 3, 6)),
+    (4, 0): ("Taylor^Grace", "F", date(2023, 3, 7)),
     (5, 0): ("Harris^Leonard", "M", date(2023, 5, 8)),
     (6, 0): ("Smith^John", "M", date(2023, 2, 14)),
     (9, 1): ("Smith-Jones^Charlotte", "F", date(2023, 12, 4)),
@@ -241,7 +243,8 @@ def _walk() -> Iterator[Study]:
     for pathway, (count, steps) in enumerate(_PATHWAYS):
         for place in range(count):
             name, sex, first = _CAST.get((pathway, place), ("", "", None))
-            first = first or _weekday(date(2022, 1, 10) + timedelta(days=dice.below(1280)))
+            longest = sum(most for _, _, most in steps)
+            first = first or _weekday(date(2022, 1, 10) + timedelta(days=dice.below(1420 - longest)))
             patient = registry.admit(first, PROTOCOLS[steps[0][0]].ages, name, sex)
             day = first
             for protocol, least, most in steps:
