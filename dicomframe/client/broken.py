@@ -61,6 +61,12 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[DicomFrameError], str
         "{origin} does not speak HTTP; check the URL, its port, and http against https.",
     ),
     (
+        # "Response ended prematurely", of a chunked body; while sending, something named above is always inside.
+        (faults.ProtocolError,),
+        TruncatedBody,
+        "The answer was cut off: it ended before its last chunk.",
+    ),
+    (
         (faults.DecodeError,),
         DecodeError,
         "The answer's compression is damaged.",

@@ -119,7 +119,8 @@ class ServiceAddress:
         base_path = urlsplit(self.base).path
         query = f"?{parts.query}" if parts.query else ""
         path = parts.path if parts.path.startswith("/") else f"/{parts.path}"
-        if "/../" not in f"{path}/" and not re.search(r"%2e|[\x00-\x20\\]", path, re.IGNORECASE):
+        is_web = parts.scheme in {"", *_DEFAULT_PORTS}
+        if is_web and "/../" not in f"{path}/" and not re.search(r"%2e|[\x00-\x20\\]", path, re.IGNORECASE):
             if path.lower().startswith(f"{base_path.lower()}/"):
                 return path[len(base_path) + 1 :] + query
             resource = _first_resource(path)
