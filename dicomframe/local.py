@@ -334,8 +334,9 @@ def sample_folder() -> Path:
 def _store_cohort(folder: Path) -> None:
     from dicomframe.samples import cohort
 
+    # One request at a time: the order of arrival is the order of every later search, and lessons must repeat.
     with LocalService(folder) as local:
-        outcome = local.connect().store(cohort())
+        outcome = local.connect(max_workers=1).store(cohort())
     failed = outcome[outcome["status"] != "stored"]
     if len(failed):
         reason = failed["reason"].iloc[0]
