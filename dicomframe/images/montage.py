@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
@@ -15,14 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dicomframe.errors import DicomFrameError, QueryError
+from dicomframe.errors import DecodeError, DicomFrameError, QueryError
 from dicomframe.images.pixels import frame_count
+from dicomframe.images.reading import reading
 from dicomframe.images.windowing import Window, display, display_array
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-log = logging.getLogger(__name__)
 
 #: Inches of one cell, and of its caption.
 _CELL = 2.6
@@ -119,7 +117,7 @@ def montage(
         axes = figure.add_axes(_place(number, columns, size))
         axes.set_axis_off()
         axes.set_facecolor("black")
-        caption = titles[number] if titles is not None else _caption(picture)
+        caption = titles[number] if titles is not None else _caption_or_none(picture)
         _draw(axes, picture, window, frame)
         _write(figure, axes, caption)
     if not pictures:
@@ -157,7 +155,9 @@ def _picture(
         raise picture
     if isinstance(picture, np.ndarray):
         return display_array(picture, window), 1.0
-    return display(picture, min(frame, frame_count(picture) - 1), window), pixel_aspect(picture, frame)
+    with reading("the image"):
+        frame = min(frame, frame_count(picture) - 1)
+        return display(picture, frame, window), pixel_aspect(picture, frame)
 
 
 def pixel_aspect(ds: Dataset, frame: int = 0) -> float:
@@ -202,6 +202,15 @@ def pixel_aspect(ds: Dataset, frame: int = 0) -> float:
         if height > 0 and width > 0 and 0.05 < height / width < 20:
             return height / width
     return 1.0
+
+
+def _caption_or_none(picture: Any) -> str:
+    """Give the caption, none where even the header cannot be read; the cell itself says why."""
+    try:
+        with reading("the header"):
+            return _caption(picture)
+    except DecodeError:
+        return ""
 
 
 def _caption(picture: Any) -> str:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +9,11 @@ from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError
 from dicomframe.images.lut import modality_values, palette
+from dicomframe.images.reading import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
-
-log = logging.getLogger(__name__)
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -37,10 +31,18 @@ _HELP = (
     ("RLE", "pylibjpeg-rle (pip install pylibjpeg-rle)"),
 )
 
-# The warning filters belong to the whole process: two threads must not save and restore them across each other.
-_FILTERS_LOCK = threading.RLock()
+_EXACT_FRAMES: Any = {"allow_excess_frames": False}
+
+#: Names of transfer syntaxes that came into the standard after pydicom's dictionary.
+_NEWER_SYNTAXES = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
 
 
+@reading("the image")
 def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
     """Decode all frames of an image.
 
@@ -79,6 +81,7 @@ def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
     return np.stack([modality_values(frame, ds, number) for number, frame in enumerate(frames)])
 
 
+@reading("the image")
 def frame_pixels(ds: Dataset, frame: int = 0, *, modality_lut: bool = False) -> NDArray[Any]:
     """Decode one frame; the others of a multi-frame image are not touched.
 
@@ -129,13 +132,10 @@ def _decode(ds: Dataset, frame: int | None) -> NDArray[Any]:
         raise DecodeError(_no_decoder(syntax)) from None
     if not decoder.is_available:
         raise DecodeError(_no_decoder(syntax))
-    try:
-        with _warnings_logged():
-            values, image = decoder.as_array(ds, index=frame)
-    except Exception as error:  # the decoders raise whatever their C libraries do
-        raise DecodeError(
-            f"The pixel data ({syntax.name}) cannot be decoded: {_first_line(error)}"
-        ) from error
+    with reading(f"the pixel data ({syntax.name})"):
+        _check_fragments(ds, syntax)
+        # Padding after the last frame is padding, even where it is long enough for another frame.
+        values, image = decoder.as_array(ds, index=frame, **_EXACT_FRAMES)
     shape = (-1, int(image["rows"]), int(image["columns"]))
     if int(image["samples_per_pixel"]) > 1:
         return values.reshape(*shape, int(image["samples_per_pixel"]))
@@ -159,17 +159,26 @@ def _transfer_syntax(ds: Dataset) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
+def _check_fragments(ds: Dataset, syntax: UID) -> None:
+    """Refuse encapsulated data that ends inside a fragment (PS3.5 A.4): some codecs fill up what is missing."""
+    if not syntax.is_encapsulated:
+        return
+    data = ds.get("PixelData") or b""
+    at = 0
+    while at + 8 <= len(data) and data[at : at + 4] == b"\xfe\xff\x00\xe0":
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+    if at == 0 or at > len(data):
+        raise DecodeError(
+            f"The pixel data ({syntax.name}) is empty or cut off: {len(data)} bytes of {at} are there."
+        )
+
+
 def _no_decoder(syntax: UID) -> str:
-    helper = next((package for part, package in _HELP if part in syntax.name), None)
+    name = _NEWER_SYNTAXES.get(str(syntax), syntax.name)
+    helper = next((package for part, package in _HELP if part in name), None)
     advice = f"{helper} would help." if helper else "No package is known to read it."
-    name = syntax.name if syntax.name == str(syntax) else f"{syntax.name} ({syntax})"
+    name = name if name == str(syntax) else f"{name} ({syntax})"
     return f"No decoder is installed for the transfer syntax {name}. {advice}"
-
-
-def _first_line(error: Exception) -> str:
-    """Give the last line of a decoder's message: pydicom lists the plugins first and the reason after."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
 
 
 def _without_foreign_bits(values: NDArray[Any], ds: Dataset) -> NDArray[Any]:
@@ -181,17 +190,6 @@ def _without_foreign_bits(values: NDArray[Any], ds: Dataset) -> NDArray[Any]:
     low, top = (
         (-(1 << stored - 1), (1 << stored - 1) - 1) if values.dtype.kind == "i" else (0, (1 << stored) - 1)
     )
-    if values.size == 0 or (values.min() >= low and values.max() <= top):
+    if values.size == 0 or (high == stored - 1 and values.min() >= low and values.max() <= top):
         return values
     return (values << (allocated - 1 - high)) >> (allocated - stored)
-
-
-@contextmanager
-def _warnings_logged() -> Iterator[None]:
-    """Send the decoders' warnings (excess padding, odd headers) to the log: they are no errors of the caller."""
-    with _FILTERS_LOCK:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-        for warning in caught:
-            log.warning("while decoding pixels: %s", warning.message)

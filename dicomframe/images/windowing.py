@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.lut import functional_group, look_up, modality_values, table_of_item
 from dicomframe.images.pixels import frame_pixels
+from dicomframe.images.reading import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -108,6 +109,7 @@ def apply_window(
     return np.nan_to_num(y, copy=False, nan=low)
 
 
+@reading("the window")
 def default_window(ds: Dataset, frame: int = 0) -> Window | None:
     """Give the first usable window of an image, or None.
 
@@ -157,6 +159,7 @@ def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
     return Window((bottom + top) / 2, (top - bottom) or 1.0, "LINEAR_EXACT")
 
 
+@reading("the image")
 def display(
     ds: Dataset, frame: int = 0, window: Window | tuple[float, float] | None = None
 ) -> NDArray[np.uint8]:

@@ -1,0 +1,53 @@
+"""Reading what real files hold: pydicom's warnings go to the log, its errors become one kind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dicomframe.errors import DecodeError, DicomFrameError
+
+log = logging.getLogger(__name__)
+
+# The warning filters belong to the whole process: two threads must not save and restore them across each other.
+_FILTERS_LOCK = threading.RLock()
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Read attributes or pixel data, also as a decorator.
+
+    pydicom converts an element when it is first looked at, so any look may warn about a value that is not as the
+    standard wants it, or raise what the value's conversion or a C library raises.
+
+    Parameters
+    ----------
+    what : str
+        What is being read, for messages: ``"the pixel data"``.
+
+    Raises
+    ------
+    DecodeError
+        In place of any other error. Those of dicomframe pass.
+    """
+    with _FILTERS_LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except DicomFrameError:
+            raise
+        except Exception as error:
+            raise DecodeError(f"{what[0].upper()}{what[1:]} cannot be read: {_reason(error)}") from error
+        finally:
+            for warning in caught:
+                log.warning("while reading %s: %s", what, warning.message)
+            caught.clear()
+
+
+def _reason(error: Exception) -> str:
+    """Give the last line of a message: pydicom lists the decoders it tried first, and the reason after."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
