@@ -61,7 +61,7 @@ def format_range(key: Attribute, start: Any, end: Any) -> str:
     >>> format_range(attribute("StudyDate"), "2024-01-01", None)
     '20240101-'
     """
-    ends = ["" if end is None else _FORMATS[key.vr](key, _one(key, end)) for end in (start, end)]
+    ends = ["" if end is None else _end(key, end) for end in (start, end)]
     if not any(ends):
         raise _refusal(key, "a range that is open at both ends; leave the filter out")
     # Without offsets the texts sort as the times do; with them, they need not.
@@ -72,13 +72,12 @@ def format_range(key: Attribute, start: Any, end: Any) -> str:
     return "-".join(ends)
 
 
-def _one(key: Attribute, value: Any) -> Any:
-    """Refuse a text that is a range itself, and a missing value."""
-    if isinstance(value, str) and (not value.strip() or value.startswith("-") or value.endswith("-")):
-        raise _refusal(key, "a range whose ends are no single values")
-    if not isinstance(value, str) and _is_missing(value):
-        raise _refusal(key, "a range with a missing end; None means open")
-    return value
+def _end(key: Attribute, value: Any) -> str:
+    """Format one end of a range, which must be a single value."""
+    text = format_value(key, value)
+    if "-" in text and not (key.vr == "DT" and _DATETIME.fullmatch(text)):
+        raise _refusal(key, "a range whose ends are ranges themselves")
+    return text
 
 
 def _is_missing(value: Any) -> bool:

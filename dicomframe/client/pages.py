@@ -85,10 +85,11 @@ def read_page(content: bytes, level: Level, asked: int, *, announces_more: bool 
     if not content.strip():
         return Page(b"", [])
     key, pattern = _uid_pattern(level)
-    # With a sequence in it, the pattern may have met a UID that is not the row's own.
-    if b'"SQ"' not in content:
+    # With a sequence in it, the pattern may have met a UID that is not the row's own. Without, only a row ends
+    # with two braces; if there are as many rows as were asked for, each with one UID, nothing was misread.
+    if b'"SQ"' not in content and b"{}" not in content:
         uids = pattern.findall(content)
-        if len(uids) == asked == content.count(key):
+        if len(uids) == asked == content.count(key) == content.count(b"}}"):
             return Page(content, [uid.decode("ascii", "replace") for uid in uids], announces_more)
     rows = decode_rows(content)
     return Page(content if rows else b"", [_uid_of(row, level) for row in rows], announces_more)

@@ -30,6 +30,8 @@ CONTROLS = ("fuzzy", "fields", "limit", "page_size")
 #: More combinations of listed values than this are a mistake.
 MOST_QUERIES = 10_000
 
+# UN stands for private attributes, which may be anything.
+_SEARCHABLE = tags.ALL_VRS - tags.BINARY_VRS - {"SQ"} | {"UN"}
 # A refused search must not carry these into a message or a log: whatever may tell who somebody is.
 _PRIVATE_VRS = frozenset({"PN", "LO", "SH", "LT", "ST", "UT", "UC"})
 
@@ -158,7 +160,7 @@ def _named(filters: Mapping[str, Any]) -> list[tuple[tags.Attribute, Any]]:
         else:
             if key.tag in named:
                 raise QueryError(f"{key.column} is given twice, by keyword and by number.")
-            if key.vr == "SQ" or key.vr in tags.BINARY_VRS - {"UN"}:
+            if not _SEARCHABLE.intersection(key.vr.split(" or ")):
                 raise QueryError(f"{key.column} is of VR {key.vr}, which cannot be searched.")
             named[key.tag] = (key, value)
     return list(named.values())
