@@ -21,6 +21,8 @@ from dicomframe.service.attributes import (
 
 #: Greater than any text that starts with the one before it: no character of Unicode comes after this one.
 _LAST = "\U0010ffff"
+#: A parameter right behind GLOB has SQLite plan the statement anew each time; an expression has not.
+_PATTERN = "(?||'')"
 #: What statements call the table of a level.
 ALIAS: dict[Level, str] = {"study": "t", "series": "s", "instance": "i"}
 
@@ -120,8 +122,8 @@ def _glob(column: str, pattern: str) -> Clause:
     prefix = re.split(r"[*?]", pattern, maxsplit=1)[0]
     glob = pattern.replace("[", "[[]")
     if not prefix:
-        return f"{column} GLOB ?", [glob]
-    return f"({column} >= ? AND {column} < ? AND {column} GLOB ?)", [prefix, prefix + _LAST, glob]
+        return f"{column} GLOB {_PATTERN}", [glob]
+    return f"({column} >= ? AND {column} < ? AND {column} GLOB {_PATTERN})", [prefix, prefix + _LAST, glob]
 
 
 def _name_tests(column: str, test: Test) -> list[Clause]:
@@ -129,7 +131,7 @@ def _name_tests(column: str, test: Test) -> list[Clause]:
     match test:
         case Phrase(starts):
             # The pattern sifts quickly; the function decides whether the words follow one another.
-            sift: Clause = (f"{words} GLOB ?", ["".join(f"* {start}" for start in starts) + "*"])
+            sift: Clause = (f"{words} GLOB {_PATTERN}", ["".join(f"* {start}" for start in starts) + "*"])
             if len(starts) == 1:
                 return [sift]
             return [(f"{sift[0]} AND has_phrase({words}, ?)", [*sift[1], " ".join(starts)])]
@@ -143,8 +145,8 @@ def _name_tests(column: str, test: Test) -> list[Clause]:
     sql, parameters = _test(column, type(test)(alphabetic))
     escaped = literal.sub(r"[\g<0>]", others if equals else name)
     if equals:  # all groups were given, so all must match as they stand
-        return [(f"{sql} AND {groups} GLOB ?", [*parameters, f"={escaped}="])]
-    return [(sql, parameters), (f"{groups} IS NOT NULL AND {groups} GLOB ?", [f"*={escaped}=*"])]
+        return [(f"{sql} AND {groups} GLOB {_PATTERN}", [*parameters, f"={escaped}="])]
+    return [(sql, parameters), (f"{groups} IS NOT NULL AND {groups} GLOB {_PATTERN}", [f"*={escaped}=*"])]
 
 
 def has_phrase(words: str | None, phrase: str) -> bool:

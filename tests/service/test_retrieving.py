@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -179,6 +180,27 @@ def test_big_endian_words_are_turned_round(http, name):
     sent = pydicom.dcmread(BytesIO(http.get(route, accept="application/dicom").body))
     assert sent.file_meta.TransferSyntaxUID == EXPLICIT
     assert (sent.pixel_array == original.pixel_array).all()
+
+
+def test_32_bit_words_are_turned_round(http, dicom):
+    big = dicom(syntax="1.2.840.10008.1.2.2")
+    head = big[: big.index(b"\x08\x00\x05\x00")]
+    elements = [
+        ("00080016", b"UI", b"1.2.840.10008.5.1.4.1.1.2\0"), ("00080018", b"UI", b"1.1.1.1\0"),
+        ("00100020", b"LO", b"ID"),
+        ("0020000D", b"UI", b"1.1\0"), ("0020000E", b"UI", b"1.1.1\0"), ("00280002", b"US", b"\0\1"),
+        ("00280004", b"CS", b"MONOCHROME2 "), ("00280010", b"US", b"\0\1"), ("00280011", b"US", b"\0\2"),
+        ("00280100", b"US", b"\0\x20"), ("00280101", b"US", b"\0\x20"), ("00280102", b"US", b"\0\x1f"),
+        ("00280103", b"US", b"\0\0"),
+    ]  # fmt: skip
+    body = b"".join(
+        struct.pack(">HH2sH", int(tag[:4], 16), int(tag[4:], 16), vr, len(value)) + value
+        for tag, vr, value in elements
+    )
+    pixels = struct.pack(">LL", 0x01020304, 0xA0B0C0D0)
+    http.stored(head + body + struct.pack(">HH2sHL", 0x7FE0, 0x0010, b"OW", 0, 8) + pixels)
+    sent = pydicom.dcmread(BytesIO(http.get(INSTANCE, accept="application/dicom").body))
+    assert sent.pixel_array.tolist() == [[0x01020304, 0xA0B0C0D0]]
 
 
 def test_pixels_that_cannot_be_decoded(http, dicom):

@@ -376,3 +376,36 @@ def test_accept_of_a_search(filled, strict):  # fact 16
 def test_person_names_with_all_groups_come_back(filled):
     row = filled.search("studies", StudyInstanceUID="1.2").json[0]
     assert row["00100010"]["Value"] == [{"Alphabetic": "Müller^Anna", "Ideographic": "山田^花子"}]
+
+
+def test_modalities_follow_what_happens_to_series(filled):
+    assert filled("DELETE", "studies/1.2/series/1.2.2").status == 204
+    assert studies(filled, ModalitiesInStudy="PT") == []
+    assert studies(filled, ModalitiesInStudy="?T") == ["1.3", "1.1"]
+    (row,) = filled.get("studies?StudyInstanceUID=1.2&includefield=ModalitiesInStudy").json
+    assert row["00080061"]["Value"] == ["MR"]
+
+
+def test_a_narrow_filter_beside_wide_ones(http, dicom, monkeypatch):
+    """Whatever way the search goes, its rows are the same."""
+    http.stored(
+        *[dicom(f"{n}/{n % 3}/1", PatientID=f"P{n % 7}", Modality=("CT", "MR")[n % 2]) for n in range(30)]
+    )
+    asked = [
+        http.search(
+            level, PatientID="p3", Modality="MR", StudyDate="20240115-", limit=3, offset=offset
+        ).values("0020000D")
+        for level in ("series", "instances")
+        for offset in (0, 2)
+    ]
+    assert asked == [["1.17", "1.3"], [], ["1.17", "1.3"], []]
+    monkeypatch.setattr("dicomframe.service.selection.NARROW", 0)
+    monkeypatch.setattr("dicomframe.service.index.NARROW", 0)
+    walked = [
+        http.search(
+            level, PatientID="p3", Modality="MR", StudyDate="20240115-", limit=3, offset=offset
+        ).values("0020000D")
+        for level in ("series", "instances")
+        for offset in (0, 2)
+    ]
+    assert walked == asked
