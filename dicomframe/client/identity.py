@@ -26,6 +26,8 @@ _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
+# How a file without a preamble begins: with group 0002 or 0008, in either byte order.
+_BARE_BEGINNINGS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
@@ -59,12 +61,20 @@ def read_identity(source: Path | BinaryIO) -> Identity:
     try:
         found = _walk(head)
     except (_Unusual, struct.error, IndexError):
-        found = _read_with_pydicom(source)
+        found = _read_with_pydicom(source, may_lack_preamble(head))
     if not found.get("instance"):
         raise DecodeError(
             "it has no SOP Instance UID, so it is no instance (a DICOMDIR, for example, is none)"
         )
     return Identity(**found)
+
+
+def may_lack_preamble(head: bytes) -> bool:
+    """Whether bytes without ``DICM`` at their place may be DICOM all the same: some writers leave the preamble out.
+
+    pydicom itself is one of them. Anything else it must not be forced to read: it would take any text for elements.
+    """
+    return head.startswith(_BARE_BEGINNINGS)
 
 
 class _Unusual(Exception):
@@ -162,32 +172,26 @@ def _text(value: bytes) -> str:
     return value.decode("ascii", "replace").strip(" \0")
 
 
-def _read_with_pydicom(source: Path | BinaryIO) -> dict[str, str]:
+def _read_with_pydicom(source: Path | BinaryIO, force: bool = False) -> dict[str, str]:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    problem = "this is no DICOM file"
-    for force in (False, True):
-        try:
-            if not isinstance(source, Path):
-                source.seek(0)
-            with warnings.catch_warnings():
-                # Whatever pydicom finds odd in the file, the service is to judge it.
-                warnings.simplefilter("ignore")
-                dataset = dcmread(
-                    source, stop_before_pixels=True, specific_tags=list(_TAGS.values()), force=force
-                )
-                found = {name: _uid(dataset.get_item(tag)) for name, tag in _TAGS.items()}
-        except InvalidDicomError:
-            # Some writers leave the preamble out (pydicom itself does); it may be DICOM all the same.
-            continue
-        except OSError:
-            raise
-        except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on damaged files
-            problem = f"the DICOM header is damaged ({type(error).__name__})"
-            break
-        if not force or (found["instance"] and found["sop_class"]):
-            return found
+    try:
+        if not isinstance(source, Path):
+            source.seek(0)
+        with warnings.catch_warnings():
+            # Whatever pydicom finds odd in the file, the service is to judge it.
+            warnings.simplefilter("ignore")
+            dataset = dcmread(
+                source, stop_before_pixels=True, specific_tags=list(_TAGS.values()), force=force
+            )
+            return {name: _uid(dataset.get_item(tag)) for name, tag in _TAGS.items()}
+    except InvalidDicomError:
+        problem = "this is no DICOM file"
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on damaged files
+        problem = f"the DICOM header is damaged ({type(error).__name__})"
     raise DecodeError(problem)
 
 

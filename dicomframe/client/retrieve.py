@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
+from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.paging import in_order
 from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
@@ -223,23 +224,23 @@ def read_dataset(body: ObjectBody) -> Dataset:
 
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
         body.write_to(cast("BinaryIO", file))
-        for force in (False, True):
-            file.seek(0)
-            try:
-                dataset = dcmread(file, force=force)
-            except InvalidDicomError:
-                # Files without a preamble are stored and sent by some; they are DICOM if they name an instance.
-                continue
-            except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
-                raise DecodeError(
-                    f"The server sent an object that cannot be read ({type(error).__name__})."
-                ) from None
-            if "SOPInstanceUID" in dataset or not force:
-                # The temporary file goes; nothing of the data set is still to be read from it.
-                dataset.buffer = None
-                dataset.filename = None
+        file.seek(0)
+        force = may_lack_preamble(file.read(2))
+        file.seek(0)
+        try:
+            dataset = dcmread(file, force=force)
+        except InvalidDicomError:
+            problem = "The server sent something that is no DICOM object."
+        except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
+            problem = f"The server sent an object that cannot be read ({type(error).__name__})."
+        else:
+            # The temporary file goes; nothing of the data set is still to be read from it.
+            dataset.buffer = None
+            dataset.filename = None
+            if "SOPInstanceUID" in dataset:
                 return dataset
-    raise DecodeError("The server sent something that is no DICOM object.")
+            problem = "The server sent an object without a SOP Instance UID."
+    raise DecodeError(problem)
 
 
 def _names(keywords: Sequence[str]) -> Iterable[str]:

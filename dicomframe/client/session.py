@@ -98,7 +98,9 @@ class Answer:
             return
         broken: Exception | None = None
         try:
-            yield from self._response.iter_content(chunk_bytes)
+            # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
+            while chunk := self._response.raw.read1(chunk_bytes, decode_content=True):
+                yield chunk
         except _BROKEN as error:
             broken = error
         finally:
@@ -523,15 +525,17 @@ class InProcessAdapter(BaseAdapter):
 
 
 class _RawChunks:
-    """As much of urllib3's response as requests reads."""
+    """As much of urllib3's response as is read here."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
 
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        return self._chunks
+    def read1(self, *_: Any, **__: Any) -> bytes:
+        """Give the next bytes that are not empty."""
+        return next(filter(None, self._chunks), b"")
 
     def close(self) -> None:
+        """Give up what has not been read."""
         close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
