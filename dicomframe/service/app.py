@@ -120,7 +120,7 @@ class Dispatcher:
                 Fault(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "The service failed; see its log.")
             )
         try:
-            await answer.send(send, _VERSION_HEADERS)
+            await answer.send(send, receive, _VERSION_HEADERS)
         except Exception as error:  # noqa: BLE001 - the status is sent; only cutting the body off can tell now
             _log(scope, error)
             raise ConnectionAbortedError("An answer was cut off.") from None
@@ -172,11 +172,11 @@ class Dispatcher:
         version = next((known for known in API_VERSIONS if known == first.lower()), None)
         if version is None:
             raise not_found("There is no such route: paths start with /v1 or /v2.")
-        if len(segments) < 2 or segments[0].lower() != "partitions":
+        if not segments or segments[0].lower() != "partitions":
             return version, "", segments
         if not self._service.partitions:
             raise bad_request("Data partitions are switched off; leave partitions/{name} out of the path.")
-        return version, segments[1], segments[2:]
+        return (version, segments[1], segments[2:]) if len(segments) > 1 else (version, "", segments)
 
     async def _partition(self, name: str, route: Route) -> int:
         if not _PARTITION_NAME.fullmatch(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from dicomframe.service.service import Service
+
+#: A short answer is sent sooner than a task that watches for the client's going could be set up.
+_PIECES_UNWATCHED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ class Answer:
     body: bytes | AsyncIterator[bytes] = b""
     headers: Mapping[str, str] | None = None
 
-    async def send(self, send: Send, more_headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    async def send(
+        self, send: Send, receive: Receive, more_headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         """Send it."""
         headers = [
             *more_headers,
@@ -125,9 +131,32 @@ class Answer:
         if isinstance(self.body, bytes):
             await send({"type": "http.response.body", "body": whole})
             return
-        async for chunk in self.body:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._stream(self.body, send, receive)
+
+    async def _stream(self, body: AsyncIterator[bytes], send: Send, receive: Receive) -> None:
+        """Send piece by piece, giving other requests their turn; stop when the client has gone."""
+        pieces = 0
+        gone: asyncio.Task[None] | None = None
+        try:
+            async for chunk in body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                pieces += 1
+                if pieces < _PIECES_UNWATCHED:
+                    continue
+                if gone is None:
+                    gone = asyncio.create_task(_disconnect(receive))
+                await asyncio.sleep(0)
+                if gone.done():
+                    return
+        finally:
+            if gone is not None:
+                gone.cancel()
         await send({"type": "http.response.body"})
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 Handler = Callable[[Call], Awaitable[Answer]]

@@ -91,6 +91,7 @@ class _Exchange(Iterator[bytes]):
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         # Of the loop's thread alone:
         self._given: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._body_ended = False
         self._room = asyncio.Semaphore(_PIECES_IN_FLIGHT)
 
     def begin(self) -> Handled:
@@ -147,8 +148,12 @@ class _Exchange(Iterator[bytes]):
             self._events.put({"type": "ended", "error": error})
 
     async def _receive(self) -> dict[str, Any]:
+        if self._body_ended:
+            await asyncio.get_running_loop().create_future()  # the caller does not go while the answer comes
         self._events.put({"type": "wants_body"})
-        return await self._given.get()
+        message = await self._given.get()
+        self._body_ended = not message.get("more_body", False)
+        return message
 
     async def _send(self, message: Any) -> None:
         if message["type"] == "http.response.body":

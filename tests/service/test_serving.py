@@ -132,3 +132,39 @@ def test_starting_needs_no_heavy_package():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_client_that_goes_is_not_served_on(tmp_path, http_for, dicom, monkeypatch):
+    service = Service.open(tmp_path)
+    read = []
+    chunks = service.blobs.chunks
+    monkeypatch.setattr(service.blobs, "chunks", lambda version: (read.append(version), chunks(version))[1])
+    with Server(service) as server:
+        http = http_for(None, server.url)
+        for number in range(60):
+            http.stored(dicom(f"1/1/{number}", raw={"7FE00010": ("OW", bytes(1_000_000))}))
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET /v2/studies/1.1 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n")
+            client.recv(1000)
+        time.sleep(0.3)
+        assert 1 <= len(read) < 50
+        assert http.get("studies").status == 200
+
+
+def test_a_slow_client_does_not_hold_the_others_up(tmp_path, http_for, dicom):
+    with Server(Service.open(tmp_path)) as server:
+        http = http_for(None, server.url)
+        for number in range(20):
+            http.stored(dicom(f"1/1/{number}", raw={"7FE00010": ("OW", bytes(1_000_000))}))
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(b"GET /v2/studies/1.1 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n")
+            slow.recv(1000)
+            began = time.perf_counter()
+            for _ in range(20):
+                assert http.get("studies").status == 200
+            assert time.perf_counter() - began < 5
+            received = 1000
+            while received < 20_000_000:
+                received += len(slow.recv(1 << 20))
