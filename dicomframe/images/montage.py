@@ -229,7 +229,7 @@ def _caption(picture: Any) -> str:
 
 def _write(figure: Figure, axes: Any, caption: str) -> None:
     """Write at most two lines below a picture."""
-    lines = [textwrap.shorten(line, 34, placeholder="…") for line in caption.splitlines()[:2]]
+    lines = [line if len(line) <= 34 else f"{line[:33]}…" for line in caption.splitlines()[:2]]
     box = axes.get_position()
     figure.text(
         (box.x0 + box.x1) / 2,

@@ -76,6 +76,7 @@ def test_captions_tell_what_it_is_and_not_whose() -> None:
 
 def test_long_odd_and_hostile_captions_are_drawn(recwarn: pytest.WarningsRecorder) -> None:
     titles = [
+        r"$\nonsense{$",  # an error, were it read as mathematics
         "x" * 500,
         "cost $5 and $6",
         r"\frac{$",
@@ -88,6 +89,7 @@ def test_long_odd_and_hostile_captions_are_drawn(recwarn: pytest.WarningsRecorde
     assert drawn(figure).shape[2] == 3
     assert not recwarn.list
     written = texts(figure)
+    assert "x" * 33 + "…" in written
     assert all(len(line) <= 40 for text in written for line in text.splitlines())
     assert not any("\x1b" in text or "\a" in text for text in written)
 

@@ -176,7 +176,7 @@ def test_cut_off_pixel_data_is_refused() -> None:
     whole = ds.PixelData
     for length in (len(whole) - 100, len(whole) // 2, 12, 0):
         ds.PixelData = whole[:length]
-        with pytest.raises(DecodeError, match="cut off|end of the data"):
+        with pytest.raises(DecodeError, match=r"cut off|end of the data"):
             pixels(ds)
 
 

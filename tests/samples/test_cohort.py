@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -242,6 +242,24 @@ def test_ages_follow_from_the_dates(files: list[File]) -> None:
         assert 0 <= lived.years < 100
         units.add(header.PatientAge[-1])
     assert units == {"Y", "M"}
+
+
+@pytest.mark.parametrize(
+    ("born", "day", "age"),
+    [
+        ("1980-03-02", "2024-03-01", "043Y"),
+        ("1980-03-02", "2024-03-02", "044Y"),
+        ("2000-02-29", "2023-02-28", "022Y"),
+        ("2000-02-29", "2023-03-01", "023Y"),
+        ("2022-05-10", "2024-05-09", "023M"),
+        ("2022-05-10", "2024-05-10", "002Y"),
+        ("2023-12-31", "2024-01-30", "000M"),
+        ("2023-12-31", "2024-01-31", "001M"),
+    ],
+)
+def test_an_age_changes_on_the_birthday(born: str, day: str, age: str) -> None:
+    patient = samples.Patient("DF000001", "A^B", "F", date.fromisoformat(born), 1.7, 60.0)
+    assert patient.age_on(date.fromisoformat(day)) == age
 
 
 def test_dates_are_working_days_from_2022_to_2025(files: list[File]) -> None:
