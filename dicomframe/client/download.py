@@ -134,7 +134,8 @@ class Folder:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
-        line = json.dumps({"path": name, "bytes": size}) + "\n"
+        # The line break stands in front as well: the last line may have been cut off when the machine stopped.
+        line = f"\n{json.dumps({'path': name, 'bytes': size})}\n"
         with self._lock, (self.root / _LEDGER).open("a", encoding="utf-8") as ledger:
             self._sizes[name] = size
             ledger.write(line)
@@ -143,7 +144,7 @@ class Folder:
 
 def _read_ledger(path: Path) -> Iterator[tuple[str, int]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:
@@ -151,7 +152,7 @@ def _read_ledger(path: Path) -> Iterator[tuple[str, int]]:
             entry = json.loads(line)
             yield str(entry["path"]), int(entry["bytes"])
         except (ValueError, KeyError, TypeError):
-            # A line that was cut off when the machine stopped: that file is fetched again.
+            # An empty line, or one that was cut off: that file is fetched again.
             continue
 
 
@@ -234,7 +235,7 @@ class Downloader:
         return jobs
 
     def _bring(self, job: Job) -> None:
-        """Keep what is whole; take a whole study or series in one answer where most of it is missing."""
+        """Keep what is whole; take a study or series in one answer where all of it is missing."""
         path = job.path
         if path.level == "instance":
             expected = [Identity(path.study, path.series or "", path.instance or "")]
@@ -243,11 +244,7 @@ class Downloader:
         for uids in expected:
             self._keep(job, uids)
         missing = [uids for uids in expected if uids.instance not in job.rows]
-        if (
-            path.level != "instance"
-            and (len(missing) * 2 > len(expected) or not expected)
-            and len(missing) != 1
-        ):
+        if path.level != "instance" and len(missing) == len(expected) != 1:
             self._stream(job)
         job.missing = [uids for uids in missing if uids.instance not in job.rows]
 

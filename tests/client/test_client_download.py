@@ -1,0 +1,326 @@
+"""Downloads: whole or not there, taken up again, inside the folder, one row each."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+import dicomframe as dfr
+from dicomframe.client.download import DEFAULT_LAYOUT, Layout
+from dicomframe.client.identity import Identity, read_identity
+from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.paths import ResourcePath
+from dicomframe.errors import DicomFrameError, NotFoundError, QueryError, TableError, UnavailableError
+
+STUDY, SERIES = "1.2.826.0.1", "1.2.826.0.1.1"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Eight instances of one series and two of another."""
+    folder = tmp_path_factory.mktemp("files")
+    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    dataset.StudyInstanceUID = STUDY
+    for number in range(10):
+        dataset.SeriesInstanceUID = SERIES if number < 8 else f"{SERIES}9"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{SERIES}.{number}"
+        dataset.InstanceNumber = number
+        dataset.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def local(files, tmp_path):
+    with dfr.start_local(tmp_path / "service") as service:
+        client = service.connect(progress=False)
+        assert client.store(files)["status"].eq("stored").all()
+        yield client
+
+
+def listed(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.dcm"))
+
+
+def test_a_study_is_saved_and_then_kept(local, files, tmp_path):
+    folder = tmp_path / "out"
+    table = local.download(STUDY, folder)
+    assert table["status"].tolist() == ["saved"] * 10
+    assert table.dtypes.astype(str).to_dict()["bytes"] == "Int64"
+    assert listed(folder) == sorted(
+        f"{STUDY}/{row.SeriesInstanceUID}/{row.SOPInstanceUID}.dcm" for row in table.itertuples()
+    )
+    for row in table.itertuples():
+        original = next(file for file in files if read_identity(file).instance == row.SOPInstanceUID)
+        assert Path(row.path).read_bytes()[128:] == original.read_bytes()[128:]
+        assert Path(row.path).stat().st_size == row.bytes
+    again = local.download(STUDY, folder)
+    assert again["status"].tolist() == ["kept"] * 10
+    assert again["bytes"].tolist() == sorted(table["bytes"].tolist())
+    assert not list(folder.rglob("*.part"))
+
+
+def test_what_is_missing_or_cut_is_fetched_again(local, tmp_path):
+    folder = tmp_path / "out"
+    paths = [Path(path) for path in local.download(STUDY, folder)["path"]]
+    whole = paths[1].read_bytes()
+    paths[0].unlink()
+    paths[1].write_bytes(whole[:-100])
+    paths[2].write_bytes(b"")
+    table = local.download(STUDY, folder).set_index("path")["status"]
+    assert table[[str(path) for path in paths[:3]]].tolist() == ["saved"] * 3
+    assert table.value_counts().to_dict() == {"kept": 7, "saved": 3}
+    assert paths[1].read_bytes() == whole
+
+
+def test_a_file_of_unknown_origin_is_not_trusted(local, tmp_path):
+    folder = tmp_path / "out"
+    target = folder / Layout().path_of(Identity(STUDY, SERIES, f"{SERIES}.3"))
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"half a file of another program")
+    local.download(ResourcePath(STUDY, SERIES, f"{SERIES}.3"), folder)
+    assert dcmread(target).InstanceNumber == 3
+
+
+@pytest.mark.parametrize(
+    "ledger", [b"", b"garbage\n\xff", b'{"path": "x"}\n[]\n{"path": "y", "bytes": "many"}\n', None]
+)
+def test_a_damaged_ledger_costs_time_not_files(local, tmp_path, ledger):
+    folder = tmp_path / "out"
+    local.download(STUDY, folder)
+    path = folder / ".dicomframe-download.jsonl"
+    path.unlink() if ledger is None else path.write_bytes(ledger)
+    assert local.download(STUDY, folder)["status"].tolist() == ["saved"] * 10
+
+
+def test_tables_of_each_level(local, tmp_path):
+    series = local.search_series(STUDY, SeriesInstanceUID=f"{SERIES}9").to_frame()
+    assert len(local.download(series, tmp_path / "series")) == 2
+    instances = local.search_instances(STUDY).to_frame()
+    assert local.download(instances, tmp_path / "instances")["status"].tolist() == ["saved"] * 10
+    assert len(local.download(instances.head(3), tmp_path / "three")) == 3
+    assert len(local.download([STUDY, STUDY], tmp_path / "list")) == 10
+    empty = local.download(local.search_studies(PatientID="nobody").to_frame(), tmp_path / "none")
+    assert (len(empty), str(empty.dtypes["bytes"])) == (0, "Int64")
+
+
+def test_a_flat_layout(local, tmp_path):
+    table = local.download(STUDY, tmp_path / "out", layout="ct-{SOPInstanceUID}")
+    assert {Path(path).parent for path in table["path"]} == {tmp_path / "out"}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["{PatientName}/{SOPInstanceUID}", "{StudyInstanceUID}.dcm", "/out/{SOPInstanceUID}", "../{SOPInstanceUID}",
+     "a/../{SOPInstanceUID}", "{SOPInstanceUID.__class__}", "{SOPInstanceUID!r}", "{SOPInstanceUID:>9}", "{}",
+     "{SOPInstanceUID", "a//{SOPInstanceUID}", "C:\\{SOPInstanceUID}", "{0}", "a\n{SOPInstanceUID}", ""],
+)  # fmt: skip
+def test_layouts_that_are_refused(local, tmp_path, layout):
+    with pytest.raises(QueryError, match="layout"):
+        local.download(STUDY, tmp_path / "out", layout=layout)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("uid", ["../../etc/passwd", "..", "a/b", "", "x" * 65, "1.2\0.3"])
+def test_uids_do_not_lead_out_of_the_folder(uid):
+    with pytest.raises(QueryError):
+        Layout(DEFAULT_LAYOUT).path_of(Identity("1.2", "1.3", uid))
+
+
+def test_a_server_cannot_choose_a_path(serve, connect, reply, as_json, tmp_path):
+    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    raw = Path(get_testdata_file("CT_small.dcm", download=False)).read_bytes()
+    uid = str(dataset.StudyInstanceUID).encode()
+    evil = raw.replace(uid, b"../../evil".ljust(len(uid), b"x"))
+    body = MultipartWriter([evil])
+    site = serve(
+        lambda asked: (
+            as_json([])
+            if asked.path.endswith("instances")
+            else reply(200, b"".join(body), {"Content-Type": body.content_type})
+        )
+    )
+    table = connect(site.url).download("1.2", tmp_path / "deep" / "out")
+    assert table["status"].tolist() == ["failed"]
+    assert "QueryError" in table["error"][0]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_and_malformed_things(local, tmp_path):
+    table = local.download(["1.9.9", STUDY], tmp_path / "out")
+    assert table["status"].value_counts().to_dict() == {"saved": 10, "failed": 1}
+    failed = table[table["status"] == "failed"].iloc[0]
+    assert failed["StudyInstanceUID"] == "1.9.9"
+    assert "NotFoundError" in failed["error"]
+    with pytest.raises(NotFoundError):
+        local.download("1.9.9", tmp_path / "out", errors="raise")
+    for wrong in ("../x", 5, [5], None):
+        with pytest.raises(QueryError):
+            local.download(wrong, tmp_path / "other")
+    with pytest.raises(TableError, match="StudyInstanceUID"):
+        local.download(pd.DataFrame({"a": [1]}), tmp_path / "other")
+    with pytest.raises(TableError, match="StudyInstanceUID"):
+        local.download(pd.DataFrame({"SOPInstanceUID": ["1.2"]}), tmp_path / "other")
+    with pytest.raises(TableError, match="no UID"):
+        local.download(pd.DataFrame({"StudyInstanceUID": ["1.2", None]}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_is_a_file(local, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="file"):
+        local.download(STUDY, tmp_path / "file")
+
+
+@pytest.fixture
+def stubborn(serve, reply, as_json, files):
+    """A service of our ten instances, of which the bulk answer is cut and one instance always fails."""
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+
+    def start(spoil):
+        def answer(asked):
+            *_, kind, uid = ["", *asked.path.split("/")]
+            if asked.path.endswith("/instances"):
+                rows = [
+                    {
+                        tag: {"vr": "UI", "Value": [uid]}
+                        for tag, uid in (("0020000E", SERIES), ("00080018", name))
+                    }
+                    for name in contents
+                ]
+                return as_json(rows[int(asked.params["offset"]) :], api_supported_versions="2")
+            spoilt = spoil(kind, uid, asked)
+            if spoilt is not None:
+                return spoilt
+            body = MultipartWriter(list(contents.values()) if kind == "studies" else [contents[uid]])
+            return reply(200, b"".join(body), {"Content-Type": body.content_type})
+
+        return serve(answer)
+
+    return start
+
+
+def test_a_cut_study_is_completed_one_by_one(stubborn, connect, reply, files, tmp_path):
+    body = MultipartWriter([file.read_bytes() for file in files])
+    whole, kind = b"".join(body), {"Content-Type": body.content_type}
+    site = stubborn(
+        lambda level, *_: (
+            reply(200, whole, kind, send_only=len(whole) * 2 // 3) if level == "studies" else None
+        )
+    )
+    table = connect(site.url).download(STUDY, tmp_path / "out")
+    assert table["status"].tolist() == ["saved"] * 10
+    singly = [asked for asked in site.asked if "/instances/" in asked.path]
+    assert 0 < len(singly) < 10
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_one_that_fails_does_not_stop_the_others(stubborn, connect, reply, tmp_path):
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(503)
+        return reply(500, b"disk broken") if uid.endswith(".4") else None
+
+    client = connect(stubborn(spoil).url)
+    table = client.download(STUDY, tmp_path / "out")
+    assert table["status"].value_counts().to_dict() == {"saved": 9, "failed": 1}
+    [error] = table["error"].dropna()
+    assert "disk broken" in error
+    assert table.loc[table["status"] == "failed", "SOPInstanceUID"].tolist() == [f"{SERIES}.4"]
+    with pytest.raises(UnavailableError):
+        client.download(STUDY, tmp_path / "out", errors="raise")
+
+
+def test_truncated_single_instances_are_tried_again(stubborn, connect, reply, files, tmp_path):
+    seen = set()
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(404)
+        if uid in seen:
+            return None
+        seen.add(uid)
+        body = MultipartWriter([contents[uid]])
+        whole = b"".join(body)
+        return reply(200, whole, {"Content-Type": body.content_type}, send_only=len(whole) // 2)
+
+    table = connect(stubborn(spoil).url).download(STUDY, tmp_path / "out")
+    assert table["status"].tolist() == ["saved"] * 10
+
+
+def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):
+    body = MultipartWriter([files[0].read_bytes()])
+    other = reply(200, b"".join(body), {"Content-Type": body.content_type})
+    site = stubborn(lambda level, *_: other if level == "instances" else reply(404))
+    table = connect(site.url).download(ResourcePath(STUDY, SERIES, f"{SERIES}.5"), tmp_path / "out")
+    assert table["status"].tolist() == ["failed"]
+    assert "another instance" in table["error"][0]
+    assert listed(tmp_path / "out") == []
+
+
+def test_a_server_that_cannot_list_is_streamed(serve, connect, reply, files, tmp_path):
+    body = MultipartWriter([file.read_bytes() for file in files])
+    whole, kind = b"".join(body), {"Content-Type": body.content_type}
+    site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else reply(200, whole, kind))
+    assert connect(site.url).download(STUDY, tmp_path / "out")["status"].tolist() == ["saved"] * 10
+    cut = serve(
+        lambda asked: (
+            reply(404)
+            if asked.path.endswith("instances")
+            else reply(200, whole, kind, send_only=len(whole) * 2 // 3)
+        )
+    )
+    table = connect(cut.url).download(STUDY, tmp_path / "cut")
+    # Nobody knows what else there was: the study itself has a failed row beside those that came.
+    assert 0 < (table["status"] == "saved").sum() < 10
+    assert table.iloc[-1][["StudyInstanceUID", "status"]].tolist() == [STUDY, "failed"]
+    assert "TruncatedBody" in table.iloc[-1]["error"]
+
+
+def test_a_stopped_server(local, tmp_path):
+    client = dfr.connect("http://127.0.0.1:9", progress=False)
+    table = client.download([STUDY, "1.2.3"], tmp_path / "out")
+    assert table["status"].tolist() == ["failed", "failed"]
+    assert table["error"].str.contains("ConnectionFailed").all()
+    with pytest.raises(DicomFrameError):
+        client.download(STUDY, tmp_path / "out", errors="raise")
+
+
+def test_a_broken_off_download_leaves_whole_files_only(local, tmp_path, monkeypatch):
+    """Ctrl-C in the middle: what has a name is whole, and the next call goes on."""
+    from dicomframe.client import download as module
+
+    saved = []
+    original = module.Folder.save
+
+    def save(self, body, expected=None):
+        if len(saved) == 4:
+            raise KeyboardInterrupt
+        saved.append(1)
+        return original(self, body, expected)
+
+    monkeypatch.setattr(module.Folder, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        local.download(STUDY, tmp_path / "out")
+    monkeypatch.undo()
+    assert len(listed(tmp_path / "out")) == 4
+    assert all(dcmread(path).Rows for path in (tmp_path / "out").rglob("*.dcm"))
+    assert local.download(STUDY, tmp_path / "out")["status"].value_counts().to_dict() == {
+        "kept": 4,
+        "saved": 6,
+    }
+
+
+def test_the_ledger_moves_with_the_folder(local, tmp_path):
+    local.download(STUDY, tmp_path / "out")
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    assert local.download(STUDY, tmp_path / "moved")["status"].tolist() == ["kept"] * 10
+    lines = (tmp_path / "moved" / ".dicomframe-download.jsonl").read_text().splitlines()
+    assert [set(json.loads(line)) for line in lines if line] == [{"path", "bytes"}] * 10
