@@ -164,7 +164,7 @@ def test_a_table_without_a_service_says_what_to_do():
     table = dfr.from_json([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}])
     with pytest.raises(NoClientError, match=r"df\.dicom\.use"):
         table.dicom.series()
-    table.attrs["dicom"]["service"] = "http://127.0.0.1:9/v2"
+    table.attrs["dicom"]["service"] = "http://127.0.0.1:9/nowhere"
     with pytest.raises(NoClientError, match="connect"):
         table.dicom.series()
 

@@ -63,15 +63,19 @@ def test_what_a_process_changes_is_its_own(cohort_service):
 
 
 def test_copies_of_killed_processes_are_swept(cohort_service):
-    code = "import dicomframe as dfr, os, signal; dfr.connect(); os.kill(os.getpid(), signal.SIGKILL)"
-    running = local_module.sample_folder().parent / "running"
-    before = set(running.glob("*/"))
-    assert run(code).returncode == -signal.SIGKILL
-    left = set(running.glob("*/")) - before
-    assert len(left) == 1
+    code = (
+        "import os, signal, dicomframe.local as local\n"
+        "print(local.LocalService(samples=True)._home._folder, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = run(code)
+    assert killed.returncode == -signal.SIGKILL
+    left = Path(killed.stdout.strip())
+    in_use = cohort_service._home._folder
+    assert left.parent == in_use.parent
     with dfr.start_local(samples=True):
-        assert not left & set(running.glob("*/"))
-        assert before <= set(running.glob("*/")), "the ones in use stay"
+        assert not left.exists()
+        assert in_use.exists()
 
 
 def test_two_processes_make_the_cache_once(tmp_path, monkeypatch):

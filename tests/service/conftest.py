@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -62,14 +63,11 @@ class Http:
             pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
             status, given, answer = self._handle(method, target, real, pieces)
             return Reply(status, given, b"".join(answer))
-        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
-        connection.request(method, target, body or None, real)
-        response = connection.getresponse()
-        reply = Reply(
-            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-        )
-        connection.close()
-        return reply
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
+            connection.request(method, target, body or None, real)
+            response = connection.getresponse()
+            given = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, given, response.read())
 
     def get(self, path: str, **headers: str | None) -> Reply:
         return self("GET", path, _names(headers))
