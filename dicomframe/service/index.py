@@ -23,88 +23,19 @@ from typing import Any, NamedTuple
 
 from dicomframe.dicom.paths import Level
 from dicomframe.errors import DicomFrameError
-from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE, Row
+from dicomframe.service.attributes import API_VERSIONS, Row
 from dicomframe.service.matching import Clause, has_phrase
 from dicomframe.service.metadata import Pieces, pieces_of
+from dicomframe.service.schema import COLUMNS, SCHEMA_NUMBER, statements
 from dicomframe.service.selection import NARROW, Selection, probes, to_sql
 
-#: Raised when the tables change, with a migration from each older number.
-_SCHEMA_NUMBER = 1
 #: How long a writer waits for another process's transaction, in milliseconds.
 _BUSY_TIMEOUT = 60_000
 _CACHE_KIB = 64 * 1024
 #: Up to so many keys or rows passed over, a search is brief.
 _BRIEF_KEYS = 300
 _BRIEF_OFFSET = 10_000
-
-
-def _columns_of(level: Level) -> list[str]:
-    names: list[str] = []
-    for attribute in SEARCHABLE:
-        if attribute.level == level:
-            names.append(attribute.column)
-            if attribute.vr == "PN":
-                names += [pattern.format(attribute.column) for pattern in NAME_COLUMNS]
-    return names
-
-
-_COLUMNS: dict[Level, list[str]] = {level: _columns_of(level) for level in ("study", "series", "instance")}
 _ANSWERS = ", ".join(API_VERSIONS)
-
-
-def _schema() -> str:
-    indexes = [
-        f"CREATE INDEX {level}_{column} ON {level} (partition, {column})"
-        # Few values have a second group or a study ID; where there is none, no filter can match.
-        + (f" WHERE {column} IS NOT NULL;" if column != "uid" else ";")
-        for level, columns in _COLUMNS.items()
-        for column in columns
-        if not column.endswith("_words") and (level, column) != ("study", "uid")
-    ]
-    indexes += [f"CREATE INDEX {level}_newest ON {level} (partition);" for level in _COLUMNS]
-    tables = _TABLES.format(
-        study=", ".join(_COLUMNS["study"]),
-        series=", ".join(_COLUMNS["series"]),
-        answers=_ANSWERS,
-        modalities=_GATHER_MODALITIES,
-    )
-    return tables + "\n".join(indexes)
-
-
-_GATHER_MODALITIES = (
-    "UPDATE study SET modalities = (SELECT char(92) || group_concat(modality, char(92)) || char(92)"
-    " FROM (SELECT DISTINCT modality FROM series WHERE series.study = study.key AND modality IS NOT NULL))"
-    " WHERE key ="
-)
-_TABLES = r"""
-CREATE TABLE partition (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL);
-CREATE TABLE counter (version INTEGER NOT NULL);
-INSERT INTO counter VALUES (0);
-CREATE TABLE study (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, {study}, modalities TEXT,
-    UNIQUE (partition, uid));
-CREATE TABLE series (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL, {series},
-    UNIQUE (study, uid));
-CREATE INDEX series_modality_of_study ON series (study, modality);
-CREATE TABLE instance (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL,
-    series INTEGER NOT NULL, uid TEXT NOT NULL, version INTEGER NOT NULL, transfer_syntax TEXT NOT NULL,
-    UNIQUE (series, uid));
-CREATE INDEX instance_of_study ON instance (study, version);
-CREATE INDEX instance_of_series ON instance (series, version);
-CREATE TABLE study_json (key INTEGER PRIMARY KEY, {answers});
-CREATE TABLE series_json (key INTEGER PRIMARY KEY, {answers});
-CREATE TABLE instance_json (key INTEGER PRIMARY KEY, {answers}, metadata BLOB NOT NULL);
--- What ModalitiesInStudy is searched in and answered from: \CT\MR\, whatever happens to the study's series.
-CREATE TRIGGER series_added AFTER INSERT ON series BEGIN {modalities} NEW.study; END;
-CREATE TRIGGER series_changed AFTER UPDATE OF modality ON series BEGIN {modalities} NEW.study; END;
-CREATE TRIGGER series_gone AFTER DELETE ON series BEGIN {modalities} OLD.study; END;
--- Microseconds since 1970, UTC; never smaller than the row's before.
-CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL, action TEXT NOT NULL,
-    partition INTEGER NOT NULL, study TEXT NOT NULL, series TEXT NOT NULL, instance TEXT NOT NULL,
-    version INTEGER NOT NULL);
-CREATE INDEX change_timestamp ON change (timestamp);
--- Versions whose rows are gone and whose bytes are to be removed.
-CREATE TABLE garbage (version INTEGER PRIMARY KEY);
-"""
 
 
 class Stored(NamedTuple):
@@ -168,13 +99,13 @@ class Index:
         with self._transaction() as writer:
             (number,) = writer.execute("PRAGMA user_version").fetchone()
             if number == 0:
-                for statement in _schema().split(";\n"):
+                for statement in statements():
                     writer.execute(statement)
-                writer.execute(f"PRAGMA user_version = {_SCHEMA_NUMBER}")
-        if number not in {0, _SCHEMA_NUMBER}:
+                writer.execute(f"PRAGMA user_version = {SCHEMA_NUMBER}")
+        if number not in {0, SCHEMA_NUMBER}:
             self.close()
             raise DicomFrameError(
-                f"The folder's index has schema {number}, this version reads {_SCHEMA_NUMBER}: take another folder."
+                f"The folder's index has schema {number}, this version reads {SCHEMA_NUMBER}: take another folder."
             )
 
     def close(self) -> None:
@@ -208,10 +139,11 @@ class Index:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # SQLite ends it itself when the disk is full
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
     # -- partitions ------------------------------------------------------------------------------------------
 
@@ -246,7 +178,7 @@ class Index:
         AlreadyStored
             If it is there.
         """
-        rows = {level: Row.of(level, new.pieces) for level in _COLUMNS}
+        rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
         with self._transaction() as writer:
             if _find(writer, partition, new.uids):
                 raise AlreadyStored
@@ -393,7 +325,7 @@ def _keep_row(
 
 
 def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) -> None:
-    names = _COLUMNS[level]
+    names = COLUMNS[level]
     found = writer.execute(
         f"SELECT {', '.join(names)}, {_ANSWERS} FROM {level} JOIN {level}_json USING (key) WHERE key = ?",
         (key,),

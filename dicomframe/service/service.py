@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from dicomframe.errors import DicomFrameError
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
 from dicomframe.service.offload import Offload
@@ -88,8 +89,8 @@ class Service:
 
         Raises
         ------
-        NotImplementedError
-            If faults are given.
+        DicomFrameError
+            If faults are given, or another version of the index is in the folder.
 
         Examples
         --------
@@ -98,7 +99,7 @@ class Service:
         []
         """
         if faults:
-            raise NotImplementedError("Injected faults are not built yet; start the service without faults=.")
+            raise DicomFrameError("Injected faults are not built yet; start the service without faults=.")
         temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
         folder = temporary or Path(path or "")
         folder.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def test_an_index_of_another_schema_is_refused(tmp_path):
 
 
 def test_faults_are_not_built(tmp_path):
-    with pytest.raises(NotImplementedError, match="faults"):
+    with pytest.raises(DicomFrameError, match="faults"):
         Service.open(tmp_path, faults={"latency": 1})
 
 

@@ -1,0 +1,79 @@
+"""The index's tables, on one screen, made from the searched attributes."""
+
+from __future__ import annotations
+
+from dicomframe.dicom.paths import Level
+from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE
+
+#: Raised when the tables change, with a migration from each older number.
+SCHEMA_NUMBER = 1
+
+
+def _columns_of(level: Level) -> list[str]:
+    names: list[str] = []
+    for attribute in SEARCHABLE:
+        if attribute.level == level:
+            names.append(attribute.column)
+            if attribute.vr == "PN":
+                names += [pattern.format(attribute.column) for pattern in NAME_COLUMNS]
+    return names
+
+
+#: The searched columns of each level's table.
+COLUMNS: dict[Level, list[str]] = {level: _columns_of(level) for level in ("study", "series", "instance")}
+
+
+def statements() -> list[str]:
+    """Give the statements that make the tables, in their order."""
+    indexes = [
+        f"CREATE INDEX {level}_{column} ON {level} (partition, {column})"
+        # Few values have a second group or a study ID; where there is none, no filter can match.
+        + (f" WHERE {column} IS NOT NULL;" if column != "uid" else ";")
+        for level, columns in COLUMNS.items()
+        for column in columns
+        if not column.endswith("_words") and (level, column) != ("study", "uid")
+    ]
+    indexes += [f"CREATE INDEX {level}_newest ON {level} (partition);" for level in COLUMNS]
+    tables = _TABLES.format(
+        study=", ".join(COLUMNS["study"]),
+        series=", ".join(COLUMNS["series"]),
+        answers=", ".join(API_VERSIONS),
+        modalities=_GATHER_MODALITIES,
+    )
+    return [*tables.strip().split(";\n"), *indexes]
+
+
+_GATHER_MODALITIES = (
+    "UPDATE study SET modalities = (SELECT char(92) || group_concat(modality, char(92)) || char(92)"
+    " FROM (SELECT DISTINCT modality FROM series WHERE series.study = study.key AND modality IS NOT NULL))"
+    " WHERE key ="
+)
+_TABLES = r"""
+CREATE TABLE partition (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL);
+CREATE TABLE counter (version INTEGER NOT NULL);
+INSERT INTO counter VALUES (0);
+CREATE TABLE study (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, {study}, modalities TEXT,
+    UNIQUE (partition, uid));
+CREATE TABLE series (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL, {series},
+    UNIQUE (study, uid));
+CREATE INDEX series_modality_of_study ON series (study, modality);
+CREATE TABLE instance (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, study INTEGER NOT NULL,
+    series INTEGER NOT NULL, uid TEXT NOT NULL, version INTEGER NOT NULL, transfer_syntax TEXT NOT NULL,
+    UNIQUE (series, uid));
+CREATE INDEX instance_of_study ON instance (study, version);
+CREATE INDEX instance_of_series ON instance (series, version);
+CREATE TABLE study_json (key INTEGER PRIMARY KEY, {answers});
+CREATE TABLE series_json (key INTEGER PRIMARY KEY, {answers});
+CREATE TABLE instance_json (key INTEGER PRIMARY KEY, {answers}, metadata BLOB NOT NULL);
+-- What ModalitiesInStudy is searched in and answered from: \CT\MR\, whatever happens to the study's series.
+CREATE TRIGGER series_added AFTER INSERT ON series BEGIN {modalities} NEW.study; END;
+CREATE TRIGGER series_changed AFTER UPDATE OF modality ON series BEGIN {modalities} NEW.study; END;
+CREATE TRIGGER series_gone AFTER DELETE ON series BEGIN {modalities} OLD.study; END;
+-- Microseconds since 1970, UTC; never smaller than the row's before.
+CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEGER NOT NULL, action TEXT NOT NULL,
+    partition INTEGER NOT NULL, study TEXT NOT NULL, series TEXT NOT NULL, instance TEXT NOT NULL,
+    version INTEGER NOT NULL);
+CREATE INDEX change_timestamp ON change (timestamp);
+-- Versions whose rows are gone and whose bytes are to be removed.
+CREATE TABLE garbage (version INTEGER PRIMARY KEY);
+"""
