@@ -7,6 +7,7 @@ texts, sequences item by item.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ import pyarrow.json as pj
 
 from dicomframe.dicom.values import INTEGER_RANGE
 from dicomframe.tables.batch import Batch, Issue, Note
-from dicomframe.tables.cells import read_attribute, read_value
+from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
+from dicomframe.tables.jsontext import dumps, shown
+from dicomframe.tables.moments import read_moments
 from dicomframe.tables.schema import ARROW_TYPE, Column, column_of
 from dicomframe.tables.shape import Shape
 
@@ -33,12 +36,23 @@ _JSON_VALUE_TYPE = {
 }
 #: Bytes that one thread of the JSON reader takes at a time.
 _BLOCK_BYTES = 8 * 1024 * 1024
-#: Up to here every whole number is a floating-point number.
-_LARGEST_EXACT = 2.0**53
+
+
+_NULL = re.compile(rb"[\[,:]\s*null\b")
 
 
 class Refused(Exception):
-    """These pages hold something that only the tolerant reader can judge."""
+    """These pages hold something that only the tolerant reader can judge.
+
+    Parameters
+    ----------
+    unexpected : bool
+        Whether it was an attribute that the shape does not have.
+    """
+
+    def __init__(self, *, unexpected: bool = False) -> None:
+        super().__init__()
+        self.unexpected = unexpected
 
 
 def read_fast(pages: Sequence[bytes], shape: Shape, columns: dict[str, Column]) -> Batch:
@@ -61,14 +75,14 @@ def read_fast(pages: Sequence[bytes], shape: Shape, columns: dict[str, Column]) 
     rows = _parse(pages, shape)
     batch = Batch(len(rows))
     for at, tag in enumerate(shape):
-        _read_column(batch, columns[tag], pc.struct_field(rows, [at]))
+        _read_column(batch, columns[tag], rows.field(at))
     return batch
 
 
-def _parse(pages: Sequence[bytes], shape: Shape) -> pa.ChunkedArray:
+def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
     lines = []
     for page in pages:
-        if b"null" in page:
+        if b"null" in page and _NULL.search(page):
             # Arrow does not tell a null from what is absent.
             raise Refused
         if not _is_utf8(page):
@@ -88,11 +102,11 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.ChunkedArray:
             parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
         )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Refused from error
+        raise Refused(unexpected="unexpected field" in str(error)) from error
     column = table.column(0)
     if len(column) != len(pages) or column.null_count:
         raise Refused
-    rows = pc.list_flatten(column)
+    rows = _one_array(column).flatten()
     if rows.null_count:
         raise Refused
     return rows
@@ -124,22 +138,21 @@ def _attribute_type(column: Column, items: Shape) -> pa.StructType:
     return pa.struct(fields)
 
 
-def _read_column(batch: Batch, column: Column, attributes: pa.ChunkedArray) -> None:
-    if attributes.null_count == len(attributes):
+def _read_column(batch: Batch, column: Column, attributes: pa.StructArray) -> None:
+    absent = attributes.null_count
+    if absent == len(attributes):
         # The sample saw the tag in a page that another batch holds.
         return
-    vr = pc.struct_field(attributes, "vr")
-    if vr.null_count != attributes.null_count or not pc.all(pc.equal(vr, column.vr), min_count=0).as_py():
+    if not _is_everywhere(column.vr, attributes.field(0), absent):
         raise Refused
-    if attributes.null_count:
+    if absent:
         batch.absent[column.tag] = _rows_where(attributes.is_null())
     if column.kind == "bulk":
         _read_bulk(batch, column, attributes)
         return
-    has_value = attributes.type.get_field_index("Value") >= 0
-    values = _one_array(pc.struct_field(attributes, "Value")) if has_value else pa.nulls(len(attributes))
-    if values.null_count > attributes.null_count:
-        batch.empty[column.tag] = _rows_where(pc.and_not(values.is_null(), _one_array(attributes.is_null())))
+    values = attributes.field(1) if len(attributes.type) > 1 else pa.nulls(len(attributes))
+    if values.null_count > absent:
+        batch.empty[column.tag] = _rows_where(pc.and_not(values.is_null(), attributes.is_null()))
     if column.kind == "records":
         _read_sequences(batch, column, values)
     elif column.multiple:
@@ -148,26 +161,34 @@ def _read_column(batch: Batch, column: Column, attributes: pa.ChunkedArray) -> N
         _read_single(batch, column, values)
 
 
+def _is_everywhere(vr: str, texts: pa.StringArray, absent: int) -> bool:
+    """Tell whether all texts but the absent ones are these two letters; looking at the bytes is quickest."""
+    if texts.null_count != absent:
+        return False
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1)
+    count = len(texts) - absent
+    is_two = int(ends[-1]) == 2 * count and int(np.diff(ends).max()) == 2
+    return is_two and bool(data.slice(0, 2 * count).equals(pa.py_buffer(vr.encode() * count)))
+
+
 def _one_array(chunked: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(chunked, pa.Array):
         return chunked
     return chunked.chunk(0) if chunked.num_chunks == 1 else chunked.combine_chunks()
 
 
-def _rows_where(mask: pa.ChunkedArray | pa.Array) -> Any:
-    return np.flatnonzero(
-        mask.to_numpy() if isinstance(mask, pa.ChunkedArray) else mask.to_numpy(zero_copy_only=False)
-    )
+def _rows_where(mask: pa.Array) -> Any:
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
 
 
-def _read_bulk(batch: Batch, column: Column, attributes: pa.ChunkedArray) -> None:
-    uri = _one_array(pc.struct_field(attributes, "BulkDataURI"))
-    inline = _one_array(pc.struct_field(attributes, "InlineBinary"))
+def _read_bulk(batch: Batch, column: Column, attributes: pa.StructArray) -> None:
+    uri, inline = attributes.field(1), attributes.field(2)
     batch.cells[column.tag] = uri
     if inline.null_count < len(inline):
         rows = _rows_where(inline.is_valid())
         _note(batch, column, rows, attributes.take(pa.array(rows)).to_pylist())
-    nothing = pc.and_(_one_array(attributes.is_valid()), pc.and_(uri.is_null(), inline.is_null()))
+    nothing = pc.and_(attributes.is_valid(), pc.and_(uri.is_null(), inline.is_null()))
     rows = _rows_where(nothing)
     if len(rows):
         batch.empty[column.tag] = rows
@@ -175,26 +196,33 @@ def _read_bulk(batch: Batch, column: Column, attributes: pa.ChunkedArray) -> Non
 
 def _note(batch: Batch, column: Column, rows: Any, attributes: Sequence[dict[str, Any]]) -> None:
     batch.notes += [
-        Note(int(row), column.tag, {key: value for key, value in attribute.items() if value is not None})
+        Note(
+            int(row), column.tag, dumps({key: value for key, value in attribute.items() if value is not None})
+        )
         for row, attribute in zip(rows, attributes, strict=True)
     ]
 
 
+def _lengths(values: pa.ListArray) -> Any:
+    """Give the number of values of each list, 0 where there is none."""
+    return np.diff(np.frombuffer(values.buffers()[1], np.int32, len(values) + 1))
+
+
 def _read_single(batch: Batch, column: Column, values: pa.ListArray) -> None:
-    lengths = pc.min_max(pc.list_value_length(values)).as_py()
-    if lengths["min"] is not None and (lengths["min"] != 1 or lengths["max"] != 1):
+    lengths = _lengths(values)
+    filled = len(values) - values.null_count
+    if filled and (lengths.max() > 1 or lengths.sum() != filled):
         raise Refused
-    flat = _one_array(values.flatten())
     spread = _spreader(values)
-    readings = _CONVERTERS[column.kind](column, flat)
+    readings = _CONVERTERS[column.kind](column, values.values)
     batch.cells[column.tag] = spread(readings.cells)
     if len(readings.odd):
-        rows = _rows_where(values.is_valid())[readings.odd]
+        rows = np.flatnonzero(lengths)[readings.odd]
         for row, raw, reason in zip(rows, readings.raws, readings.reasons, strict=True):
             attribute = {"vr": column.vr, "Value": [raw]}
-            batch.notes.append(Note(int(row), column.tag, attribute))
+            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
             if reason is not None:
-                batch.issues.append(Issue(int(row), column.tag, attribute, reason))
+                batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
 
 
 def _spreader(values: pa.ListArray) -> Callable[[pa.Array], pa.Array]:
@@ -207,18 +235,15 @@ def _spreader(values: pa.ListArray) -> Callable[[pa.Array], pa.Array]:
 
 
 def _read_lists(batch: Batch, column: Column, values: pa.ListArray) -> None:
-    shortest = pc.min(pc.list_value_length(values)).as_py()
-    if shortest == 0:
+    lengths = _lengths(values)
+    if np.count_nonzero(lengths) < len(values) - values.null_count:
         raise Refused
-    flat = values.flatten()
+    flat = values.values
     readings = _CONVERTERS[column.kind](column, flat)
     if len(readings.odd):
         raise Refused
-    offsets = np.concatenate([[0], np.cumsum(pc.fill_null(pc.list_value_length(values), 0).to_numpy())])
     mask = values.is_null() if values.null_count else None
-    batch.cells[column.tag] = pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), readings.cells, mask=mask
-    )
+    batch.cells[column.tag] = pa.ListArray.from_arrays(values.offsets, readings.cells, mask=mask)
 
 
 def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
@@ -229,9 +254,9 @@ def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
         value, exact, reason = read_attribute(column, attribute)
         cells[row] = value
         if not exact:
-            batch.notes.append(Note(int(row), column.tag, attribute))
+            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
         if reason is not None:
-            batch.issues.append(Issue(int(row), column.tag, attribute, reason))
+            batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
     batch.cells[column.tag] = cells
 
 
@@ -255,15 +280,15 @@ class _Readings:
 
 def _integers(column: Column, flat: pa.Array) -> _Readings:
     low, high = INTEGER_RANGE[column.vr]
-    found = pc.min_max(flat).as_py()
-    if found["min"] is not None and not low <= found["min"] <= found["max"] <= high:
+    numbers = flat.to_numpy()
+    if len(numbers) and not low <= numbers.min() <= numbers.max() <= high:
         raise Refused
     return _Readings(flat)
 
 
 def _floats(_column: Column, flat: pa.Array) -> _Readings:
-    # Past the limit a whole number may have lost digits; NaN and infinity are no JSON, yet Arrow takes them.
-    if not pc.all(pc.less_equal(pc.abs(flat), _LARGEST_EXACT), min_count=0).as_py():
+    # A whole number of more digits may have lost some of them; NaN and infinity are not JSON.
+    if not (np.abs(flat.to_numpy()) < LARGEST_EXACT).all():
         raise Refused
     return _Readings(flat)
 
@@ -299,6 +324,21 @@ def _distinct_texts(column: Column, flat: pa.StringArray) -> _Readings:
     )
 
 
+def _moments(column: Column, flat: pa.StringArray) -> _Readings:
+    """Read what is written as the standard prefers all at once, the rest text by text."""
+    arrow_type = ARROW_TYPE[column.kind]
+    values, exact = read_moments(column.kind, flat)
+    if exact.all():
+        return _Readings(pa.array(values).view(arrow_type))
+    rows = np.flatnonzero(~exact)
+    others = _distinct_texts(column, flat.take(pa.array(rows)))
+    values[rows] = others.cells.view(pa.int64()).fill_null(0).to_numpy()
+    missing = np.zeros(len(values), np.bool_)
+    missing[rows] = others.cells.is_null().to_numpy(zero_copy_only=False)
+    cells = pa.array(values, mask=missing).view(arrow_type)
+    return _Readings(cells, rows[np.asarray(others.odd, np.intp)], others.raws, others.reasons)
+
+
 def _tags(column: Column, flat: pa.StringArray) -> _Readings:
     return _distinct_texts(column, flat) if column.vr == "AT" else _Readings(flat)
 
@@ -308,7 +348,7 @@ _CONVERTERS: dict[str, Callable[[Column, Any], _Readings]] = {
     "name": _names,
     "integer": _integers,
     "float": _floats,
-    "date": _distinct_texts,
-    "datetime": _distinct_texts,
-    "time": _distinct_texts,
+    "date": _moments,
+    "datetime": _moments,
+    "time": _moments,
 }

@@ -17,19 +17,22 @@ NO_ROWS: Rows = np.empty(0, dtype=np.intp)
 
 
 class Note(NamedTuple):
-    """An attribute that its cell does not say exactly, as it came."""
+    """An attribute that its cell does not say exactly, as it came.
+
+    It is JSON text, because the garbage collector would look at many small objects again and again.
+    """
 
     row: int
     tag: str
-    attribute: Any
+    attribute: str
 
 
 class Issue(NamedTuple):
-    """A value that could not be read."""
+    """A value that could not be read, as text for people."""
 
     row: int
     tag: str
-    raw: Any
+    raw: str
     reason: str
 
 

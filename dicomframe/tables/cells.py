@@ -7,6 +7,7 @@ attribute said, and what was wrong. What a cell does not say exactly is kept as 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: the columns ar
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
 _LARGEST_INT64 = 2**63 - 1
+#: Below it, every whole number is a floating-point number, and no other whole number is read as the same one.
+LARGEST_EXACT = 2.0**53
 _ABSENT: Any = object()
 
 
@@ -73,8 +76,18 @@ def _encode_name(value: PersonName) -> str | None:
 
 
 def _encode_text(value: str) -> str:
-    # Half a surrogate pair, which JSON can spell and no text may hold, becomes visible as its escape.
-    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    # Half a surrogate pair, which JSON can spell and no text may hold, becomes visible as its escape. So does a byte
+    # that is no UTF-8, which comes as such a half (Python's surrogateescape).
+    if value.isascii():
+        return value
+    return _NO_UTF8.sub(_escape, value).encode("utf-8", "backslashreplace").decode()
+
+
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+def _escape(byte: re.Match[str]) -> str:
+    return rf"\x{ord(byte[0]) - 0xDC00:02x}"
 
 
 #: Python value -> what Arrow takes; kinds that are not named here are taken as they are.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
@@ -16,14 +17,16 @@ from dicomframe.tables import notes
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
-from dicomframe.tables.jsontext import loads
+from dicomframe.tables.jsontext import Piece, cut, pieces, rows_between
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
-from dicomframe.tables.tolerant import read_tolerant, tags_of_odd_keys
+from dicomframe.tables.tolerant import TolerantReader, read_tolerant
 
 __all__ = ["convert_dtypes", "from_json", "from_pages", "issues", "level_of_table", "schema", "to_json"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: Bytes of JSON that the fast reader is given at a time: it keeps a copy while it reads.
+_MOST_BYTES = 8 * 1024 * 1024
 
 
 def from_json(
@@ -95,8 +98,9 @@ def from_pages(
     _check(level, dtype_backend, errors)
     pages = [page for page in map(_trim, pages) if page]
     shape = sample(pages)
+    batches = list(_read(pages, shape))
     level = level or level_of(shape)
-    batches, columns = _read(pages, shape, level)
+    columns = _columns(shape, level)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
 
 
@@ -129,9 +133,8 @@ def _from_objects(
     _check(level, dtype_backend, errors)
     shape: Shape = {}
     learn(shape, rows)
-    odd = tags_of_odd_keys(rows)
-    level = level or level_of([*shape, *odd])
-    columns = columns_for(level, odd | {tag: vr for tag, (vr, _) in shape.items()})
+    level = level or level_of(shape)
+    columns = _columns(shape, level)
     batch = join([read_tolerant(rows, columns)], columns)
     return _table(batch, columns, level, dtype_backend, errors, attrs, index)
 
@@ -152,53 +155,85 @@ def _trim(page: bytes) -> bytes:
     return b"[" + page + b"]" if page.startswith(b"{") else page
 
 
-def _read(pages: Sequence[bytes], shape: Shape, level: Level) -> tuple[list[Batch], dict[str, Column]]:
-    """Read all pages at once if they are clean; else each by itself, so that a dirty one does not slow the others."""
-    columns = _columns(shape, level)
-    if not pages:
-        return [], columns
-    try:
-        return [read_fast(pages, shape, columns)], columns
-    except Refused:
-        pass
-    decoded: dict[int, list[Any]] = {}
-    batches: list[Batch | None] = [None] * len(pages)
-    for at, page in enumerate(pages if len(pages) > 1 else ()):
-        try:
-            batches[at] = read_fast([page], shape, columns)
-        except Refused:
+def _read(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
+    """Read pages, many at a time if they are clean; else each by itself, so that a dirty one does not slow the others.
+
+    The shape grows while they are read; the VR that a column has at its first sight, it keeps.
+    """
+    waiting: list[bytes] = []
+    size = 0
+    for page in pages:
+        if len(page) > _MOST_BYTES:
+            yield from _read_together(waiting, shape)
+            waiting, size = [], 0
+            yield from _read_in_parts(page, shape)
             continue
-    odd: dict[str, str | None] = {}
-    for at, page in enumerate(pages):
-        if batches[at] is None:
-            decoded[at] = _decode(page)
-            learn(shape, decoded[at])
-            odd |= tags_of_odd_keys(decoded[at])
-    columns = _columns(shape, level, odd)
-    for at, rows in decoded.items():
-        batches[at] = _read_decoded(pages[at], rows, shape, columns)
-    return [batch for batch in batches if batch is not None], columns
+        waiting.append(page)
+        size += len(page)
+        if size > _MOST_BYTES:
+            yield from _read_together(waiting, shape)
+            waiting, size = [], 0
+    yield from _read_together(waiting, shape)
 
 
-def _columns(shape: Shape, level: Level, odd: Mapping[str, str | None] | None = None) -> dict[str, Column]:
-    return columns_for(level, {**(odd or {}), **{tag: vr for tag, (vr, _) in shape.items()}})
+def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
+    """Read a long page without a copy of the whole."""
+    for start, stop in cut(page, _MOST_BYTES):
+        try:
+            yield from _read_together([rows_between(page, start, stop)], shape)
+        except DecodeError:
+            if stop == len(page):
+                raise
+            # Not a place between rows after all, or no JSON: the rest in one go will tell.
+            yield from _read_together([rows_between(page, start, len(page))], shape)
+            return
 
 
-def _read_decoded(page: bytes, rows: list[Any], shape: Shape, columns: dict[str, Column]) -> Batch:
-    """Try the fast reader once more, now that every tag is known; then the tolerant one."""
+def _read_together(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
+    if not pages:
+        return
     try:
-        return read_fast([page], shape, columns)
-    except Refused:
-        return read_tolerant(rows, columns)
+        yield read_fast(pages, shape, _columns(shape))
+    except Refused as refusal:
+        if len(pages) == 1:
+            yield from _read_refused(pages[0], shape, refusal)
+        else:
+            for page in pages:
+                yield from _read_together([page], shape)
 
 
-def _decode(page: bytes) -> list[Any]:
+def _read_refused(page: bytes, shape: Shape, refusal: Refused) -> Iterator[Batch]:
+    """Learn all tags and try once more, if it was for an unknown one; else read piece by piece."""
+    if refusal.unexpected:
+        for piece in _pieces(page):
+            learn(shape, piece.rows)
+        try:
+            yield read_fast([page], shape, _columns(shape))
+        except Refused:
+            pass
+        else:
+            return
+    reader = TolerantReader()
+    columns = _columns(shape)
+    for piece in _pieces(page):
+        known = len(shape)
+        learn(shape, piece.rows)
+        if len(shape) > known:
+            columns = _columns(shape)
+        reader.read(piece.rows, columns, piece.twice)
+    yield reader.finish()
+
+
+def _columns(shape: Shape, level: Level = "study") -> dict[str, Column]:
+    return columns_for(level, {tag: vr for tag, (vr, _) in shape.items()})
+
+
+def _pieces(page: bytes) -> Iterator[Piece]:
     try:
-        rows = loads(page)
+        yield from pieces(page)
     except ValueError:
         head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
         raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None
-    return rows if isinstance(rows, list) else [rows]
 
 
 def _table(
@@ -230,11 +265,32 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
     dtype = column.dtype(backend)
     if dtype == "object":
         lists = np.empty(len(cells), dtype=object)
-        lists[:] = cells if column.kind == "records" else cells.to_pylist()
+        lists[:] = cells if column.kind == "records" else _lists(cells)
         return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
+
+
+def _lists(cells: pa.ListArray | pa.ChunkedArray) -> list[list[Any] | None]:
+    """Give lists of Python values; text by the way that makes one object of texts that are the same."""
+    if isinstance(cells, pa.ChunkedArray):
+        return [one for chunk in cells.chunks for one in _lists(chunk)]
+    flat = cells.flatten()
+    text = pa.types.is_string(flat.type)
+    values = (
+        flat.to_pandas(deduplicate_objects=True).tolist()
+        if text and not flat.null_count
+        else flat.to_pylist()
+    )
+    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy()
+    stops = np.cumsum(lengths).tolist()
+    lists: list[list[Any] | None] = [
+        values[stop - length : stop] for stop, length in zip(stops, lengths.tolist(), strict=True)
+    ]
+    for missing in np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False)).tolist():
+        lists[missing] = None
+    return lists
 
 
 def level_of_table(table: pd.DataFrame) -> Level:

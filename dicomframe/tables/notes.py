@@ -33,9 +33,6 @@ from dicomframe.tables.batch import NO_ROWS, Batch
 from dicomframe.tables.jsontext import dumps, loads
 from dicomframe.tables.schema import Column
 
-#: Raw text in the issues table is cut to this length; the whole value stays in the notes.
-MOST_RAW_CHARACTERS = 200
-
 
 def noted(table: pd.DataFrame | pd.Series[Any], which: str) -> Any:
     """Give the ``issues`` or ``notes`` that a table or column carries; None where it carries none."""
@@ -84,21 +81,21 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
                     names[issue.row],
                     columns[issue.tag].name if issue.tag else "",
                     columns[issue.tag].vr if issue.tag else "",
-                    _raw_text(issue.raw),
+                    issue.raw,
                     issue.reason,
                 ]
                 for issue in batch.issues
             ]
         )
     notes: dict[str, Any] = {}
+    cells: dict[str, dict[str, str]] = {}
     for note in batch.notes:
-        by_row = notes.setdefault("cells", {}).setdefault(columns[note.tag].name, {})
-        by_row[names[note.row]] = note.attribute
+        cells.setdefault(columns[note.tag].name, {})[names[note.row]] = note.attribute
     for tag, column in columns.items():
         gap = _gap(batch, tag, names)
         if gap is not None:
             notes.setdefault("gaps", {})[column.name] = gap
-        if column.kind == "name" and column.name in notes.get("cells", {}):
+        if column.kind == "name" and column.name in cells:
             shared = _shared_names(batch, tag, table[column.name])
             if shared:
                 notes.setdefault("shared", {})[column.name] = shared
@@ -106,9 +103,21 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
             notes.setdefault("vr", {})[column.name] = column.vr
     if batch.strays:
         notes["strays"] = {names[row]: [stray.raw, stray.read_as] for row, stray in batch.strays.items()}
-    if notes:
-        attrs["notes"] = dumps(notes)
+    if notes or cells:
+        attrs["notes"] = _with_cells(notes, cells)
     return attrs
+
+
+def _with_cells(notes: dict[str, Any], cells: dict[str, dict[str, str]]) -> str:
+    """Write the notes' text; the cells are JSON text already."""
+    columns = [
+        f"{dumps(name)}:{{{','.join([f'{dumps(row)}:{attribute}' for row, attribute in by_row.items()])}}}"
+        for name, by_row in cells.items()
+    ]
+    members = [f"{dumps(name)}:{dumps(value)}" for name, value in notes.items()]
+    if columns:
+        members.append(f'"cells":{{{",".join(columns)}}}')
+    return f"{{{','.join(members)}}}"
 
 
 class _LazyNames:
@@ -142,15 +151,6 @@ def _shared_names(batch: Batch, tag: str, names: pd.Series[Any]) -> list[str]:
     if names.dtype == "object" or pd.api.types.is_list_like(names.iloc[0]):
         return []
     return sorted(set(names[mask].dropna()) & set(names[~mask].dropna()))
-
-
-def _raw_text(raw: Any) -> str:
-    """Give the value itself where there is one, else the attribute, as JSON text of a bounded length."""
-    value = raw
-    if isinstance(raw, dict) and isinstance(raw.get("Value"), list):
-        value = raw["Value"][0] if len(raw["Value"]) == 1 else raw["Value"]
-    text = value if isinstance(value, str) else dumps(value)
-    return text if len(text) <= MOST_RAW_CHARACTERS else f"{text[: MOST_RAW_CHARACTERS - 1]}…"
 
 
 def issues(table: pd.DataFrame, level: Level) -> pd.DataFrame:

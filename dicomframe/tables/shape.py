@@ -7,72 +7,96 @@ not show makes that reader refuse, never drop: then the shape is learnt from all
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from dicomframe.dicom.tags import ALL_VRS
+from dicomframe.dicom import tags
+from dicomframe.tables.jsontext import between_rows, rows_between
 
 #: By tag: the VR named first in the data, and for a sequence the shape of its items.
 Shape = dict[str, tuple[str | None, "Shape"]]
 
 _TAG = re.compile(r"[0-9A-F]{8}")
-#: Where a row may end and the next begin.
-_BETWEEN_ROWS = re.compile(rb"\}\s*,\s*\{")
-#: Bytes at the beginning and the end of a page that are looked at.
-SAMPLE_BYTES = 32 * 1024
-_MOST_TRIES = 24
+#: One row is looked at for each so many bytes of a page, up to a number, all rows of a short one; and so many pages.
+_BYTES_PER_ROW = 64 * 1024
+_SHORT_PAGE = 16 * 1024
+_MOST_ROWS = 16
+_MOST_PAGES = 16
 
 
 def learn(shape: Shape, rows: Iterable[Any]) -> None:
-    """Add the tags of some rows to a shape; what has not the form of an attribute is left to the tolerant reader."""
+    """Add the tags of some rows to a shape, those under keywords and oddly written tags as well."""
+    without_vr: dict[str, None] = {}
+    is_flat = _is_flat(shape)
     for row in rows:
-        if not isinstance(row, dict):
+        if not isinstance(row, dict) or (is_flat and row.keys() <= shape.keys()):
             continue
         for key, attribute in row.items():
-            if isinstance(attribute, dict):
-                _learn_attribute(shape, key, attribute)
+            known = shape.get(key)
+            if known is None or known[0] == "SQ":
+                _learn_attribute(shape, key, attribute, without_vr)
+        is_flat = _is_flat(shape)
+    for tag in without_vr:
+        shape.setdefault(tag, (None, {}))
 
 
-def _learn_attribute(shape: Shape, tag: str, attribute: Mapping[str, Any]) -> None:
+def _is_flat(shape: Shape) -> bool:
+    return not any(vr == "SQ" for vr, _ in shape.values())
+
+
+def _learn_attribute(shape: Shape, key: str, attribute: Any, without_vr: dict[str, None]) -> None:
+    tag = _tag_of(key)
+    if tag is None:
+        return
+    given: Mapping[str, Any] = attribute if isinstance(attribute, dict) else {}
     known = shape.get(tag)
     if known is None:
-        if not _TAG.fullmatch(tag):
+        vr = given.get("vr")
+        if not isinstance(vr, str) or vr not in tags.ALL_VRS:
+            without_vr[tag] = None
             return
-        vr = attribute.get("vr")
-        known = shape[tag] = (vr if isinstance(vr, str) and vr in ALL_VRS else None, {})
+        known = shape[tag] = (vr, {})
     if known[0] == "SQ":
-        items = attribute.get("Value")
+        items = given.get("Value")
         if isinstance(items, list):
             learn(known[1], items)
 
 
-def sample(pages: Iterable[bytes]) -> Shape:
-    """Learn a shape from the first and last rows of each page."""
+def _tag_of(key: str) -> str | None:
+    if _TAG.fullmatch(key):
+        return key
+    found = tags.find(key)
+    return found.tag if found is not None else None
+
+
+def sample(pages: Sequence[bytes]) -> Shape:
+    """Learn a shape from rows here and there."""
     shape: Shape = {}
-    for page in pages:
-        for rows in _rows_at_the_ends(page):
-            learn(shape, rows)
+    step = -(-len(pages) // _MOST_PAGES) or 1
+    for page in {id(page): page for page in (*pages[:1], *pages[::step], *pages[-1:])}.values():
+        learn(shape, _some_rows(page))
     return shape
 
 
-def _rows_at_the_ends(page: bytes) -> Iterable[list[Any]]:
-    if len(page) <= 2 * SAMPLE_BYTES:
-        yield _loads(page)
+def _some_rows(page: bytes) -> Iterator[Any]:
+    between = between_rows(page) if len(page) > _SHORT_PAGE else None
+    first_end = between.search(page) if between is not None else None
+    if between is None or first_end is None:
+        yield from _loads(page)
         return
-    head, tail = page[:SAMPLE_BYTES], page[-SAMPLE_BYTES:]
-    cuts = [match.start() + 1 for match in _BETWEEN_ROWS.finditer(head)]
-    for cut in cuts[: -_MOST_TRIES - 1 : -1]:
-        rows = _loads(head[:cut] + b"]")
-        if rows:
-            yield rows
+    yield from _loads(rows_between(page, page.find(b"[") + 1, first_end.start() + 1))
+    count = min(1 + len(page) // _BYTES_PER_ROW, _MOST_ROWS)
+    # The last place is before the last row, if that is no longer than the first.
+    last = max(len(page) - 2 * first_end.start(), 0)
+    for number in range(1, count + 1):
+        match = between.search(page, last * number // count)
+        if match is None:
             break
-    for match in list(_BETWEEN_ROWS.finditer(tail))[:_MOST_TRIES]:
-        rows = _loads(b"[" + tail[match.end() - 1 :])
-        if rows:
-            yield rows
-            break
+        start = page.index(b"{", match.start())
+        end = between.search(page, start)
+        yield from _loads(rows_between(page, start, end.start() + 1 if end else len(page)))
 
 
 def _loads(text: bytes) -> list[Any]:

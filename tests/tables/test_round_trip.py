@@ -16,6 +16,7 @@ from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.convert import from_pages
 from dicomframe.tables.schema import columns_for
 from dicomframe.tables.shape import sample
+from dicomframe.tables.tolerant import TolerantReader
 
 BACKENDS = ["numpy_nullable", "pyarrow"]
 
@@ -172,12 +173,10 @@ def test_the_fast_reader_takes_clean_pages_and_sees_what_the_tolerant_one_sees(o
 
 
 def test_a_dirty_page_does_not_keep_the_others_from_the_fast_reader(monkeypatch):
-    from dicomframe.tables import convert
-
     seen = []
-    read_tolerant = convert.read_tolerant
+    read = TolerantReader.read
     monkeypatch.setattr(
-        convert, "read_tolerant", lambda rows, columns: seen.append(len(rows)) or read_tolerant(rows, columns)
+        TolerantReader, "read", lambda self, rows, *rest: seen.append(len(rows)) or read(self, rows, *rest)
     )
     pages = [
         orjson.dumps([{"0020000D": {"vr": "UI", "Value": [f"1.{page}.{row}"]}} for row in range(3)])
