@@ -170,7 +170,10 @@ def _find_values(data: Any, tag: str) -> Iterator[Any]:
     if isinstance(data, dict):
         for key, value in data.items():
             if key == tag and isinstance(value, dict):
-                yield from value.get("Value") or ()
+                listed = value.get("Value")
+                yield from (
+                    one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, str | int)
+                )
             else:
                 yield from _find_values(value, tag)
     elif isinstance(data, list):
