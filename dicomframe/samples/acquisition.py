@@ -312,14 +312,13 @@ def _positron_emission(study: Study, plan: SeriesPlan, header: Dataset) -> Itera
 
 def _computed_radiography(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
     region = f"{plan.region}-{'F' if study.patient.sex == 'F' else 'M'}"
-    picture = radiograph.chest_radiograph(
-        region, shape_of(study, plan.region), tuple(lesions_of(study, plan.region))
-    )
+    shape = shape_of(study, plan.region)
+    picture = radiograph.chest_radiograph(region, shape, tuple(lesions_of(study, plan.region)))
     _describe_pixels(header, picture, 12)
     if Dice("plate", study.uid).below(6) == 0:  # some plates store dark for dense
         header.PhotometricInterpretation = "MONOCHROME1"
         picture = 4095 - picture
-    header.ImagerPixelSpacing = header.PixelSpacing = decimals(radiograph.SPACING, radiograph.SPACING)
+    header.ImagerPixelSpacing = header.PixelSpacing = decimals(*[radiograph.spacing_for(shape)] * 2)
     header.WindowCenter, header.WindowWidth = "2048", "4096"
     header.AcquisitionDeviceProcessingDescription = "CHEST PA"
     yield instance_header(header, 1, study.start + timedelta(minutes=4)), picture

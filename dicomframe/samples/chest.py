@@ -22,7 +22,7 @@ _CAVITY = [
 
 #: Muscles of the left side, as stacks of ellipses, and their turn in degrees; the right side mirrors them.
 _WALL_MUSCLES = (
-    ([(-160.0, 27.0, 97.0, 24.0, 14.0), (140.0, 25.0, 94.0, 22.0, 13.0)], 0.0),  # erector spinae
+    ([(-190.0, 27.0, 97.0, 24.0, 14.0), (140.0, 25.0, 94.0, 22.0, 13.0)], 0.0),  # erector spinae
     (
         [(10.0, 62.0, -88.0, 44.0, 8.0), (50.0, 84.0, -76.0, 58.0, 12.0), (112.0, 100.0, -56.0, 56.0, 13.0)],
         24.0,
@@ -67,19 +67,20 @@ def draw_chest(canvas: Canvas, *, female: bool = False) -> None:
     _draw_great_vessels(canvas)
     _draw_airways(canvas)
     _draw_lung_vessels(canvas)
-    draw_spine(canvas, -160.0, 170.0, canal_y=86.0)
+    draw_spine(canvas, -185.0, 190.0, canal_y=86.0)
     _draw_ribs(canvas)
     _draw_shoulder_girdle(canvas)
 
 
 def _draw_wall(canvas: Canvas, *, female: bool) -> None:
     outline = [
-        (-160.0, 0.0, 4.0, 166.0, 118.0),
+        (-190.0, 0.0, 4.0, 166.0, 118.0),
         (-60.0, 0.0, 4.0, 170.0, 120.0),
         (30.0, 0.0, 4.0, 172.0, 116.0),
         (80.0, 0.0, 8.0, 176.0, 108.0),
         (120.0, 0.0, 14.0, 168.0, 92.0),
-        (160.0, 0.0, 20.0, 120.0, 74.0),
+        (150.0, 0.0, 18.0, 132.0, 80.0),
+        (182.0, 0.0, 14.0, 66.0, 62.0),
     ]
     if female:
         for side in (-1, 1):
@@ -165,7 +166,7 @@ def _draw_heart(canvas: Canvas) -> None:
 def _draw_great_vessels(canvas: Canvas) -> None:
     canvas.column(
         T.BLOOD,
-        [(-160.0, 16.0, 42.0, 11.0, 11.0), (-60.0, 24.0, 44.0, 12.0, 12.0), (38.0, 26.0, 42.0, 13.0, 13.0)],
+        [(-190.0, 16.0, 42.0, 11.0, 11.0), (-60.0, 24.0, 44.0, 12.0, 12.0), (38.0, 26.0, 42.0, 13.0, 13.0)],
         bend=0.4,
     )
     canvas.tube(

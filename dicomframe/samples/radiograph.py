@@ -14,8 +14,8 @@ from dicomframe.samples.volume import Lesion, Shape
 
 #: Rows and columns of the picture.
 SIZE = 400
-#: mm a pixel at the detector.
-SPACING = 0.9
+#: mm a pixel, for a body of the drawn size; the field is set to the patient.
+SPACING = 0.8
 
 
 @cache
@@ -23,7 +23,7 @@ def _thickness(region: str) -> tuple[Floats, Floats, Floats]:
     """Give x, z and how much the rays are weakened on their way through, in mm of water, shape (z, x)."""
     x = np.arange(-186, 187, 1.3, dtype=np.float32)
     y = np.arange(-150, 136, 3.0, dtype=np.float32)
-    z = np.arange(-158, 156, 1.6, dtype=np.float32)
+    z = np.arange(-176, 176, 1.6, dtype=np.float32)
     canvas = Canvas(x, y, z, region, 3.0)
     draw_chest(canvas, female=region.endswith("F"))
     hu = look_up_table("plain").copy()
@@ -35,6 +35,11 @@ def _thickness(region: str) -> tuple[Floats, Floats, Floats]:
     for row in range(len(y)):
         through += water.astype(np.float32)[canvas.labels[:, row, :]]
     return x, z, through * np.float32(3.0)
+
+
+def spacing_for(shape: Shape) -> float:
+    """Give the pixel spacing at which a body fills the picture, in mm."""
+    return round(SPACING * shape.wide, 2)
 
 
 def chest_radiograph(region: str, shape: Shape, lesions: tuple[Lesion, ...]) -> NDArray[np.uint16]:
@@ -54,8 +59,8 @@ def chest_radiograph(region: str, shape: Shape, lesions: tuple[Lesion, ...]) -> 
     """
     dice = Dice("radiograph", shape.seed)
     x, z, through = _thickness(region)
-    across = (np.arange(SIZE, dtype=np.float32) - SIZE / 2 + 0.5) * np.float32(SPACING)
-    down = -across - np.float32(4.0)
+    across = (np.arange(SIZE, dtype=np.float32) - SIZE / 2 + 0.5) * np.float32(spacing_for(shape))
+    down = -across + np.float32(4.0)
     grid_x, grid_z = np.meshgrid(across / np.float32(shape.wide), down / np.float32(shape.wide))
     grid_x = grid_x + smooth_noise(dice, (across, across), 90.0) * np.float32(shape.bend)
     grid_z = (
