@@ -33,9 +33,9 @@ def files(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-@pytest.fixture
-def local(files, tmp_path):
-    with dfr.start_local(tmp_path / "service") as service:
+@pytest.fixture(scope="module")
+def local(files):
+    with dfr.start_local() as service:
         client = service.connect(progress=False)
         assert client.store(files)["status"].eq("stored").all()
         yield client
