@@ -114,8 +114,9 @@ def frame_pixels(ds: Dataset, frame: int = 0, *, modality_lut: bool = False) -> 
 def frame_count(ds: Dataset) -> int:
     """Give NumberOfFrames, 1 where it is missing, empty or no positive number."""
     try:
-        return max(int(ds.get("NumberOfFrames") or 1), 1)
-    except (TypeError, ValueError):
+        with reading("the number of frames"):
+            return max(int(ds.get("NumberOfFrames") or 1), 1)
+    except DecodeError:
         return 1
 
 

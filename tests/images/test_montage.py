@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 
 from dicomframe.errors import DecodeError, QueryError, UnavailableError
 from dicomframe.images.montage import montage, pixel_aspect
@@ -110,6 +112,15 @@ def test_what_cannot_be_decoded_says_why_in_its_cell() -> None:
     assert reasons[5] == ""
     assert [len(axes.images) for axes in figure.axes] == [0, 0, 0, 0, 0, 1]
     assert drawn(figure).max() > 100
+
+
+def test_a_header_that_cannot_be_read_leaves_the_caption_out() -> None:
+    ds = example("CT_small.dcm")
+    ds.add(RawDataElement(BaseTag(0x00280008), "IS", 4, b"many", 0, False, True))
+    ds.add(RawDataElement(BaseTag(0x0008103E), "QQ", 4, b"what", 0, False, True))
+    figure = montage([ds])
+    assert texts(figure)[0] == ""
+    assert figure.axes[0].texts[0].get_text()
 
 
 @pytest.mark.parametrize(

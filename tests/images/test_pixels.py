@@ -80,9 +80,7 @@ def test_units_are_as_pydicom_computes_them() -> None:
     assert not np.array_equal(hounsfield, pixels(ds))
     assert np.array_equal(frame_pixels(ds, modality_lut=True), hounsfield[0])
     enhanced = example("emri_small.dcm")
-    assert np.array_equal(
-        pixels(enhanced, modality_lut=True), pixels(enhanced)
-    )  # slope 1, intercept 0 a frame
+    assert np.array_equal(pixels(enhanced, modality_lut=True), pixels(enhanced))  # it has no rescale
     colour = example("SC_rgb.dcm")
     assert pixels(colour, modality_lut=True).dtype == np.uint8
 
@@ -238,3 +236,23 @@ def test_many_threads_decode_at_once() -> None:
         decoded = list(pool.map(lambda _: int(pixels(ds).sum()), range(200)))
     assert decoded == [120] * 200
     assert warnings.filters == before
+
+
+def test_each_frame_of_an_enhanced_image_has_its_own_unit() -> None:
+    ds = example("emri_small.dcm")
+    ds.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(10)]
+    for number, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        values = Dataset()
+        values.RescaleSlope, values.RescaleIntercept = 2, number
+        group.PixelValueTransformationSequence = [values]
+    stored = pixels(ds)
+    rescaled = pixels(ds, modality_lut=True)
+    assert np.array_equal(rescaled, stored * 2.0 + np.arange(10)[:, None, None])
+    assert np.array_equal(frame_pixels(ds, 7, modality_lut=True), rescaled[7])
+
+
+def test_a_number_of_frames_that_is_no_number_is_refused_by_name() -> None:
+    ds = example("badVR.dcm")
+    assert frame_count(ds) == 1
+    with pytest.raises(DecodeError, match="1A"):
+        frame_pixels(ds)
