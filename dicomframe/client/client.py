@@ -11,7 +11,7 @@ from dicomframe.client import delete as deletion
 from dicomframe.client import store as storage
 from dicomframe.client.addresses import addresses_of
 from dicomframe.client.download import DEFAULT_LAYOUT, download
-from dicomframe.client.outcomes import OnFailure
+from dicomframe.client.outcomes import OnFailure, check_on_failure
 from dicomframe.client.progress import Progress, check_progress
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.search import PAGE_SIZE, Search
@@ -411,7 +411,7 @@ class Client:
             addresses_of(what),
             folder,
             layout=layout,
-            errors=errors,
+            errors=check_on_failure(errors),
             progress=self._progress if progress is None else check_progress(progress),
         )
 
@@ -462,7 +462,7 @@ class Client:
             sources,
             study_uid=study_uid,
             batch_size=batch_size,
-            errors=errors,
+            errors=check_on_failure(errors),
             progress=self._progress if progress is None else check_progress(progress),
         )
 
@@ -534,6 +534,6 @@ class Client:
             addresses_of(paths),
             dry_run=dry_run,
             wait=wait,
-            errors=errors,
+            errors=check_on_failure(errors),
             progress=self._progress if progress is None else check_progress(progress),
         )

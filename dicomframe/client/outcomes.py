@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from dicomframe.errors import QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +46,13 @@ def outcome_table(
     table = pd.DataFrame(cells, index=pd.RangeIndex(len(rows)))
     table.attrs["dicom"] = {"service": service}
     return table
+
+
+def check_on_failure(errors: Any) -> OnFailure:
+    """Give the argument ``errors`` back if it is one that is accepted."""
+    if errors not in {"rows", "raise"}:
+        raise QueryError("errors must be 'rows' or 'raise'.")
+    return cast("OnFailure", errors)
 
 
 def _cell(value: Any) -> Any:

@@ -94,6 +94,8 @@ def test_many_finish_whatever_fails(local):
 def test_malformed_things_are_refused_before_anything_goes(local, wrong):
     with pytest.raises(QueryError):
         local.delete_many(wrong)
+    with pytest.raises(QueryError):
+        local.delete_many([STUDY], errors="ignore")
     assert len(left(local)) == 6
 
 

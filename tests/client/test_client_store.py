@@ -142,7 +142,14 @@ def test_what_cannot_be_stored(local, wrong):
 
 
 @pytest.mark.parametrize(
-    "options", [{"batch_size": 0}, {"batch_size": True}, {"study_uid": "../1"}, {"progress": "yes"}]
+    "options",
+    [
+        {"batch_size": 0},
+        {"batch_size": True},
+        {"study_uid": "../1"},
+        {"progress": "yes"},
+        {"errors": "coerce"},
+    ],
 )
 def test_malformed_options(local, options):
     with pytest.raises(QueryError):
