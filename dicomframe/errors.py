@@ -40,7 +40,15 @@ from collections.abc import Sequence
 
 
 class DicomFrameError(Exception):
-    """The root of all errors that dicomframe raises on purpose."""
+    """The root of all errors that dicomframe raises on purpose.
+
+    Attributes
+    ----------
+    may_have_arrived : bool
+        Whether the request may have reached the service, and had its effect, although no answer came back.
+    """
+
+    may_have_arrived: bool = False
 
 
 class QueryError(DicomFrameError, ValueError):

@@ -73,6 +73,15 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[DicomFrameError], str
     ),
 )
 
+#: With these, no connection stood, and nothing of the request arrived.
+_NEVER_STOOD = (
+    faults.ConnectTimeoutError,
+    faults.NameResolutionError,
+    faults.NewConnectionError,
+    faults.ProxyError,
+    faults.SSLError,
+)
+
 
 def error_of_broken(error: BaseException, address: ServiceAddress) -> DicomFrameError:
     """Give our error for what a request or a body broke with."""
@@ -81,7 +90,9 @@ def error_of_broken(error: BaseException, address: ServiceAddress) -> DicomFrame
     causes = list(_causes(error))
     for kinds, ours, message in _ERRORS:
         if any(isinstance(cause, kinds) for cause in causes):
-            return ours(message.format(host=address.host, origin=address.origin))
+            failure = ours(message.format(host=address.host, origin=address.origin))
+            failure.may_have_arrived = not any(isinstance(cause, _NEVER_STOOD) for cause in causes)
+            return failure
     return ConnectionFailed(f"The request to {address.host} failed ({type(error).__name__}).")
 
 
@@ -90,8 +101,7 @@ def is_cut(error: BaseException) -> bool:
     if isinstance(error, DicomFrameError):
         return isinstance(error, TruncatedBody | ConnectionFailed)
     causes = list(_causes(error))
-    never_stood = (faults.NewConnectionError, faults.SSLError, faults.ProxyError)
-    if any(isinstance(cause, never_stood) for cause in causes):
+    if any(isinstance(cause, _NEVER_STOOD) for cause in causes):
         return False
     return any(isinstance(cause, ConnectionError | http.client.IncompleteRead) for cause in causes)
 

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.dicom.tags import attribute
+from dicomframe.dicom.tags import attribute, find
 from dicomframe.errors import DecodeError
 
 
@@ -117,7 +117,8 @@ def decode_rows(content: bytes) -> list[Any]:
             rows = json.loads(content.decode("utf-8", "backslashreplace"), strict=False)
         except (ValueError, RecursionError):
             rows = None
-    if isinstance(rows, dict):
+    if isinstance(rows, dict) and any(find(key) is not None for key in rows):
+        # One object instead of a list of one. An object without a single tag is something else: an error, say.
         rows = [rows]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DecodeError("The server's answer is no DICOM JSON: an array of objects was expected.")

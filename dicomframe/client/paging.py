@@ -122,10 +122,11 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a page begins, and how many rows are asked for."""
+    """Where a page begins, how many rows are asked for, and whether the first of them was the last one before."""
 
     offset: int
     asked: int
+    overlaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +159,27 @@ class _Run:
 
     def next_place(self) -> _Place:
         """Give where the next page begins, after all that came."""
-        size = self._reader.page_size
-        return _Place(
-            self._offset, size if self._wanted is None else min(size, self._wanted - len(self._seen))
-        )
+        return self._place(self._offset, len(self._seen))
 
     def places_ahead(self) -> Iterator[_Place]:
         """Give where the pages to come begin, if all are full."""
-        offset, size = self._offset, self._reader.page_size
+        offset = self._offset
         while self._wanted is None or offset < self._wanted:
-            yield _Place(offset, size if self._wanted is None else min(size, self._wanted - offset))
-            offset += size
+            place = self._place(offset, offset)
+            yield place
+            offset = place.offset + place.asked
+
+    def _place(self, offset: int, rows: int) -> _Place:
+        """Give the page after so many rows. It begins with the row before it, if pages are long enough.
+
+        That row shows whether the archive stands still: rows that are deleted while the pages are read pull the
+        ones behind them forward, past the place where the next page begins, and nothing else would tell.
+        """
+        size = self._reader.page_size
+        overlaps = offset > 0 and size > 1 and bool(self._last and self._last.uids[-1])
+        if self._wanted is not None:
+            size = min(size, self._wanted - rows + overlaps)
+        return _Place(offset - overlaps, size, overlaps)
 
     def fetch(self, place: _Place) -> _Found:
         """Ask for a page."""
@@ -196,11 +207,17 @@ class _Run:
         """Judge the page at the current place; give what is new in it, if anything is."""
         page = found.page
         if page is None or not page.uids:
+            self._reader.findings.drifted |= page is not None and found.place.overlaps
             self._end(capped=page is None or bool(self._last and self._last.announces_more))
             return
         is_copy = self._last is not None and page.content == self._last.content
         fresh = Page(b"", []) if is_copy else page.without(self._seen)
-        if len(fresh.uids) < len(page.uids) and not self._take_repeats(fresh):
+        repeated = len(page.uids) - len(fresh.uids)
+        if self._joins(found.place, page) and repeated == 1:
+            if not fresh.uids:
+                self._end(capped=bool(self._last and self._last.announces_more))
+                return
+        elif (repeated or found.place.overlaps) and not self._take_repeats(fresh):
             return
         self._seen.update(fresh.uids)
         self._last = page
@@ -215,8 +232,12 @@ class _Run:
         if fresh.uids:
             yield fresh
 
+    def _joins(self, place: _Place, page: Page) -> bool:
+        """Whether a page begins with the row that the one before it ended with, as it should."""
+        return place.overlaps and self._last is not None and page.uids[0] == self._last.uids[-1]
+
     def _take_repeats(self, fresh: Page) -> bool:
-        """Judge a page with rows that came before; false if the reading is over."""
+        """Judge a page with rows that came before, or that does not join them; false if the reading is over."""
         if fresh.uids:
             self._reader.findings.drifted = True
             self._repeats = 0

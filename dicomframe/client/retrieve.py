@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from dicomframe.client.identity import may_lack_preamble
+from dicomframe.client.pages import decode_rows
 from dicomframe.client.paging import in_order
 from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
@@ -23,6 +24,7 @@ from dicomframe.errors import (
     DecodeError,
     NotAcceptableError,
     NotFoundError,
+    TruncatedBody,
     UnexpectedAnswerError,
 )
 
@@ -124,16 +126,22 @@ class Retriever:
         raise refusal
 
     def objects(self, path: ResourcePath) -> Iterator[Dataset]:
-        """Yield the objects as Datasets, one at a time."""
+        """Yield the objects as Datasets, one at a time.
+
+        Raises
+        ------
+        UnexpectedAnswerError
+            If the server sends an object of another study, series or instance.
+        """
         for body in self.bodies(path):
-            yield read_dataset(body)
+            yield _checked(read_dataset(body), path)
 
     def instance(self, path: ResourcePath) -> Dataset:
         """Retrieve the one object of an instance."""
         found: Dataset | None = None
         # Read to the end of the answer, so that its connection can be used again.
         for body in self.bodies(path):
-            found = read_dataset(body) if found is None else found
+            found = _checked(read_dataset(body), path) if found is None else found
         if found is not None:
             return found
         raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
@@ -168,7 +176,10 @@ class Retriever:
 
     def _metadata_page(self, path: ResourcePath) -> bytes:
         headers = {"Accept": "application/dicom+json"}
-        return self.session.request("GET", f"{path.url_path}/metadata", headers=headers).content
+        answer = self.session.request("GET", f"{path.url_path}/metadata", headers=headers)
+        if not answer.content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and answer.content:
+            decode_rows(answer.content)
+        return answer.content
 
     def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Search the instances of a study or series; each a mapping from keyword to its first value."""
@@ -209,6 +220,26 @@ class Retriever:
         return self.instance(ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"]))
 
 
+def _checked(dataset: Dataset, path: ResourcePath) -> Dataset:
+    """Give the Dataset back if it is what was asked for."""
+    for keyword, uid in zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False):
+        if str(dataset.get(keyword, "")).rstrip(" \0") != uid:
+            raise UnexpectedAnswerError(
+                200, f"GET /{path.url_path}", message=f"the server sent an object of another {keyword}"
+            )
+    return dataset
+
+
+def _is_cut_off(dataset: Dataset) -> bool:
+    """Whether the last element is shorter than it says; pydicom reads what is there without a word."""
+    from pydicom.dataelem import RawDataElement
+
+    last: Any = dataset.get_item(max(dataset.keys())) if len(dataset) else None
+    if isinstance(last, RawDataElement) and last.value is not None and last.length != 0xFFFFFFFF:
+        return len(last.value) < last.length
+    return False
+
+
 def read_dataset(body: ObjectBody) -> Dataset:
     """Read one object into a Dataset.
 
@@ -237,6 +268,8 @@ def read_dataset(body: ObjectBody) -> Dataset:
             # The temporary file goes; nothing of the data set is still to be read from it.
             dataset.buffer = None
             dataset.filename = None
+            if _is_cut_off(dataset):
+                raise TruncatedBody("The server sent an object that is cut off within its last element.")
             if "SOPInstanceUID" in dataset:
                 return dataset
             problem = "The server sent an object without a SOP Instance UID."

@@ -115,7 +115,9 @@ class Storer:
 
 def _failed(error: DicomFrameError, before: str = "") -> Outcome:
     code = error.status if isinstance(error, ServiceError) else None
-    return Outcome("failed", code, f"{before}{type(error).__name__}: {' '.join(str(error).split())}")
+    # No answer came, so nobody here knows what the service did with it.
+    status = "unknown" if error.may_have_arrived and not before else "failed"
+    return Outcome(status, code, f"{before}{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def batches(items: Iterable[Item], most_items: int, most_bytes: int = BATCH_BYTES) -> Iterator[list[Item]]:
@@ -178,8 +180,8 @@ def _light(item: Item) -> Item:
 
 
 def _raise_if_asked(state: _State, rows: Sequence[tuple[Item, Outcome]], errors: OnFailure) -> None:
-    """Raise if not one request went through: then nothing was stored, and a table would only hide why."""
-    if state.failures and not state.has_worked:
+    """Raise if not one request can have had an effect: then nothing was stored, and a table would only hide why."""
+    if state.failures and not state.has_worked and not any(each.may_have_arrived for each in state.failures):
         raise state.failures[0]
     if errors == "raise":
         bad = [outcome for _, outcome in rows if outcome.status in {"failed", "unreadable", "unknown"}]

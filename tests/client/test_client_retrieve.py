@@ -24,12 +24,21 @@ from dicomframe.errors import (
 )
 
 
-def bytes_of(name):
-    with open(get_testdata_file(name, download=False), "rb") as file:  # noqa: PTH123
-        return file.read()
+def bytes_of(name, instance_uid, series_uid="1.3"):
+    """Give a real file, made an instance of the study and series that the tests ask for."""
+    dataset = dcmread(get_testdata_file(name, download=False))
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = (
+        "1.2",
+        series_uid,
+        instance_uid,
+    )
+    dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
 
 
-CT, MR = bytes_of("CT_small.dcm"), bytes_of("MR_small.dcm")
+CT, MR = bytes_of("CT_small.dcm", "1.4"), bytes_of("MR_small.dcm", "1.5")
 
 
 def multipart(reply, parts, **options):
@@ -88,7 +97,7 @@ def test_servers_that_know_other_accept_headers(serve, connect, reply, status, u
     assert [dataset.Modality for dataset in client.retrieve_study("1.2")] == ["MR"]
     tried = len(site.asked)
     assert tried == ACCEPTS.index(understood) + 1
-    list(client.retrieve_study("1.3"))
+    list(client.retrieve_series("1.2", "1.3"))
     assert len(site.asked) == tried + 1
 
 
@@ -103,6 +112,23 @@ def test_an_object_without_a_preamble(serve, connect, reply):
     assert (
         connect(serve(multipart(reply, [bare])).url).retrieve_instance("1.2", "1.3", "1.4").Modality == "CT"
     )
+
+
+def test_an_object_of_something_else_is_no_answer(serve, connect, reply):
+    client = connect(serve(multipart(reply, [CT])).url)
+    for ask in (
+        lambda: list(client.retrieve_study("1.20")),
+        lambda: list(client.retrieve_series("1.2", "1.30")),
+        lambda: client.retrieve_instance("1.2", "1.3", "1.40"),
+    ):
+        with pytest.raises(UnexpectedAnswerError, match="another"):
+            ask()
+
+
+def test_an_object_cut_off_inside_a_whole_body_is_an_error(serve, connect, reply):
+    client = connect(serve(multipart(reply, [CT[:-9000]])).url)
+    with pytest.raises(TruncatedBody, match="last element"):
+        client.retrieve_instance("1.2", "1.3", "1.4")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"no DICOM at all", b"\0" * 200, CT[:90] + b"DICM"])
@@ -260,7 +286,7 @@ def test_the_representative_is_the_middle_of_the_largest_series_of_pictures(serv
         lambda asked: (
             as_json(rows, api_supported_versions="2")
             if asked.path.endswith("/instances")
-            else multipart(reply, [CT])
+            else multipart(reply, [bytes_of("CT_small.dcm", "1.5.3", "1.5")])
         )
     )
     client = connect(site.url)
