@@ -21,12 +21,13 @@ from dicomframe._version import __version__
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
     from dicomframe.local import LocalService, connect, start_local
-    from dicomframe.tables.convert import from_json
+    from dicomframe.tables.convert import concat, from_json
 
 #: Public name -> module that holds it (PEP 562: loaded at first use).
 _HOME = {
     "Client": "dicomframe.client.client",
     "LocalService": "dicomframe.local",
+    "concat": "dicomframe.tables.convert",
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
     "from_json": "dicomframe.tables.convert",
@@ -34,7 +35,7 @@ _HOME = {
     "start_local": "dicomframe.local",
 }
 
-__all__ = ["Client", "LocalService", "__version__", "connect", "from_json", "start_local"]
+__all__ = ["Client", "LocalService", "__version__", "concat", "connect", "from_json", "start_local"]
 
 
 def __getattr__(name: str) -> Any:

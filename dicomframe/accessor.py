@@ -122,6 +122,31 @@ class DicomTable:
 
         return to_json(self._table)
 
+    def names(self, keyword: str = "PatientName") -> pd.DataFrame:
+        """Take the names in a PN column apart (PS3.5 section 6.2.1).
+
+        Parameters
+        ----------
+        keyword : str
+            The column.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``string`` columns: ``family_name``, ``given_name``, ``middle_name``, ``name_prefix``, ``name_suffix``,
+            ``ideographic`` and ``phonetic``; missing where a name has no such part.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B", "Phonetic": "C"}]}}])
+        >>> df.dicom.names()[["given_name", "phonetic"]].values.tolist()
+        [['B', 'C']]
+        """
+        from dicomframe.tables.person_names import names
+
+        return names(self._table, keyword)
+
     # -- the service behind it -------------------------------------------------------------------------------------
 
     def use(self, client: Client) -> pd.DataFrame:

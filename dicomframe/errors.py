@@ -21,7 +21,7 @@
      |    +-- ConflictError               409
      |    +-- TooLargeError               413
      |    +-- ThrottledError              429
-     |    +-- NotBuiltError               501
+     |    +-- NotBuiltError               405, 501
      |    +-- UnavailableError            500, 502, 503, 504
      |    +-- UnexpectedAnswerError       a status or body no DICOM service should send (an HTML page, say)
      +-- OperationFailedError             a long operation ended in failure

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dicomframe.dicom import tags
-from dicomframe.dicom.paths import Level
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.dicom.values import PersonName, format  # noqa: A004 - the formatter of values
 from dicomframe.errors import TableError
 from dicomframe.tables import notes
@@ -30,10 +30,17 @@ def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
     list of dict
         One a row, tags in ascending order.
     """
+    if not table.columns.is_unique:
+        raise TableError("Two columns have the same name; give each its own first.")
     attrs = table.attrs.get("dicom", {})
     level: Level = attrs.get("level") or level_of(table.columns)
     noted = notes.noted(table, "notes") or {}
     found = notes.rows_by_name(table, level) if noted else {}
+    notes.warn_of_lost_rows(noted, found, len(table))
+    if set(table.index.names) & set(_UID_KEYWORDS):
+        # UIDs that were made the index are attributes all the same.
+        named = [name for name in table.index.names if name in _UID_KEYWORDS and name not in table.columns]
+        table = table.reset_index(named)
     rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
     for name, column in sorted(_columns(table, noted.get("vr", {})), key=lambda pair: pair[1].tag):
         cells = _cells(table[name], column)
@@ -51,11 +58,30 @@ def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 _NOTHING: Any = object()
+_UID_KEYWORDS = tuple(UID_KEYWORD_OF_LEVEL.values())
 
 
 def _columns(table: pd.DataFrame, vr_of_name: Mapping[str, str]) -> list[tuple[Any, Column]]:
     known = ((name, tags.find(str(name))) for name in table.columns)
-    return [(name, column_of(tag.tag, vr_of_name.get(name))) for name, tag in known if tag is not None]
+    return [
+        (
+            name,
+            column_of(tag.tag, vr_of_name.get(name) or (_likely_vr(table[name]) if tag.vr_is_open else None)),
+        )
+        for name, tag in known
+        if tag is not None
+    ]
+
+
+def _likely_vr(cells: pd.Series[Any]) -> str | None:
+    """Give a VR that holds a column whose own one is not known any more; None for the dictionary's first choice."""
+    sample = cells.dropna()
+    value = sample.iloc[0] if len(sample) else None
+    value = value[0] if isinstance(value, list | np.ndarray) and len(value) else value
+    if isinstance(value, dict):
+        return "SQ"
+    likely = {"i": "SV", "u": "SV", "f": "FD", "M": "DT", "m": "TM"}
+    return likely.get(getattr(np.asarray(value).dtype, "kind", "")) if value is not None else None
 
 
 def _empties(gap: list[Any] | None, found: Mapping[str, list[int]]) -> Callable[[int], bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,16 @@ from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_f
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant
 
-__all__ = ["convert_dtypes", "from_json", "from_pages", "issues", "level_of_table", "schema", "to_json"]
+__all__ = [
+    "concat",
+    "convert_dtypes",
+    "from_json",
+    "from_pages",
+    "issues",
+    "level_of_table",
+    "schema",
+    "to_json",
+]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Bytes of JSON that the fast reader is given at a time: it keeps a copy while it reads.
@@ -30,7 +39,7 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 def from_json(
-    source: bytes | bytearray | memoryview | str | Mapping[str, Any] | Sequence[Any],
+    source: Any,
     level: Level | None = None,
     dtype_backend: DtypeBackend = "numpy_nullable",
     errors: OnBadValue = "coerce",
@@ -74,6 +83,14 @@ def from_json(
         source = source.encode("utf-8", "surrogatepass")
     if isinstance(source, bytes | bytearray | memoryview):
         return from_pages([bytes(source)], level, dtype_backend, errors)
+    if isinstance(source, pd.DataFrame):
+        raise QueryError(
+            "A DataFrame of DICOM JSON cells becomes a typed table by df.dicom.convert_dtypes()."
+        )
+    if not isinstance(source, Mapping | Iterable):
+        raise QueryError(
+            f"JSON as bytes or text, or decoded objects are accepted, not {type(source).__name__}."
+        )
     objects = [source] if isinstance(source, Mapping) else list(source)
     pages = [page for page in objects if isinstance(page, bytes)]
     if objects and len(pages) == len(objects):
@@ -108,14 +125,54 @@ def convert_dtypes(
     table: pd.DataFrame, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
 ) -> pd.DataFrame:
     """Make a typed table of one whose cells are attributes of DICOM JSON; the accessor's method documents it."""
+    about = table.attrs.get("dicom", {})
+    attrs = {key: value for key, value in about.items() if key in {"service", "completeness"}}
+    if "level" in about:
+        # It is a typed table already; its JSON is what it was made of.
+        return _from_objects(to_json(table), about["level"], dtype_backend, errors, attrs, table.index)
     records = table.to_dict("records")
     rows = [{str(name): cell for name, cell in record.items() if not _is_missing(cell)} for record in records]
-    attrs = {
-        key: value
-        for key, value in table.attrs.get("dicom", {}).items()
-        if key in {"service", "completeness"}
-    }
     return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
+
+
+def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_nullable") -> pd.DataFrame:
+    """Put typed tables of one level below each other, with their issues and everything `to_json` needs.
+
+    `pandas.concat` keeps the cells but drops what a table carries beside them.
+
+    Parameters
+    ----------
+    tables : iterable of pandas.DataFrame
+        Typed tables; columns that are no DICOM attributes are left out.
+    dtype_backend : {"numpy_nullable", "pyarrow"}
+        Which family of dtypes the columns get.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With a new index; with its service if all tables have the same.
+
+    Raises
+    ------
+    TableError
+        If the tables are of different levels.
+
+    Examples
+    --------
+    >>> study = {"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00200013": {"vr": "IS", "Value": ["one"]}}
+    >>> len(concat([from_json([study]), from_json("[]")]).dicom.issues())
+    1
+    """
+    tables = list(tables)
+    levels = {_level_for_notes(table) for table in tables}
+    if len(levels) > 1:
+        raise TableError(
+            f"Tables of different levels cannot be put below each other: {', '.join(sorted(levels))}."
+        )
+    services = {table.attrs.get("dicom", {}).get("service") for table in tables}
+    attrs = {"service": services.pop()} if len(services) == 1 and None not in services else {}
+    rows = [row for table in tables for row in to_json(table)]
+    return _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
 
 
 def _is_missing(cell: Any) -> bool:

@@ -15,13 +15,16 @@ The notes' text holds
     the VR of columns whose dictionary entry leaves it open.
 ``shared``
     by person name column: the alphabetic groups that rows with and rows without further groups have in common.
+``rows``
+    how many rows the table had.
 ``strays``
     by row: what stood under keys that are no tags in their usual form, and the tags it was read as.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ import pandas as pd
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
+from dicomframe.errors import IssuesWarning
 from dicomframe.tables.batch import NO_ROWS, Batch
 from dicomframe.tables.jsontext import dumps, loads
 from dicomframe.tables.schema import Column
@@ -57,11 +61,26 @@ def rows_by_name(table: pd.DataFrame, level: Level) -> dict[str, list[int]]:
     keyword = UID_KEYWORD_OF_LEVEL[level]
     for at, label in enumerate(table.index):
         found.setdefault(f"#{label}", []).append(at)
-    if keyword in table.columns:
-        for at, uid in enumerate(table[keyword]):
-            if uid is not pd.NA and uid is not None:
-                found.setdefault(str(uid), []).append(at)
+    uids: Iterable[Any] = table[keyword] if keyword in table.columns else ()
+    if keyword in table.index.names:
+        uids = table.index.get_level_values(keyword)
+    for at, uid in enumerate(uids):
+        if uid is not pd.NA and uid is not None:
+            found.setdefault(str(uid), []).append(at)
     return found
+
+
+def warn_of_lost_rows(noted: Mapping[str, Any], found: Mapping[str, list[int]], length: int) -> None:
+    """Warn if notes name rows that a table of undiminished length does not have: their UIDs were changed."""
+    named = {name for by_row in noted.get("cells", {}).values() for name in by_row}
+    lost = sum(name not in found for name in named)
+    if lost and length >= noted.get("rows", length + 1):
+        warnings.warn(
+            f"{lost} rows no longer have the UIDs that they were read with, so what their cells do not say (the"
+            " original spelling, further groups of names, values that could not be read) is not given back.",
+            IssuesWarning,
+            stacklevel=3,
+        )
 
 
 def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, level: Level) -> dict[str, str]:
@@ -104,6 +123,7 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
     if batch.strays:
         notes["strays"] = {names[row]: [stray.raw, stray.read_as] for row, stray in batch.strays.items()}
     if notes or cells:
+        notes["rows"] = batch.length
         attrs["notes"] = _with_cells(notes, cells)
     return attrs
 

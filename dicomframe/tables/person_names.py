@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from dicomframe.dicom.values import age_in_years, parse
+from dicomframe.errors import TableError
 from dicomframe.tables import notes
 from dicomframe.tables.schema import TEXT_DTYPE
 
@@ -32,7 +33,17 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
     A column does not know its rows' UIDs. So a group is found by the alphabetic group where all noted names that share
     it agree, and is missing, rather than somebody else's, where they do not. A name without an alphabetic group is
     missing in the column and cannot be found from it.
+
+    Raises
+    ------
+    TableError
+        If the column does not carry what its table knows: pandas 2 does not pass it on.
     """
+    if "dicom" not in names.attrs:
+        raise TableError(
+            "This column carries no notes of the table that it came from (pandas before 3 does not pass them on)."
+            " Ask the table: df.dicom.names('PatientName')."
+        )
     noted = notes.noted(names, "notes") or {}
     groups: dict[str, set[str]] = {}
     for attribute in noted.get("cells", {}).get(names.name, {}).values():
@@ -51,6 +62,18 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
     }
     found = [only.get(name) or pd.NA if isinstance(name, str) else pd.NA for name in names]
     return pd.Series(found, index=names.index, dtype=TEXT_DTYPE, name=which)
+
+
+def names(table: pd.DataFrame, keyword: str) -> pd.DataFrame:
+    """Give all parts of the names in a column; the accessor's method documents it."""
+    if keyword not in table.columns:
+        raise TableError(f"There is no column {keyword[:64]!r}.")
+    column = table[keyword].copy()
+    column.attrs = dict(table.attrs)
+    column.attrs.setdefault("dicom", {})
+    groups: tuple[Group, ...] = get_args(Group)
+    components = pd.DataFrame({which: component(column, which) for which in _COMPONENTS})
+    return components.assign(**{which: group(column, which) for which in groups})
 
 
 def years(ages: pd.Series[Any]) -> pd.Series[Any]:

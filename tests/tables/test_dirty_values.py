@@ -9,6 +9,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.tag import Tag
 
 import dicomframe as dfr
+from dicomframe.errors import IssuesWarning, QueryError, TableError
 from dicomframe.tables.schema import column_of
 
 MISSING = object()
@@ -178,3 +179,61 @@ def test_convert_dtypes_of_raw_frames_keeps_their_index():
         columns={"0020000D": "StudyInstanceUID", "00080020": "StudyDate"}
     ).dicom.convert_dtypes()
     pd.testing.assert_frame_equal(typed, by_keyword)
+
+
+OBJECTS = [
+    {
+        "0020000D": {"vr": "UI", "Value": [f"1.{at}"]},
+        "00080020": {"vr": "DA", "Value": ["soon"]},
+        "00091001": {"vr": "FD", "Value": [2.5]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "A", "Ideographic": "B"}]},
+    }
+    for at in range(4)
+]
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_a_typed_table_can_change_its_backend(backend):
+    typed = dfr.from_json(OBJECTS)
+    other = typed.dicom.convert_dtypes(backend)
+    pd.testing.assert_frame_equal(other, dfr.from_json(OBJECTS, dtype_backend=backend))
+    assert other.dicom.to_json() == OBJECTS
+
+
+def test_concat_keeps_issues_and_the_way_back():
+    first, second = dfr.from_json(OBJECTS[:2]), dfr.from_json(OBJECTS[2:])
+    both = dfr.concat([first, second])
+    assert both.dicom.to_json() == OBJECTS
+    assert both.dicom.issues()["StudyInstanceUID"].tolist() == ["1.0", "1.1", "1.2", "1.3"]
+    assert len(dfr.concat([])) == 0
+    with pytest.raises(TableError, match="levels"):
+        dfr.concat([first, dfr.from_json("[]", "series")])
+    # pandas' own keeps the cells, and their JSON is still of the right kinds.
+    bare = pd.concat([first, second], ignore_index=True).dicom.to_json()
+    assert bare[3]["00091001"] == {"vr": "FD", "Value": [2.5]}
+    assert bare[3]["0020000D"] == OBJECTS[3]["0020000D"]
+
+
+def test_uids_as_the_index_are_still_uids():
+    table = dfr.from_json(OBJECTS).set_index("StudyInstanceUID")
+    assert table.dicom.to_json() == OBJECTS
+    assert len(table.dicom.issues()) == 4
+
+
+def test_changed_uids_are_told_because_originals_are_not_given_back():
+    table = dfr.from_json(OBJECTS)
+    pseudonyms = table.assign(StudyInstanceUID=["2.1", "2.2", "2.3", "2.4"])
+    with pytest.warns(IssuesWarning, match="4 rows no longer have the UIDs"):
+        rows = pseudonyms.dicom.to_json()
+    assert rows[0]["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "A"}]}
+    assert table.iloc[:1].dicom.to_json() == OBJECTS[:1], "a selection is no reason to warn"
+
+
+def test_what_is_no_source_is_refused_in_words():
+    with pytest.raises(QueryError, match="convert_dtypes"):
+        dfr.from_json(pd.DataFrame({"x": [1]}))
+    with pytest.raises(QueryError, match="not int"):
+        dfr.from_json(5)
+    doubled = pd.concat([dfr.from_json(OBJECTS)] * 2, axis=1)
+    with pytest.raises(TableError, match="same name"):
+        doubled.dicom.to_json()

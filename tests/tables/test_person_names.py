@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 import dicomframe as dfr
+from dicomframe.errors import TableError
 
 
 def study(uid, name):
@@ -14,7 +15,7 @@ def study(uid, name):
 
 
 @pytest.fixture(params=["numpy_nullable", "pyarrow"])
-def names(request):
+def people(request):
     people = [
         study("1", {"Alphabetic": "Smith^Anna^Maria^Dr^PhD"}),
         study("2", {"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}),
@@ -23,7 +24,12 @@ def names(request):
         study("5", None),
         study("6", "Kim^Min=金^敏"),
     ]
-    return dfr.from_json(people, dtype_backend=request.param)["PatientName"]
+    return dfr.from_json(people, dtype_backend=request.param)
+
+
+@pytest.fixture
+def names(people):
+    return people["PatientName"]
 
 
 def listed(series):
@@ -39,14 +45,30 @@ def test_components_of_the_alphabetic_group(names):
     assert names.dicom.family_name.dtype == "string"
 
 
-def test_other_groups_are_found_or_missing_but_never_somebody_elses(names):
-    assert listed(names.dicom.ideographic) == [None, "山田^太郎", None, None, None, "金^敏"]
-    assert listed(names.dicom.phonetic) == [None, "やまだ^たろう", None, None, None, None]
+IDEOGRAPHIC = [None, "山田^太郎", None, None, None, "金^敏"]
+
+
+def test_other_groups_are_found_or_missing_but_never_somebody_elses(people):
+    parts = people.dicom.names()
+    assert listed(parts["ideographic"]) == IDEOGRAPHIC
+    assert listed(parts["phonetic"]) == [None, "やまだ^たろう", None, None, None, None]
+    assert listed(parts["family_name"]) == ["Smith", "Yamada", "Wang", "Wang", None, "Kim"]
+    with pytest.raises(TableError, match="no column"):
+        people.dicom.names("Nobody")
+
+
+@pytest.mark.skipif(
+    pd.__version__.startswith("2"), reason="columns carry their table's attrs from pandas 3 on"
+)
+def test_a_column_finds_them_itself(names):
+    assert listed(names.dicom.ideographic) == IDEOGRAPHIC
     assert listed(names.sort_values(ascending=False).dicom.ideographic.dropna()) == ["山田^太郎", "金^敏"]
 
 
-def test_a_column_without_notes_has_no_other_groups():
-    assert listed(pd.Series(["Yamada^Tarou", None]).dicom.ideographic) == [None, None]
+def test_a_column_without_its_tables_notes_says_so():
+    bare = pd.Series(["Yamada^Tarou", None])
+    with pytest.raises(TableError, match=r"df\.dicom\.names"):
+        _ = bare.dicom.ideographic
 
 
 def test_ages_in_years():
