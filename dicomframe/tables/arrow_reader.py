@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from dicomframe.dicom.tags import from_tag
 from dicomframe.dicom.values import INTEGER_RANGE
 from dicomframe.tables.batch import Batch, Issue, Note
 from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
 from dicomframe.tables.jsontext import dumps, shown
 from dicomframe.tables.moments import read_moments
+from dicomframe.tables.objects import cut, plain
 from dicomframe.tables.schema import ARROW_TYPE, Column, column_of
 from dicomframe.tables.shape import Shape
 
@@ -34,10 +36,6 @@ _JSON_VALUE_TYPE = {
     "datetime": pa.string(),
     "time": pa.string(),
 }
-#: Bytes that one thread of the JSON reader takes at a time.
-_BLOCK_BYTES = 8 * 1024 * 1024
-
-
 _NULL = re.compile(rb"[\[,:]\s*null\b")
 
 
@@ -91,14 +89,11 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
         line = page.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in page or b"\r" in page else page
         lines += [b'{"r":', line, b"}\n"]
     body = pa.py_buffer(b"".join(lines))
-    longest = max(map(len, lines)) + 16
     schema = pa.schema([("r", pa.list_(_row_type(shape)))])
     try:
         table = pj.read_json(
             pa.BufferReader(body),
-            read_options=pj.ReadOptions(
-                use_threads=body.size > _BLOCK_BYTES, block_size=min(max(longest, _BLOCK_BYTES), 2**31 - 1)
-            ),
+            read_options=pj.ReadOptions(use_threads=False, block_size=min(body.size + 1, 2**31 - 1)),
             parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
         )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -247,17 +242,59 @@ def _read_lists(batch: Batch, column: Column, values: pa.ListArray) -> None:
 
 
 def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
-    cells: list[Any] = [None] * len(values)
-    for row in _rows_where(values.is_valid()):
-        items = [_without_absent(item) for item in values[int(row)].as_py()]
-        attribute = {"vr": column.vr, "Value": items}
+    """Read all items of all rows column by column; a row that is not exact in all its items goes the other way."""
+    if pa.types.is_null(values.type):
+        batch.cells[column.tag] = [None] * len(values)
+        return
+    items = values.values
+    try:
+        records, odd = _read_items(items)
+        slow = np.zeros(len(values), np.bool_)
+        slow[np.searchsorted(values.offsets.to_numpy(), odd, "right") - 1] = True
+    except Refused:
+        records, slow = [{}] * len(items), np.ones(len(values), np.bool_)
+    cells = cut(values, records)
+    batch.cells[column.tag] = cells
+    for row in _rows_where(pc.and_(values.is_valid(), pa.array(slow))):
+        attribute = {"vr": column.vr, "Value": _without_absent(values[int(row)].as_py())}
         value, exact, reason = read_attribute(column, attribute)
         cells[row] = value
         if not exact:
             batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
         if reason is not None:
             batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
-    batch.cells[column.tag] = cells
+
+
+def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
+    """Make records of items; tell by position which of them do not say exactly what the items said.
+
+    Raises
+    ------
+    Refused
+        If an attribute cannot be read as a column.
+    """
+    batch = Batch(len(items))
+    records: list[dict[str, Any]] = [{} for _ in range(len(items))]
+    odd: list[Any] = []
+    for at, field in enumerate(items.type):
+        attributes, column = items.field(at), column_of(field.name)
+        if from_tag(field.name).vr_is_open:
+            odd.append(_rows_where(attributes.is_valid()))
+            continue
+        _read_column(batch, column, attributes)
+        if column.tag not in batch.cells:
+            continue
+        values = plain(column, batch.cells[column.tag])
+        absent = batch.absent.get(column.tag)
+        if absent is None:
+            for record, value in zip(records, values, strict=True):
+                record[column.name] = value
+            continue
+        for row in np.setdiff1d(np.arange(len(items)), absent, assume_unique=True).tolist():
+            records[row][column.name] = values[row]
+    # A value that could not be read has a note as well.
+    odd.append(np.array([note.row for note in batch.notes], np.intp))
+    return records, np.concatenate(odd)
 
 
 def _without_absent(value: Any) -> Any:

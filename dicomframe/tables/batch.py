@@ -85,34 +85,39 @@ class Batch:
 
 
 def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:
-    """Put batches below each other; every column is there then, with its type."""
+    """Put batches below each other; every column is there then, with its type.
+
+    The batches are used up: each of their columns goes when it has been copied, so that memory holds few of them twice.
+    """
     batches = list(batches)
     if len(batches) == 1 and len(batches[0].cells) == len(columns):
         return batches[0]
     whole = Batch(sum(batch.length for batch in batches))
     start = 0
     for batch in batches:
-        whole.notes += [note._replace(row=note.row + start) for note in batch.notes]
-        whole.issues += [issue._replace(row=issue.row + start) for issue in batch.issues]
+        whole.notes += [Note(row + start, *rest) for row, *rest in batch.notes]
+        whole.issues += [Issue(row + start, *rest) for row, *rest in batch.issues]
         whole.strays.update((row + start, stray) for row, stray in batch.strays.items())
         start += batch.length
     for tag, column in columns.items():
-        whole.cells[tag] = _join_cells(batches, tag, column)
+        present = [tag in batch.cells for batch in batches]
         absent = [
-            batch.absent.get(tag, NO_ROWS) if tag in batch.cells else np.arange(batch.length)
-            for batch in batches
+            batch.absent.get(tag, NO_ROWS) if there else np.arange(batch.length)
+            for batch, there in zip(batches, present, strict=True)
         ]
         _put_rows(whole.absent, tag, absent, batches)
         _put_rows(whole.empty, tag, [batch.empty.get(tag, NO_ROWS) for batch in batches], batches)
+        whole.cells[tag] = _join_cells(batches, tag, column)
     return whole
 
 
 def _join_cells(batches: list[Batch], tag: str, column: Column) -> Any:
     arrow_type = column.arrow_type
     if arrow_type is None:
-        return [cell for batch in batches for cell in batch.cells.get(tag) or [None] * batch.length]
+        return [cell for batch in batches for cell in batch.cells.pop(tag, None) or [None] * batch.length]
     chunks = [
-        batch.cells[tag] if tag in batch.cells else pa.nulls(batch.length, arrow_type) for batch in batches
+        batch.cells.pop(tag) if tag in batch.cells else pa.nulls(batch.length, arrow_type)
+        for batch in batches
     ]
     return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.nulls(0, arrow_type)
 

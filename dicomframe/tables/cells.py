@@ -239,7 +239,7 @@ def _read_items(items: Sequence[object]) -> Reading:
             exact = exact and reading.exact and known.tag == key and not known.vr_is_open
             if reading.reason:
                 reasons.append(f"{inner.name}: {reading.reason}")
-    return Reading(records, exact, "; ".join(dict.fromkeys(reasons)) or None)
+    return Reading(records, exact, "; ".join(sorted(set(reasons))) or None)
 
 
 def _plain(column: Column, value: Any) -> Any:

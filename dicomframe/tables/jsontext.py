@@ -20,6 +20,8 @@ import orjson
 #: at once, because memory is used again; at 128 KB the garbage collector has eaten that up.
 PIECE_BYTES = 12 * 1024
 PIECE_ROWS = 12
+#: More bytes than that are not taken at once, however long the rows are.
+MOST_BYTES = 8 * 1024 * 1024
 
 #: `shown` cuts a text to this length.
 MOST_SHOWN = 200
@@ -99,19 +101,20 @@ def between_rows(page: bytes) -> re.Pattern[bytes] | None:
     return re.compile(rb"\}\s*,\s*\{\s*" + re.escape(first[1]) + rb"\s*:") if first else None
 
 
-def cut(page: bytes, size: int) -> Iterator[tuple[int, int]]:
-    """Give where an array may be cut: begin and end of some rows, each time about so many bytes.
+def cut(page: bytes, size: int, rows: int = 1) -> Iterator[tuple[int, int]]:
+    """Give where an array may be cut: begin and end of some rows.
 
-    The end is the position behind the last row, and for the rest of the array its end with the bracket.
+    The end is the position behind the last row, and for the rest of the array its end with the bracket. Each time it
+    is at least so many bytes or rows, whichever is more, as long as rows are about as long as the first.
     """
     start = page.find(b"[") + 1
     between = between_rows(page) if len(page) > size else None
-    while between is not None:
-        match = between.search(page, start + size)
-        if match is None:
-            break
-        yield start, match.start() + 1
-        start = page.index(b"{", match.start())
+    first_end = between.search(page) if between is not None else None
+    if between is not None and first_end is not None:
+        size = min(max(size, rows * first_end.start()), MOST_BYTES)
+        while (match := between.search(page, start + size)) is not None:
+            yield start, match.start() + 1
+            start = page.index(b"{", match.start())
     yield start, len(page)
 
 
@@ -131,10 +134,7 @@ def pieces(page: bytes) -> Iterator[Piece]:
     if not page.startswith(b"["):
         yield _piece(page)
         return
-    between = between_rows(page)
-    first_end = between.search(page) if between is not None else None
-    size = max(PIECE_BYTES, PIECE_ROWS * first_end.start()) if first_end is not None else PIECE_BYTES
-    for start, stop in cut(page, size):
+    for start, stop in cut(page, PIECE_BYTES, PIECE_ROWS):
         try:
             piece = _piece(rows_between(page, start, stop))
         except ValueError:

@@ -19,6 +19,7 @@ from dicomframe.dicom.values import INTEGER_RANGE
 from dicomframe.tables.batch import Batch, Issue, Note, Stray
 from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
 from dicomframe.tables.jsontext import dumps, shown
+from dicomframe.tables.moments import read_moments
 from dicomframe.tables.schema import Column
 
 
@@ -188,9 +189,22 @@ class _Cells:
             batch.issues.append(Issue(at, self._column.tag, shown(attribute), reason))
         return value
 
+    def _read_moments(self, batch: Batch) -> None:
+        """Read the texts that were kept for the end, most of them at once."""
+        rows = [at for at, value in enumerate(self.values) if type(value) is str]
+        texts = [self.values[at] for at in rows]
+        found = read_moments(self._column.kind, pa.array(texts, pa.string()))
+        vr = self._column.vr
+        for at, text, value, exact in zip(
+            rows, texts, found.values.tolist(), found.exact.tolist(), strict=True
+        ):
+            self.values[at] = value if exact else self._read_one(batch, at, {"vr": vr, "Value": [text]})
+
     def finish(self, batch: Batch) -> None:
         """Put the column into the batch."""
         column = self._column
+        if _is_kept_as_text(column):
+            self._read_moments(batch)
         is_list = column.arrow_type is None
         batch.cells[column.tag] = self.values if is_list else pa.array(self.values, column.arrow_type)
         if self.absent:
@@ -234,9 +248,14 @@ def _plain_value_reader(column: Column) -> Reader:
         return lambda raws: (
             raws if set(map(type, raws)) == {int} and low <= min(raws) and max(raws) <= high else None
         )
-    if column.kind == "text" and column.vr != "AT":
+    if (column.kind == "text" and column.vr != "AT") or _is_kept_as_text(column):
         return _plain_texts
     return {"float": _plain_floats, "name": _plain_names}.get(column.kind) or _remembering(column)
+
+
+def _is_kept_as_text(column: Column) -> bool:
+    """Tell whether texts are read at the end, all at once; in lists they are few."""
+    return column.kind in {"date", "datetime", "time"} and not column.multiple
 
 
 def _plain_floats(raws: list[Any]) -> list[Any] | None:
@@ -261,7 +280,7 @@ def _plain_names(raws: list[Any]) -> list[Any] | None:
 
 
 def _remembering(column: Column) -> Reader:
-    """Judge each distinct text once: dates and times repeat."""
+    """Judge each distinct text once: tags and dates in lists repeat."""
     known: dict[str, Any] = {}
 
     def read(raws: list[Any]) -> list[Any] | None:
