@@ -277,10 +277,20 @@ class _Home:
         return folder
 
     def open(self, **settings: Any) -> Service:
-        """Open a service on the folder."""
+        """Open a service on the folder.
+
+        Raises
+        ------
+        DicomFrameError
+            If no service can keep its data there.
+        """
         from dicomframe.service.service import Service
 
-        return Service.open(self._folder, **settings)
+        try:
+            return Service.open(self._folder, **settings)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise DicomFrameError(f"No service can keep its data in {self._folder}: {reason}.") from None
 
     def close(self) -> None:
         """Remove the folder if it was a temporary one."""

@@ -167,12 +167,15 @@ def _read(fetch: Callable[[], Any]) -> _Token:
         failure = _failure(error)
     else:
         text = given if isinstance(given, str) else getattr(given, "token", None)
-        if isinstance(text, str) and text:
+        if isinstance(text, str) and text and text.isascii() and text.isprintable():
             ends = getattr(given, "expires_on", None) or claims(text).get("exp")
             lifetime = float(ends) - now if isinstance(ends, int | float) else _UNKNOWN_LIFETIME
             return _Token(text, now + lifetime - min(_MARGIN, max(lifetime, 0.0) / 5))
         failure = AuthenticationError(
-            401, "", message="the credential gave no token", hint="A callable must return a token as text."
+            401,
+            "",
+            message="the credential gave no token",
+            hint="A callable must return a token as text, without line breaks.",
         )
     # Raised out here, so that nothing of the credential's own exception, which may hold secrets, is chained.
     raise failure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
 import time
+import warnings
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
@@ -109,6 +111,9 @@ def serve_forever(service: Service, port: int = 8080) -> None:
     port : int
         0 takes any free port.
     """
+    # pydicom's warnings can repeat values out of files, and standard error is a log.
+    warnings.filterwarnings("ignore", module="pydicom")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     told_to_end = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -130,7 +135,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.bind((HOST, port))
         listener.listen(1024)
-    except OSError:
+    except (OSError, OverflowError):
         listener.close()
         raise DicomFrameError(
             f"Port {port} of {HOST} is taken or not allowed; choose another, or 0 for any free one."

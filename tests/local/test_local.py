@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
 from dicomframe.cli import main
+from dicomframe.errors import DicomFrameError
 
 PYTHON = Path(sys.executable)
 
@@ -164,3 +166,21 @@ def test_every_public_name_is_there_and_documented():
     assert set(dfr.__all__) <= set(dir(dfr))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = dfr.nonsense
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"path": __file__}, "keep its data"), ({"port": 99999}, "Port 99999")]
+)
+def test_places_and_ports_that_cannot_be_are_named(options, words):
+    with pytest.raises(DicomFrameError, match=words):
+        dfr.start_local(**options)
+
+
+def test_a_file_whose_name_is_no_text_has_its_row(tmp_path):
+    name = os.fsencode(tmp_path) + b"/ct-\xff.dcm"
+    with open(name, "wb") as file, open(get_testdata_file("CT_small.dcm", download=False), "rb") as source:  # noqa: PTH123
+        file.write(source.read())
+    with dfr.start_local() as local:
+        outcome = local.connect().store(tmp_path)
+    assert outcome["status"].tolist() == ["stored"]
+    assert "ct-" in outcome["path"][0]
