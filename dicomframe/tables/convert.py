@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import DecodeError, QueryError, TableError, ValueRefused
-from dicomframe.tables import notes
+from dicomframe.tables import notes, objects
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
@@ -34,8 +33,11 @@ __all__ = [
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Bytes of JSON that the fast reader is given at a time: it keeps a copy while it reads.
-_MOST_BYTES = 8 * 1024 * 1024
+#: Pages are read together up to so many bytes, and a longer page in parts of so many bytes or rows, whichever is more:
+#: the fast reader keeps copies while it reads, and each column costs something each time.
+_TOGETHER_BYTES = 4 * 1024 * 1024
+_PART_BYTES = 2 * 1024 * 1024
+_PART_ROWS = 1_000
 
 
 def from_json(
@@ -91,11 +93,11 @@ def from_json(
         raise QueryError(
             f"JSON as bytes or text, or decoded objects are accepted, not {type(source).__name__}."
         )
-    objects = [source] if isinstance(source, Mapping) else list(source)
-    pages = [page for page in objects if isinstance(page, bytes)]
-    if objects and len(pages) == len(objects):
+    given = [source] if isinstance(source, Mapping) else list(source)
+    pages = [page for page in given if isinstance(page, bytes)]
+    if given and len(pages) == len(given):
         return from_pages(pages, level, dtype_backend, errors)
-    return _from_objects(objects, level, dtype_backend, errors)
+    return _from_objects(given, level, dtype_backend, errors)
 
 
 def from_pages(
@@ -220,14 +222,14 @@ def _read(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
     waiting: list[bytes] = []
     size = 0
     for page in pages:
-        if len(page) > _MOST_BYTES:
+        if len(page) > _TOGETHER_BYTES:
             yield from _read_together(waiting, shape)
             waiting, size = [], 0
             yield from _read_in_parts(page, shape)
             continue
         waiting.append(page)
         size += len(page)
-        if size > _MOST_BYTES:
+        if size > _TOGETHER_BYTES:
             yield from _read_together(waiting, shape)
             waiting, size = [], 0
     yield from _read_together(waiting, shape)
@@ -235,7 +237,7 @@ def _read(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
 
 def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
     """Read a long page without a copy of the whole."""
-    for start, stop in cut(page, _MOST_BYTES):
+    for start, stop in cut(page, _PART_BYTES, _PART_ROWS):
         try:
             yield from _read_together([rows_between(page, start, stop)], shape)
         except DecodeError:
@@ -311,7 +313,8 @@ def _table(
         refusal.raw = issue.raw
         raise refusal
     cells = {
-        column.name: _to_pandas(batch.cells[tag], column, dtype_backend) for tag, column in columns.items()
+        column.name: _to_pandas(batch.cells.pop(tag), column, dtype_backend)
+        for tag, column in columns.items()
     }
     table = pd.DataFrame(cells, index=pd.RangeIndex(batch.length) if index is None else index, copy=False)
     table.attrs["dicom"] = {**(attrs or {}), "level": level, **notes.attrs_of(batch, columns, table, level)}
@@ -322,32 +325,11 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
     dtype = column.dtype(backend)
     if dtype == "object":
         lists = np.empty(len(cells), dtype=object)
-        lists[:] = cells if column.kind == "records" else _lists(cells)
+        lists[:] = cells if column.kind == "records" else objects.lists(cells)
         return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
-
-
-def _lists(cells: pa.ListArray | pa.ChunkedArray) -> list[list[Any] | None]:
-    """Give lists of Python values; text by the way that makes one object of texts that are the same."""
-    if isinstance(cells, pa.ChunkedArray):
-        return [one for chunk in cells.chunks for one in _lists(chunk)]
-    flat = cells.flatten()
-    text = pa.types.is_string(flat.type)
-    values = (
-        flat.to_pandas(deduplicate_objects=True).tolist()
-        if text and not flat.null_count
-        else flat.to_pylist()
-    )
-    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy()
-    stops = np.cumsum(lengths).tolist()
-    lists: list[list[Any] | None] = [
-        values[stop - length : stop] for stop, length in zip(stops, lengths.tolist(), strict=True)
-    ]
-    for missing in np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False)).tolist():
-        lists[missing] = None
-    return lists
 
 
 def level_of_table(table: pd.DataFrame) -> Level:

@@ -108,9 +108,15 @@ def test_pieces_are_the_whole_wherever_it_is_cut(rows, size, indent):
 
 def test_a_page_is_cut_between_rows():
     page = json.dumps([{"00080005": {"vr": "CS", "Value": ["x" * 30]}} for _ in range(50)]).encode()
-    places = list(cut(page, 300))
+    places = list(cut(page, 300, 1))
     assert len(places) > 5
     assert [row for place in places for row in loads(rows_between(page, *place))] == json.loads(page)
+
+
+def parts_of(monkeypatch, size):
+    """Have pages read in parts of so many bytes."""
+    for name, value in (("_TOGETHER_BYTES", size), ("_PART_BYTES", size), ("_PART_ROWS", 1)):
+        monkeypatch.setattr(convert, name, value)
 
 
 def nested(count):
@@ -131,21 +137,21 @@ def test_long_pages_are_read_in_parts_even_if_a_cut_falls_into_a_sequence(monkey
     rows = nested(100)
     page = json.dumps(rows, indent=indent).encode()
     for size in range(2_000, 9_000, 1_531):
-        monkeypatch.setattr(convert, "_MOST_BYTES", size)
+        parts_of(monkeypatch, size)
         table = dfr.from_json(page)
         assert table["StudyInstanceUID"].tolist() == [f"1.2.{at}" for at in range(100)]
         assert table.dicom.to_json() == rows
 
 
 def test_a_long_page_that_breaks_off_is_refused_as_a_whole(monkeypatch):
-    monkeypatch.setattr(convert, "_MOST_BYTES", 5_000)
+    parts_of(monkeypatch, 5_000)
     page = orjson.dumps(nested(100))
     with pytest.raises(dfr.errors.DecodeError):
         dfr.from_json(page[:-40])
 
 
 def test_dirty_rows_among_clean_ones_in_a_long_page(monkeypatch):
-    monkeypatch.setattr(convert, "_MOST_BYTES", 20_000)
+    parts_of(monkeypatch, 20_000)
     rows = [
         {
             "00080020": {"vr": "DA", "Value": ["20240131"]},
