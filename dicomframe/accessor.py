@@ -171,7 +171,7 @@ class DicomTable:
         """Search at a level below (or beside) the addresses that some of the UID columns give."""
         here = self._table[[name for name in columns if name in self._table.columns]]
         client = self._client
-        return client.collect(level, [_search_at(client, level, filters, path) for path in paths_of(here)])
+        return client.collect(level, [_search_at(client, level, filters, path) for path in _addresses(here)])
 
     def studies(self, **filters: Any) -> pd.DataFrame:
         """Search the studies that the rows belong to, one row a study.
@@ -207,12 +207,12 @@ class DicomTable:
             Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
         """
         client = self._client
-        return client.collect_metadata(paths_of(self._table), keywords)
+        return client.collect_metadata(_addresses(self._table), keywords)
 
     def datasets(self) -> Iterator[Dataset]:
         """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
         client = self._client
-        for path in paths_of(self._table):
+        for path in _addresses(self._table):
             yield from client.retrieve(path)
 
     def download(self, folder: str | Path, **options: Any) -> pd.DataFrame:
@@ -232,7 +232,7 @@ class DicomTable:
         pandas.DataFrame
             UIDs, status and error.
         """
-        return self._client.delete_many(paths_of(self._table), dry_run=dry_run)
+        return self._client.delete_many(_addresses(self._table), dry_run=dry_run)
 
     # -- pictures --------------------------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class DicomTable:
             titles = table[titles].astype("string").fillna("").tolist()
         client = self._client
         pictures = _for_each(
-            paths_of(table, distinct=False), partial(_representative, client), client.max_workers
+            _addresses(table, distinct=False), partial(_representative, client), client.max_workers
         )
         left_out = len(self._table) - len(table)
         note = f"{left_out} further rows are not drawn (most={most})" if left_out > 0 else None
@@ -380,37 +380,10 @@ class DicomColumn:
 _UID_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
-def paths_of(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:
-    """Give the addresses of a table's rows, at the table's own level.
+def _addresses(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:
+    from dicomframe.client.addresses import addresses_of_table
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        With the UID columns of its level.
-    distinct : bool
-        Whether rows with the same address count once.
-
-    Raises
-    ------
-    TableError
-        If a UID column is missing, or a UID in it.
-    QueryError
-        If a UID is malformed.
-    """
-    from dicomframe.dicom.paths import ResourcePath
-    from dicomframe.tables.convert import level_of_table
-
-    depth = ("study", "series", "instance").index(level_of_table(table)) + 1
-    columns = list(_UID_COLUMNS[:depth])
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise TableError(f"The rows cannot be found in a service without the column {' and '.join(missing)}.")
-    rows = table[columns]
-    if rows.isna().to_numpy().any():
-        raise TableError(f"Some rows have no UID. Drop them first: df.dropna(subset={columns}).")
-    if distinct:
-        rows = rows.drop_duplicates()
-    return [ResourcePath(*row) for row in rows.itertuples(index=False, name=None)]
+    return addresses_of_table(table, distinct=distinct)
 
 
 def _for_each(

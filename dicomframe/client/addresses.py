@@ -38,7 +38,7 @@ def addresses_of(what: Any) -> list[ResourcePath]:
     if isinstance(what, str):
         return [ResourcePath(what)]
     if hasattr(what, "columns"):
-        return _addresses_of_table(what)
+        return addresses_of_table(what)
     if not isinstance(what, Iterable):
         raise QueryError("Give a study's UID, a table with UID columns, or a list of UIDs.")
     return list(dict.fromkeys(address for each in what for address in _single(each)))
@@ -50,7 +50,23 @@ def _single(what: Any) -> list[ResourcePath]:
     raise QueryError(f"A list may hold study UIDs and addresses, not {type(what).__name__}.")
 
 
-def _addresses_of_table(table: pd.DataFrame) -> list[ResourcePath]:
+def addresses_of_table(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:
+    """Give the addresses of a table's rows, at the deepest level with a UID column.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the UID columns of its level and the levels above.
+    distinct : bool
+        Whether rows with the same address count once.
+
+    Raises
+    ------
+    TableError
+        If a UID column is missing, or a UID in it.
+    QueryError
+        If a UID is malformed.
+    """
     present = [name in table.columns for name in UID_COLUMNS]
     depth = max((at + 1 for at, is_there in enumerate(present) if is_there), default=0)
     missing = [
@@ -61,7 +77,7 @@ def _addresses_of_table(table: pd.DataFrame) -> list[ResourcePath]:
             f"The table lacks the column {' and '.join(missing)}; its rows cannot be found without."
         )
     columns = list(UID_COLUMNS[:depth])
-    rows = table[columns].drop_duplicates()
+    rows = table[columns].drop_duplicates() if distinct else table[columns]
     if rows.isna().to_numpy().any():
         raise TableError(f"Some rows have no UID. Drop them first: df.dropna(subset={columns}).")
     return [ResourcePath(*row) for row in rows.itertuples(index=False, name=None)]
