@@ -70,13 +70,25 @@ class DecodeError(DicomFrameError, ValueError):
 class ValueRefused(DecodeError):
     """One value that its value representation does not allow, met under ``errors="raise"``.
 
-    Attributes
+    Parameters
     ----------
-    raw : object
-        The attribute as it came. It may identify a patient, so the message does not hold it.
+    row : int
+        The row's position.
+    keyword, vr : str
+        Of the attribute; empty where the whole row is no object.
+    reason : str
+        What is wrong, and what is accepted.
+    raw : str
+        The value as it came, cut to a bounded length. It may identify a patient, so the message does not hold it.
     """
 
-    raw: object = None
+    def __init__(self, row: int, keyword: str, vr: str, reason: str, raw: str = "") -> None:
+        self.row, self.keyword, self.vr, self.reason, self.raw = row, keyword, vr, reason, raw
+        super().__init__(row, keyword, vr, reason)
+
+    def __str__(self) -> str:
+        where = f"{self.keyword} ({self.vr})" if self.keyword else "the object"
+        return f"Row {self.row}, {where}: {self.reason}."
 
 
 class TruncatedBody(DecodeError):

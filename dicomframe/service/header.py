@@ -35,8 +35,11 @@ _SHORT = frozenset(
 )
 _VR_TEXT = {vr.encode(): vr for vr in ALL_VRS}
 _MAX_DEPTH = 64
-#: A deflated data set may grow to this many bytes and no further: a few KB can be made to inflate to GBs.
-_MAX_INFLATED = 1 << 30
+#: A deflated data set may grow by this factor and no further, since a few KB can be made to inflate to GBs. Images
+#: shrink to a tenth at best; small data sets may always grow to so many bytes, and none past the last number.
+_MOST_GROWTH = 50
+_ALWAYS_INFLATED = 64 << 20
+_NEVER_INFLATED = 1 << 30
 
 
 class Raw(NamedTuple):
@@ -120,12 +123,13 @@ def _read_meta(data: Buffer) -> tuple[Elements, int]:
 
 def _inflate(data: Buffer, start: int) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    most = min(max(_MOST_GROWTH * len(data), _ALWAYS_INFLATED), _NEVER_INFLATED)
     try:
-        inflated = inflater.decompress(data[start:], _MAX_INFLATED)
+        inflated = inflater.decompress(data[start:], most)
     except zlib.error:
         raise DecodeError("The deflated data set is damaged.") from None
     if inflater.unconsumed_tail:
-        raise DecodeError(f"The deflated data set grows past {_MAX_INFLATED} bytes.")
+        raise DecodeError(f"The deflated data set grows past {most} bytes.")
     if not inflater.eof:
         raise DecodeError("The deflated data set is cut off.")
     return inflated

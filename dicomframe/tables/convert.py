@@ -308,10 +308,8 @@ def _table(
     batch.issues.sort(key=lambda issue: (issue.row, issue.tag))
     if errors == "raise" and batch.issues:
         issue = batch.issues[0]
-        where = f"{columns[issue.tag].name} ({columns[issue.tag].vr})" if issue.tag else "the object"
-        refusal = ValueRefused(f"Row {issue.row}, {where}: {issue.reason}.")
-        refusal.raw = issue.raw
-        raise refusal
+        keyword, vr = (columns[issue.tag].name, columns[issue.tag].vr) if issue.tag else ("", "")
+        raise ValueRefused(issue.row, keyword, vr, issue.reason, issue.raw)
     cells = {
         column.name: _to_pandas(batch.cells.pop(tag), column, dtype_backend)
         for tag, column in columns.items()

@@ -260,7 +260,8 @@ def test_raise_names_the_row_and_the_reason_but_not_the_value():
     with pytest.raises(ValueRefused, match=r"Row 0, PatientName \(PN\)") as caught:
         dfr.from_json(page, errors="raise")
     assert "Secret" not in str(caught.value)
-    assert "Secret" in str(caught.value.raw)
+    assert "Secret" in caught.value.raw
+    assert (caught.value.row, caught.value.keyword, caught.value.vr) == (0, "PatientName", "PN")
 
 
 def test_an_edited_cell_gives_its_new_value_and_the_others_what_came_in():
