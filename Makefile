@@ -13,7 +13,7 @@ SOURCES := pyproject.toml constraints.txt
 # Real servers that the tests talk to; later features add chromium.
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb
 
-.PHONY: help demo test check lint types layers notebooks bench docs clean debian-packages
+.PHONY: help demo test check lint types layers notebooks clean debian-packages
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
