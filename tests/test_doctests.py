@@ -25,5 +25,7 @@ def test_examples_run(name):
 
 
 def test_there_are_examples():
-    examples = [test for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))]
+    examples = [
+        test for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))
+    ]
     assert sum(len(test.examples) for test in examples) > 80

@@ -114,7 +114,7 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
         gap = _gap(batch, tag, names)
         if gap is not None:
             notes.setdefault("gaps", {})[column.name] = gap
-        if column.kind == "name" and column.name in cells:
+        if column.kind == "name" and not column.multiple and column.name in cells:
             shared = _shared_names(batch, tag, table[column.name])
             if shared:
                 notes.setdefault("shared", {})[column.name] = shared
@@ -168,8 +168,6 @@ def _shared_names(batch: Batch, tag: str, names: pd.Series[Any]) -> list[str]:
     """Give the alphabetic groups by which a column alone could not tell whose further groups are noted."""
     mask = np.zeros(len(names), dtype=bool)
     mask[[note.row for note in batch.notes if note.tag == tag]] = True
-    if names.dtype == "object" or pd.api.types.is_list_like(names.iloc[0]):
-        return []
     return sorted(set(names[mask].dropna()) & set(names[~mask].dropna()))
 
 

@@ -110,7 +110,7 @@ def test_limit_and_verdict(count, page_size, limit, capped):
     search = archive.connect(max_workers=3).search_studies(page_size=page_size, limit=limit)
     assert uids(search.to_frame()) == expected(min(count, limit))
     assert search.completeness == ("truncated" if count > limit else "complete")
-    assert sum(min(asked, 15) for _, asked in archive.asked) <= (limit + 1) * 2 + 15 * 4 + 1
+    assert sum(min(asked, 15) for _, asked in archive.asked) <= (limit + 1) * 5 + 15 * 5
     assert all(asked <= page_size for _, asked in archive.asked)
 
 

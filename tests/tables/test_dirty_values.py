@@ -237,3 +237,13 @@ def test_what_is_no_source_is_refused_in_words():
     doubled = pd.concat([dfr.from_json(OBJECTS)] * 2, axis=1)
     with pytest.raises(TableError, match="same name"):
         doubled.dicom.to_json()
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_several_names_in_a_cell_are_no_key(backend):
+    other = {"vr": "PN", "Value": [{"Alphabetic": "A", "Ideographic": "B"}, {"Alphabetic": "C"}]}
+    objects = [{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in ("1.1", "1.2")]
+    objects[1]["00101001"] = other
+    table = dfr.from_json(objects, dtype_backend=backend)
+    assert list(table.loc[1, "OtherPatientNames"]) == ["A", "C"]
+    assert table.dicom.to_json() == objects
