@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -122,7 +121,6 @@ def test_stop_frees_port_and_folder():
 
 
 def test_serve_prints_its_url_and_ends_when_told(tmp_path):
-    begun = time.monotonic()
     with subprocess.Popen(
         [PYTHON, "-m", "dicomframe", "serve", "--port", "0", "--data", str(tmp_path), "--token", "t0k"],
         stdout=subprocess.PIPE,
@@ -130,11 +128,9 @@ def test_serve_prints_its_url_and_ends_when_told(tmp_path):
         text=True,
     ) as process:
         url = wait_for_url(process)
-        ready = time.monotonic() - begun
         assert dfr.connect(url, "t0k").search_studies().to_frame().empty
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-    assert ready < 10
 
 
 @pytest.mark.parametrize(
