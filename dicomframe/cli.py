@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--partitions", action="store_true", help="switch data partitions on")
     serve.add_argument("--strict", action="store_true", help="refuse what only the user's reference asks for")
     serve.add_argument("--token", metavar="T", help="demand this bearer token")
+    serve.add_argument(
+        "--operation-polls",
+        type=_count,
+        metavar="N",
+        help="report long operations as running N times before they are done (default: run them at once)",
+    )
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
@@ -77,6 +83,12 @@ def _port(text: str) -> int:
     return number
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("a whole number, 0 or more, is accepted")
+    return int(text)
+
+
 def _serve(options: argparse.Namespace) -> None:
     from dicomframe.local import serve
 
@@ -87,6 +99,7 @@ def _serve(options: argparse.Namespace) -> None:
         partitions=options.partitions,
         strict=options.strict,
         token=options.token,
+        operation_polls=options.operation_polls,
     )
 
 

@@ -36,7 +36,8 @@ attributes (``route``) and in tables, which are the user's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class DicomFrameError(Exception):
@@ -201,7 +202,23 @@ class UnexpectedAnswerError(ServiceError):
 
 
 class OperationFailedError(DicomFrameError):
-    """A long operation of the service ended in failure."""
+    """A long operation of the service ended in failure.
+
+    Parameters
+    ----------
+    operation_id, type_, status : str
+        Which it was, what it was to do, and how it ended: failed or canceled.
+    results : mapping
+        The service's own words. They may name studies, so the message does not hold them.
+    """
+
+    def __init__(self, operation_id: str, type_: str, status: str, results: Mapping[str, Any]) -> None:
+        self.operation_id, self.type, self.status, self.results = operation_id, type_, status, results
+        super().__init__(operation_id, type_, status, results)
+
+    def __str__(self) -> str:
+        what = f"The {self.type} operation" if self.type else "The operation"
+        return f"{what} ended as {self.status}; the error's results tell what the service says of it."
 
 
 class DicomFrameWarning(UserWarning):

@@ -42,7 +42,7 @@ class LocalService:
     samples : bool
         Whether a new folder begins with the teaching cohort in it (`dicomframe.samples`). It is made once and kept
         in a per-user cache; what you store or delete here changes only this service, never the cache.
-    partitions, strict, token, faults
+    partitions, strict, token, faults, operation_polls
         As for `start_local`.
 
     Attributes
@@ -69,12 +69,15 @@ class LocalService:
         strict: bool = False,
         token: str | None = None,
         faults: Mapping[str, Any] | None = None,
+        operation_polls: int | None = None,
     ) -> None:
         from dicomframe.service.server import Server
 
         self._token = token
         self._home = _Home(path, samples=samples)
-        service = self._home.open(partitions=partitions, strict=strict, token=token, faults=faults)
+        service = self._home.open(
+            partitions=partitions, strict=strict, token=token, faults=faults, operation_polls=operation_polls
+        )
         self._server = Server(service, port)
         self._server.start()
         self.url: str = self._server.url
@@ -110,6 +113,7 @@ def start_local(
     strict: bool = False,
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
+    operation_polls: int | None = None,
 ) -> LocalService:
     """Start a local DICOM service inside this process.
 
@@ -129,6 +133,9 @@ def start_local(
         A bearer token that requests must carry.
     faults : mapping, optional
         Faults to inject.
+    operation_polls : int, optional
+        How often a long operation (reindexing, a bulk update, an export) reports that it is running before it is done,
+        so that lessons and tests see the same states on every run; by default it runs at once, in the background.
 
     Returns
     -------
@@ -143,7 +150,14 @@ def start_local(
     True
     """
     return LocalService(
-        path, port, samples=samples, partitions=partitions, strict=strict, token=token, faults=faults
+        path,
+        port,
+        samples=samples,
+        partitions=partitions,
+        strict=strict,
+        token=token,
+        faults=faults,
+        operation_polls=operation_polls,
     )
 
 
@@ -155,6 +169,7 @@ def serve(
     strict: bool = False,
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
+    operation_polls: int | None = None,
 ) -> None:
     """Run a local service until the process is told to end; print one line with its base URL when it is ready.
 
@@ -164,7 +179,8 @@ def serve(
 
     home = _Home(path, samples=samples)
     try:
-        serve_forever(home.open(partitions=partitions, strict=strict, token=token, faults=faults), port)
+        settings = {"partitions": partitions, "strict": strict, "token": token, "faults": faults}
+        serve_forever(home.open(**settings, operation_polls=operation_polls), port)
     finally:
         home.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from dicomframe.client.operations import link_of, wait_for
+from dicomframe.client.operations import Operation, link_of
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
 from dicomframe.client.paging import in_order
 from dicomframe.client.progress import Progress, progress_bar
@@ -39,10 +39,9 @@ def delete_one(session: Session, path: ResourcePath, *, wait: bool = True) -> st
         raise session.error_of(answer)
     if answer.status != 202:
         return "deleted"
-    link = link_of(answer)
-    if not wait or link is None:
+    if not wait or link_of(answer) is None:
         return "accepted"
-    wait_for(session, link)
+    Operation.of(session, answer).wait()
     return "deleted"
 
 

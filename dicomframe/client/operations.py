@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
+from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.session import Answer, Session
-from dicomframe.errors import OperationFailedError, TimedOut
+from dicomframe.errors import OperationFailedError, QueryError, TimedOut, UnexpectedAnswerError
 
-_ENDED_WELL = frozenset({"succeeded", "completed"})
-_ENDED_BADLY = frozenset({"failed", "canceled", "cancelled"})
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What services write -> what is told here: the words of version 2 of the API.
+_STATUS = {
+    "notstarted": "notStarted",
+    "running": "running",
+    "succeeded": "succeeded",
+    "completed": "succeeded",
+    "failed": "failed",
+    "canceled": "canceled",
+    "cancelled": "canceled",
+}
+_ENDED = frozenset({"succeeded", "failed", "canceled"})
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 
@@ -24,37 +38,165 @@ def link_of(answer: Answer) -> str | None:
     return href if isinstance(href, str) else None
 
 
-def wait_for(session: Session, link: str, timeout: float = 600.0) -> None:
-    """Follow an operation to its end.
+class Operation:
+    """A long operation of the service: reindexing, a bulk update, an export, a deletion in the background.
 
     Parameters
     ----------
     session : Session
-        The way to the service; the request goes to its address, whatever host the link names.
-    link : str
-        The operation's URL.
-    timeout : float
-        Seconds to wait at most.
+        The way to the service.
+    route : str
+        Below the base, as ``operations/{id}``; or a URL that the server sent. The request goes to the session's
+        address, whatever host a link names.
+    progress : bool or "auto"
+        Whether `wait` shows a bar.
 
-    Raises
-    ------
-    OperationFailedError
-        If it failed or was cancelled.
-    TimedOut
-        If it has not ended by then.
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> with dfr.start_local() as local:
+    ...     operation = local.connect().operation("0" * 32)
+    ...     operation
+    Operation('00000000000000000000000000000000')
     """
-    route = session.local_route(link)
-    until = time.monotonic() + timeout
-    pause = _FIRST_PAUSE
-    while True:
-        answer = session.request("GET", route, headers={"Accept": "application/json"})
+
+    def __init__(self, session: Session, route: str, progress: Progress = False) -> None:
+        self._session = session
+        self._route = session.local_route(route) if "://" in route else route
+        self._progress = progress
+        self._body: Mapping[str, Any] | None = None
+        self._http_status = 0
+
+    @classmethod
+    def of(cls, session: Session, answer: Answer, progress: Progress = False) -> Self:
+        """Give the operation that an answer with status 202 started.
+
+        Raises
+        ------
+        UnexpectedAnswerError
+            If the answer names none.
+        """
+        link = link_of(answer)
+        if link is None:
+            raise UnexpectedAnswerError(
+                answer.status, answer.route, message="the answer names no operation to follow"
+            )
+        return cls(session, link, progress)
+
+    def __repr__(self) -> str:
+        status = f", {self.status}" if self._body is not None else ""
+        return f"Operation({self.id!r}{status})"
+
+    @property
+    def id(self) -> str:
+        """The identifier, for `Client.operation`."""
+        return self._route.rstrip("/").rpartition("/")[2]
+
+    @property
+    def status(self) -> str:
+        """How it stood when the service was last asked: notStarted, running, succeeded, failed or canceled."""
+        said = str(self._known.get("status", "")).lower()
+        if said:
+            return _STATUS.get(said, said)
+        return "running" if self._http_status == 202 else "succeeded"
+
+    @property
+    def done(self) -> bool:
+        """Whether it had ended, well or badly, when the service was last asked."""
+        return self.status in _ENDED
+
+    @property
+    def type(self) -> str:
+        """What it does: reindex, update, export or delete; empty where the service does not say."""
+        return str(self._known.get("type") or "")
+
+    @property
+    def percent(self) -> int:
+        """How much was done when the service was last asked, in percent."""
+        said = self._known.get("percentComplete")
+        return min(max(int(said), 0), 100) if isinstance(said, int | float) else 100 * self.done
+
+    @property
+    def created(self) -> pd.Timestamp | None:
+        """When it was asked for, UTC."""
+        return self._time("createdTime")
+
+    @property
+    def updated(self) -> pd.Timestamp | None:
+        """When it last changed, UTC."""
+        return self._time("lastUpdatedTime")
+
+    @property
+    def resources(self) -> list[str]:
+        """URLs of what it is about."""
+        said = self._known.get("resources")
+        return [str(each) for each in said] if isinstance(said, list) else []
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What came of it, as the service says it; empty while it runs."""
+        said = self._known.get("results")
+        return dict(said) if isinstance(said, dict) else {}
+
+    @property
+    def _known(self) -> Mapping[str, Any]:
+        if self._body is None:
+            self.refresh()
+        return self._body or {}
+
+    def _time(self, name: str) -> pd.Timestamp | None:
+        import pandas as pd
+
+        moment = pd.to_datetime(pd.Series([self._known.get(name)]), utc=True, errors="coerce").iloc[0]
+        return None if pd.isna(moment) else moment
+
+    def refresh(self) -> Self:
+        """Ask the service how it stands.
+
+        Raises
+        ------
+        NotFoundError
+            If the service knows no such operation.
+        ServiceError, TransportError
+            If the service refuses or does not answer.
+        """
+        answer = self._session.request("GET", self._route, headers={"Accept": "application/json"})
         body = answer.json() if answer.content[:1] == b"{" else {}
-        status = str(body.get("status", "")).lower()
-        if status in _ENDED_BADLY:
-            raise OperationFailedError(f"The operation ended as {status}.")
-        if status in _ENDED_WELL or (answer.status == 200 and not status) or answer.status == 204:
-            return
-        if time.monotonic() + pause > until:
-            raise TimedOut(f"The operation has not ended within {timeout:g} seconds; it goes on without us.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        self._body = body if isinstance(body, dict) else {}
+        self._http_status = answer.status
+        return self
+
+    def wait(self, timeout: float = 600.0) -> Self:
+        """Follow the operation to its end, with a progress bar in terminals and notebooks.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait at most.
+
+        Raises
+        ------
+        OperationFailedError
+            If it failed or was cancelled; it carries the operation's id, type, status and results.
+        TimedOut
+            If it has not ended by then; it goes on at the service, and can be waited for again.
+        """
+        if not timeout >= 0:
+            raise QueryError("timeout must be a number of seconds, 0 or more.")
+        until = time.monotonic() + timeout
+        pause = _FIRST_PAUSE
+        shown = 0
+        with progress_bar(self._progress, "Operation", 100, "%") as bar:
+            while not self.refresh().done:
+                bar.update(max(self.percent - shown, 0))
+                shown = max(shown, self.percent)
+                if time.monotonic() + pause > until:
+                    raise TimedOut(
+                        f"The operation has not ended within {timeout:g} seconds; it goes on without us."
+                    )
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+            bar.update(100 - shown)
+        if self.status != "succeeded":
+            raise OperationFailedError(self.id, self.type, self.status, self.results)
+        return self

@@ -257,7 +257,7 @@ class Session:
         TransportError, TruncatedBody
             If no whole answer came.
         """
-        call = _Call(self.base, method, route, params, headers or {}, body)
+        call = _Call(self.address.base_of(route), method, route, params, headers or {}, body)
         answer = self._with_retries(call, whole=not stream)
         if answer.status < 300 or answer.status in accept_status:
             if "text/html" not in answer.content_type.lower():

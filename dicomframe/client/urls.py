@@ -30,6 +30,9 @@ _RESOURCE = re.compile(
     r"/((?:studies|series|instances|workitems|operations|changefeed|extendedquerytags|bulkdata)(?:/.*)?)$",
     re.IGNORECASE,
 )
+# Resources of the service as a whole, which lie outside its data partitions.
+_WITHOUT_PARTITION = frozenset({"changefeed", "export", "extendedquerytags", "operations", "partitions"})
+_PARTITION_AT_END = re.compile(r"/partitions/[^/]+$", re.IGNORECASE)
 # Sent as they are: Orthanc compares a query value without percent-decoding it.
 _LITERAL = "^*,?~"
 
@@ -93,6 +96,17 @@ class ServiceAddress:
     def keeps_secrets(self) -> bool:
         """Whether a token may be sent there: over https, or to this machine."""
         return self.is_loopback or self.origin.startswith("https://")
+
+    def base_of(self, route: str) -> str:
+        """Give the URL in front of a route: without the partition for what lies outside partitions.
+
+        Examples
+        --------
+        >>> ServiceAddress.parse("https://host", partition="trial").base_of("changefeed/latest")
+        'https://host/v2'
+        """
+        first = re.split(r"[/?]", route.lstrip("/"), maxsplit=1)[0].lower()
+        return _PARTITION_AT_END.sub("", self.base) if first in _WITHOUT_PARTITION else self.base
 
     def has(self, url: str) -> bool:
         """Whether a URL is at this origin."""

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, retrieve, search, store
+from dicomframe.service import delete, operations, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -49,12 +49,13 @@ ROUTES: Final = (
     Route("DELETE", _STUDY, delete.delete),
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
+    Route("GET", "operations/{}", operations.status),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
     Route("GET", f"{_INSTANCE}/rendered"),
     Route("GET", f"{_INSTANCE}/thumbnail"),
-    Route("GET", f"{_INSTANCE}/bulkdata/{{}}"),
+    Route("GET", f"{_INSTANCE}/bulkdata/{{*}}"),
     Route("GET", "changefeed"),
     Route("GET", "changefeed/latest"),
     Route("GET", "extendedquerytags"),
@@ -64,7 +65,6 @@ ROUTES: Final = (
     Route("DELETE", "extendedquerytags/{}"),
     Route("GET", "extendedquerytags/{}/errors"),
     Route("POST", "extendedquerytags/{}/reindex"),
-    Route("GET", "operations/{}"),
     Route("POST", "studies/$bulkupdate", versions=("v2",)),
     Route("POST", "export"),
     Route("GET", "partitions"),
@@ -129,7 +129,7 @@ class Dispatcher:
         service = self._service
         self._admit(scope)
         version, partition_name, segments = self._split(scope["path"])
-        route, uids = self._tree.find(version, scope["method"], segments)
+        route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
         if service.partitions and segments[0].lower() not in _WITHOUT_PARTITION:
             partition = await self._partition(partition_name, route)
@@ -141,7 +141,7 @@ class Dispatcher:
             )
         base = service.base_url or "http://{}:{}".format(*scope["server"])
         inner = f"/partitions/{partition_name}" if partition_name else ""
-        call = Call(service, scope, receive, version, partition, uids, f"{base}/{version}{inner}")
+        call = Call(service, scope, receive, version, partition, uids, names, f"{base}/{version}", inner)
         return await route.handler(call)
 
     def _admit(self, scope: Scope) -> None:

@@ -37,6 +37,15 @@ class Blobs:
         self._lock = _lock(self._incoming)
         self._made: set[Path] = set()
 
+    @property
+    def owner(self) -> str:
+        """The name of this process among those that share the folder."""
+        return self._incoming.name
+
+    def is_alive(self, owner: str) -> bool:
+        """Tell whether the process of a name still has the folder open, as of the last `sweep`."""
+        return (self._incoming.parent / owner).exists()
+
     def close(self) -> None:
         """Remove this process' folder of unfinished files."""
         self._lock.close()

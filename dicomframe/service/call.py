@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+import orjson
 from starlette.requests import ClientDisconnect
 
 from dicomframe.service.attributes import ApiVersion
-from dicomframe.service.faults import bad_request
+from dicomframe.service.faults import Fault, bad_request
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -39,8 +40,12 @@ class Call:
         The partition's key.
     uids : tuple of str
         The UIDs in its path, from the study down.
-    base : str
-        What URLs in the answer start with, version and partition included.
+    names : tuple of str
+        The other names in its path, in their order: a list of frames, a tag, an operation's identifier.
+    root : str
+        What URLs in the answer start with, version included: ``http://127.0.0.1:8080/v2``.
+    prefix : str
+        The partition's part of URLs, ``/partitions/{name}`` or empty.
     """
 
     service: Service
@@ -49,7 +54,19 @@ class Call:
     version: ApiVersion
     partition: int
     uids: tuple[str, ...]
-    base: str
+    names: tuple[str, ...]
+    root: str
+    prefix: str = ""
+
+    @property
+    def base(self) -> str:
+        """What URLs of studies start with, version and partition included."""
+        return self.root + self.prefix
+
+    def prefers(self, preference: str) -> bool:
+        """Tell whether the request states a preference (RFC 7240), such as ``respond-async``."""
+        stated = (self.header(b"prefer") or "").lower().split(",")
+        return any(each.partition(";")[0].strip() == preference for each in stated)
 
     def header(self, name: bytes) -> str | None:
         """Give a header's value; of repeated ones, all with commas between. None where there is none."""
@@ -93,6 +110,28 @@ class Call:
             chunk = message.get("body", b"")
             if chunk:
                 yield chunk
+
+    async def json(self, most_bytes: int = 1 << 20) -> Any:
+        """Read the body as JSON.
+
+        Raises
+        ------
+        Fault
+            413 if it is longer than `most_bytes`, 400 if it is no JSON.
+        """
+        content = bytearray()
+        async for chunk in self.body():
+            content += chunk
+            if len(content) > most_bytes:
+                raise Fault(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    "RequestTooLarge",
+                    f"The body is larger than {most_bytes} bytes.",
+                )
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise bad_request("The body is no JSON.", "InvalidJson") from None
 
 
 @dataclass(frozen=True, slots=True)

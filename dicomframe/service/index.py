@@ -29,6 +29,9 @@ from dicomframe.service.metadata import Pieces, pieces_of
 from dicomframe.service.schema import COLUMNS, SCHEMA_NUMBER, statements
 from dicomframe.service.selection import NARROW, Selection, probes, to_sql
 
+#: What other modules run their own statements on: `Index.reader`, or the writer of `Index.transaction`.
+Connection = sqlite3.Connection
+
 #: How long a writer waits for another process's transaction, in milliseconds.
 _BUSY_TIMEOUT = 60_000
 _CACHE_KIB = 64 * 1024
@@ -96,7 +99,7 @@ class Index:
         self._connections: list[sqlite3.Connection] = []
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode = WAL")
-        with self._transaction() as writer:
+        with self.transaction() as writer:
             (number,) = writer.execute("PRAGMA user_version").fetchone()
             if number == 0:
                 for statement in statements():
@@ -126,7 +129,8 @@ class Index:
         return connection
 
     @property
-    def _reader(self) -> sqlite3.Connection:
+    def reader(self) -> sqlite3.Connection:
+        """The connection for reading that belongs to the calling thread."""
         reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
         if reader is None:
             reader = self._local.reader = self._connect()
@@ -134,7 +138,8 @@ class Index:
         return reader
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write, alone among all processes: all of the block or nothing of it."""
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -149,9 +154,9 @@ class Index:
 
     def partition(self, name: str, *, create: bool = False) -> int | None:
         """Give a partition's key, None where there is none by that name."""
-        row = self._reader.execute("SELECT key FROM partition WHERE name = ?", (name,)).fetchone()
+        row = self.reader.execute("SELECT key FROM partition WHERE name = ?", (name,)).fetchone()
         if row is None and create:
-            with self._transaction() as writer:
+            with self.transaction() as writer:
                 writer.execute(
                     "INSERT OR IGNORE INTO partition (name, created) VALUES (?, ?)", (name, _microseconds())
                 )
@@ -179,7 +184,7 @@ class Index:
             If it is there.
         """
         rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
-        with self._transaction() as writer:
+        with self.transaction() as writer:
             if _find(writer, partition, new.uids):
                 raise AlreadyStored
             (version,) = writer.execute(
@@ -214,7 +219,7 @@ class Index:
         uids : sequence of str
             One to three UIDs, from the study down.
         """
-        with self._transaction() as writer:
+        with self.transaction() as writer:
             doomed = _find(writer, partition, uids)
             parents: dict[Level, set[int]] = {"series": set(), "study": set()}
             for key in (stored.key for stored in doomed):
@@ -234,12 +239,12 @@ class Index:
 
     def garbage(self) -> list[int]:
         """Give the versions whose bytes should be gone."""
-        return [version for (version,) in self._reader.execute("SELECT version FROM garbage")]
+        return [version for (version,) in self.reader.execute("SELECT version FROM garbage")]
 
     def forget(self, versions: Sequence[int]) -> None:
         """Say that the bytes of deleted versions are gone."""
         if versions:
-            with self._transaction() as writer:
+            with self.transaction() as writer:
                 writer.executemany(
                     "DELETE FROM garbage WHERE version = ?", [(version,) for version in versions]
                 )
@@ -247,7 +252,7 @@ class Index:
     @contextmanager
     def standstill(self) -> Iterator[int]:
         """Keep every process from writing; give the newest version that is committed."""
-        with self._transaction() as writer:
+        with self.transaction() as writer:
             yield writer.execute("SELECT version FROM counter").fetchone()[0]
 
     # -- read ------------------------------------------------------------------------------------------------
@@ -262,17 +267,17 @@ class Index:
         uids : sequence of str
             One to three UIDs, from the study down.
         """
-        return _find(self._reader, partition, uids)
+        return _find(self.reader, partition, uids)
 
     def metadata(self, key: int) -> bytes | None:
         """Give an instance's metadata as DICOM JSON; None if it is gone."""
-        row = self._reader.execute("SELECT metadata FROM instance_json WHERE key = ?", (key,)).fetchone()
+        row = self.reader.execute("SELECT metadata FROM instance_json WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def plan(self, selection: Selection) -> Plan:
         """Find the way to a search's rows."""
         counted = [
-            (self._reader.execute(*probe).fetchone()[0], filtered) for filtered, probe in probes(selection)
+            (self.reader.execute(*probe).fetchone()[0], filtered) for filtered, probe in probes(selection)
         ]
         keys, narrow = min(counted, key=lambda each: each[0], default=(NARROW, None))
         if keys == NARROW:
@@ -286,7 +291,7 @@ class Index:
 
     def search(self, plan: Plan) -> list[tuple[Any, ...]]:
         """Give the rows of a search; `selection.to_sql` names their columns."""
-        return self._reader.execute(*plan.statement).fetchall()
+        return self.reader.execute(*plan.statement).fetchall()
 
 
 def _find(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import NamedTuple
 
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Handler
@@ -22,7 +23,7 @@ class Route:
     ----------
     method, path : str
         What it answers; ``{}`` stands for any one segment, which must be a UID where the segment before it is
-        ``studies``, ``series`` or ``instances``.
+        ``studies``, ``series`` or ``instances``. ``{*}`` at the end stands for one or more segments.
     handler : callable, optional
         What answers it.
     versions : tuple of str
@@ -46,6 +47,14 @@ class _Node:
     routes: dict[tuple[str, str], Route] = field(default_factory=dict)
 
 
+class Found(NamedTuple):
+    """A path's route, the UIDs in the path from the study down, and the other names in it, in their order."""
+
+    route: Route
+    uids: tuple[str, ...]
+    names: tuple[str, ...]
+
+
 class RouteTree:
     """Routes by their segments.
 
@@ -64,10 +73,8 @@ class RouteTree:
             for version in route.versions:
                 node.routes[version, route.method] = route
 
-    def find(
-        self, version: ApiVersion, method: str, segments: Iterable[str]
-    ) -> tuple[Route, tuple[str, ...]]:
-        """Find the route of a path; give it and the UIDs in the path.
+    def find(self, version: ApiVersion, method: str, segments: Iterable[str]) -> Found:
+        """Find the route of a path.
 
         Parameters
         ----------
@@ -85,19 +92,27 @@ class RouteTree:
         """
         node: _Node | None = self._root
         uids: list[str] = []
+        names: list[str] = []
         before = ""
+        rest = False
         for segment in segments:
             lower = segment.lower()
-            node, is_name = _step(node, lower) if segment else (None, False)
-            if node is None:
+            if rest:
+                names[-1] += f"/{segment}"
+                continue
+            step = _step(node, lower) if segment else _NOWHERE
+            if step.node is None:
                 raise not_found("There is no such route.")
-            if is_name and before in _UID_NAMES:
+            node, rest = step.node, step.is_rest
+            if step.is_name and before in _UID_NAMES:
                 uids.append(_checked(segment, before))
+            elif step.is_name:
+                names.append(segment)
             before = lower
         known = node.routes if node is not None else {}
         route = known.get((version, method))
         if route is not None:
-            return route, tuple(uids)
+            return Found(route, tuple(uids), tuple(names))
         methods = sorted(known_method for known_version, known_method in known if known_version == version)
         if not methods:
             raise not_found("There is no such route.")
@@ -109,12 +124,25 @@ class RouteTree:
         )
 
 
-def _step(node: _Node | None, lower: str) -> tuple[_Node | None, bool]:
-    """Go one segment on; tell whether it is a name of the request's, not of the API's."""
+class _Step(NamedTuple):
+    """Where one segment leads; whether it is a name of the request's, not of the API's; whether it takes the rest."""
+
+    node: _Node | None
+    is_name: bool = False
+    is_rest: bool = False
+
+
+_NOWHERE = _Step(None)
+
+
+def _step(node: _Node | None, lower: str) -> _Step:
     if node is None:
-        return None, False
-    following = node.children.get(lower)
-    return (following, False) if following is not None else (node.children.get("{}"), True)
+        return _NOWHERE
+    if lower in node.children:
+        return _Step(node.children[lower])
+    if "{}" in node.children:
+        return _Step(node.children["{}"], is_name=True)
+    return _Step(node.children.get("{*}"), is_name=True, is_rest=True)
 
 
 def _checked(uid: str, collection: str) -> str:

@@ -6,7 +6,7 @@ from dicomframe.dicom.paths import Level
 from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE
 
 #: Raised when the tables change, with a migration from each older number.
-SCHEMA_NUMBER = 1
+SCHEMA_NUMBER = 2
 
 
 def _columns_of(level: Level) -> list[str]:
@@ -76,4 +76,8 @@ CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEG
 CREATE INDEX change_timestamp ON change (timestamp);
 -- Versions whose rows are gone and whose bytes are to be removed.
 CREATE TABLE garbage (version INTEGER PRIMARY KEY);
+-- Long operations; the owner is the process that does the work.
+CREATE TABLE operation (id TEXT PRIMARY KEY, type TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+    status TEXT NOT NULL, percent INTEGER NOT NULL, polls INTEGER NOT NULL, payload TEXT NOT NULL,
+    resources TEXT NOT NULL, results TEXT NOT NULL, owner TEXT NOT NULL);
 """

@@ -13,6 +13,7 @@ from dicomframe.errors import DicomFrameError
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
 from dicomframe.service.offload import Offload
+from dicomframe.service.operations import Operations
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -40,6 +41,8 @@ class Service:
         The bearer token that requests must carry.
     temporary : Path, optional
         A folder that is removed at the end.
+    operation_polls : int, optional
+        How often an operation reports that it is running before it does its work, as for `Operations`.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Service:
         strict: bool = False,
         token: str | None = None,
         temporary: Path | None = None,
+        operation_polls: int | None = None,
     ) -> None:
         self.index = index
         self.blobs = blobs
@@ -64,6 +68,7 @@ class Service:
         self.token = token
         self.base_url = ""
         self.offload = Offload()
+        self.operations = Operations(self, operation_polls)
         self._temporary = temporary
 
     @classmethod
@@ -75,6 +80,7 @@ class Service:
         strict: bool = False,
         token: str | None = None,
         faults: Mapping[str, Any] | None = None,
+        operation_polls: int | None = None,
     ) -> Self:
         """Open a folder, or make one.
 
@@ -82,7 +88,7 @@ class Service:
         ----------
         path : str or Path, optional
             The folder; by default a temporary one that is removed by `close`.
-        partitions, strict, token
+        partitions, strict, token, operation_polls
             As for `Service`.
         faults : mapping, optional
             Faults to inject; not built yet.
@@ -112,7 +118,17 @@ class Service:
         blobs.remove(garbage)
         index.forget(garbage)
         index.partition(DEFAULT_PARTITION, create=True)
-        return cls(index, blobs, partitions=partitions, strict=strict, token=token, temporary=temporary)
+        service = cls(
+            index,
+            blobs,
+            partitions=partitions,
+            strict=strict,
+            token=token,
+            temporary=temporary,
+            operation_polls=operation_polls,
+        )
+        service.operations.resume()
+        return service
 
     @cached_property
     def app(self) -> Starlette:
@@ -124,6 +140,7 @@ class Service:
     def close(self) -> None:
         """Let go of the folder; no request may be running. Further calls do nothing."""
         self.offload.close()
+        self.operations.close()
         self.index.close()
         self.blobs.close()
         if self._temporary is not None:

@@ -167,7 +167,7 @@ def test_it_fails(background, connect):
 def test_it_never_ends(background, connect):
     session = connect(background(["running"]).url).session
     with pytest.raises(TimedOut, match="not ended"):
-        operations.wait_for(session, "/v2/operations/abc", timeout=0.05)
+        operations.Operation(session, "operations/abc").wait(timeout=0.05)
 
 
 def test_a_link_elsewhere_is_not_followed(background, serve, reply, connect):

@@ -236,3 +236,10 @@ def strict(tmp_path: Path) -> Iterator[Http]:
 @pytest.fixture
 def http_for() -> type[Http]:
     return Http
+
+
+@pytest.fixture
+def stepped(tmp_path: Path) -> Iterator[Http]:
+    """A service whose operations report twice that they run, and are done when they are next asked for."""
+    with Service.open(tmp_path / "stepped", operation_polls=2) as opened:
+        yield Http(opened)

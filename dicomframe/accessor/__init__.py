@@ -1,0 +1,42 @@
+"""``df.dicom`` and ``series.dicom``: check the columns, find the client, delegate. They hold no state.
+
+pandas 3 builds an accessor at each access, so constructing one does nothing but keep the table; every heavier
+import is in the method that needs it.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dicomframe.accessor.column import DicomColumn
+from dicomframe.accessor.conversion import ConversionMethods
+from dicomframe.accessor.pictures import PictureMethods
+
+__all__ = ["DicomColumn", "DicomTable"]
+
+
+class DicomTable(ConversionMethods, PictureMethods):
+    """What a table of DICOM attributes can do, as ``df.dicom``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A typed table from a search, `dicomframe.from_json` or another method of this accessor; or, for
+        `convert_dtypes`, one of raw DICOM JSON objects.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> page = '[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00101010": {"vr": "AS", "Value": ["042Y"]}}]'
+    >>> df = dfr.from_json(page)
+    >>> df.dicom.level
+    'study'
+    >>> df["PatientAge"].dicom.years.tolist()
+    [42.0]
+    """
+
+    __slots__ = ()
+
+
+pd.api.extensions.register_dataframe_accessor("dicom")(DicomTable)
+pd.api.extensions.register_series_accessor("dicom")(DicomColumn)

@@ -1,0 +1,59 @@
+"""What all groups of methods stand on: the table, its client, the addresses of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from dicomframe.errors import NoClientError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dicomframe.client.client import Client
+    from dicomframe.dicom.paths import ResourcePath
+
+Result = TypeVar("Result")
+
+UID_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+class TableBase:
+    """Holds the table; constructing it does nothing else, because pandas 3 does so at each access."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+
+    @property
+    def _client(self) -> Client:
+        url = self._table.attrs.get("dicom", {}).get("service")
+        if url is None:
+            raise NoClientError("This table does not know its service. Tell it with df.dicom.use(client).")
+        from dicomframe.client.client import client_for
+
+        return client_for(url)
+
+
+def addresses(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:
+    """Give the addresses of a table's rows, at the deepest level with a UID column."""
+    from dicomframe.client.addresses import addresses_of_table
+
+    return addresses_of_table(table, distinct=distinct)
+
+
+def for_each(
+    paths: Sequence[ResourcePath], work: Callable[[ResourcePath], Result], max_workers: int
+) -> list[Result]:
+    """Do the work for each address, a bounded number at a time; results in the addresses' order."""
+    with ThreadPoolExecutor(max_workers, thread_name_prefix="dicomframe") as workers:
+        return list(workers.map(work, paths))
+
+
+def with_attrs(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+    """Carry over which service the rows are in, and nothing that belongs to the source's own cells."""
+    service = source.attrs.get("dicom", {}).get("service")
+    table.attrs["dicom"] = {"service": service} if service else {}
+    return table

@@ -1,0 +1,110 @@
+"""The table itself: types, issues, the way back to DICOM JSON, names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.accessor.base import TableBase
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dicomframe.dicom.paths import Level
+    from dicomframe.tables.schema import DtypeBackend, OnBadValue
+
+
+class ConversionMethods(TableBase):
+    """Methods that need no service."""
+
+    __slots__ = ()
+
+    def convert_dtypes(
+        self, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
+    ) -> pd.DataFrame:
+        """Make a typed table of one whose cells are DICOM JSON attributes (PS3.18 annex F).
+
+        Parameters
+        ----------
+        dtype_backend : {"numpy_nullable", "pyarrow"}
+            Which family of dtypes the columns get.
+        errors : {"coerce", "raise"}
+            Whether a value that its VR does not allow becomes missing and one row of `issues`, or raises.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a row of this table, with its index.
+
+        Raises
+        ------
+        ValueRefused
+            With ``errors="raise"``, at the first value that cannot be read.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import dicomframe
+        >>> raw = pd.DataFrame([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}])
+        >>> raw.dicom.convert_dtypes().loc[0, "StudyInstanceUID"]
+        '1.2'
+        """
+        from dicomframe.tables.convert import convert_dtypes
+
+        return convert_dtypes(self._table, dtype_backend=dtype_backend, errors=errors)
+
+    @property
+    def level(self) -> Level:
+        """What a row is: ``"study"``, ``"series"`` or ``"instance"``, from the UID columns that are there.
+
+        Raises
+        ------
+        TableError
+            If there is no StudyInstanceUID column.
+        """
+        from dicomframe.tables.convert import level_of_table
+
+        return level_of_table(self._table)
+
+    @property
+    def schema(self) -> pd.DataFrame:
+        """The columns: keyword, tag, VR, VM, name, dtype, and how many values are there."""
+        from dicomframe.tables.convert import schema
+
+        return schema(self._table)
+
+    def issues(self) -> pd.DataFrame:
+        """Give the values of this table's rows that could not be read: UIDs, keyword, VR, raw text and reason."""
+        from dicomframe.tables.convert import issues
+
+        return issues(self._table)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Give the rows back as DICOM JSON objects (PS3.18 annex F), with what was edited since in its new form."""
+        from dicomframe.tables.convert import to_json
+
+        return to_json(self._table)
+
+    def names(self, keyword: str = "PatientName") -> pd.DataFrame:
+        """Take the names in a PN column apart (PS3.5 section 6.2.1).
+
+        Parameters
+        ----------
+        keyword : str
+            The column.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``string`` columns: ``family_name``, ``given_name``, ``middle_name``, ``name_prefix``, ``name_suffix``,
+            ``ideographic`` and ``phonetic``; missing where a name has no such part.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B", "Phonetic": "C"}]}}])
+        >>> df.dicom.names()[["given_name", "phonetic"]].values.tolist()
+        [['B', 'C']]
+        """
+        from dicomframe.tables.person_names import names
+
+        return names(self._table, keyword)

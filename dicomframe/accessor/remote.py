@@ -1,0 +1,110 @@
+"""The service behind a table: search below its rows, retrieve, download, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.accessor.base import UID_COLUMNS, TableBase, addresses
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydicom import Dataset
+
+    from dicomframe.client.client import Client
+    from dicomframe.client.search import Search
+    from dicomframe.dicom.paths import Level, ResourcePath
+
+
+class RemoteMethods(TableBase):
+    """Methods that ask the service for what belongs to the rows."""
+
+    __slots__ = ()
+
+    def use(self, client: Client) -> pd.DataFrame:
+        """Tell this table which service its rows are in, and give it back.
+
+        Tables from a search know it already; this is for tables that were read from a file or joined.
+        """
+        known = dict(self._table.attrs.get("dicom", {}))
+        self._table.attrs["dicom"] = known | {"service": client.url}
+        return self._table
+
+    def _search(self, level: Level, columns: Sequence[str], filters: dict[str, Any]) -> pd.DataFrame:
+        """Search at a level below (or beside) the addresses that some of the UID columns give."""
+        here = self._table[[name for name in columns if name in self._table.columns]]
+        client = self._client
+        return client.collect(level, [_search_at(client, level, filters, path) for path in addresses(here)])
+
+    def studies(self, **filters: Any) -> pd.DataFrame:
+        """Search the studies that the rows belong to, one row a study.
+
+        Parameters
+        ----------
+        **filters
+            As in `Client.search_studies`: attributes in CamelCase, controls in lower case.
+
+        Raises
+        ------
+        TableError
+            If a UID column is missing, or a UID in it.
+        NoClientError
+            If the table does not know its service.
+        """
+        return self._search("study", UID_COLUMNS[:1], filters)
+
+    def series(self, **filters: Any) -> pd.DataFrame:
+        """Search the series of the rows' studies (or the rows' own series), one row a series; see `studies`."""
+        return self._search("series", UID_COLUMNS[:2], filters)
+
+    def instances(self, **filters: Any) -> pd.DataFrame:
+        """Search the instances of the rows' studies or series (or the rows' own), one row each; see `studies`."""
+        return self._search("instance", UID_COLUMNS, filters)
+
+    def metadata(self, keywords: Sequence[str] | None = None) -> pd.DataFrame:
+        """Retrieve all attributes but bulk data, one row an instance (PS3.18 section 10.4.1.1.2).
+
+        Parameters
+        ----------
+        keywords : sequence of str, optional
+            Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
+        """
+        client = self._client
+        return client.collect_metadata(addresses(self._table), keywords)
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
+        client = self._client
+        for path in addresses(self._table):
+            yield from client.retrieve(path)
+
+    def download(self, folder: str | Path, **options: Any) -> pd.DataFrame:
+        """Save the objects of the rows as files; `Client.download` has the options and the columns returned."""
+        return self._client.download(self._table, folder, **options)
+
+    def delete(self, *, dry_run: bool = False) -> pd.DataFrame:
+        """Delete what the rows stand for, one outcome a row.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Only tell which instances would go.
+
+        Returns
+        -------
+        pandas.DataFrame
+            UIDs, status and error.
+        """
+        return self._client.delete_many(addresses(self._table), dry_run=dry_run)
+
+
+def _search_at(client: Client, level: Level, filters: dict[str, Any], path: ResourcePath) -> Search:
+    """Make the search for what lies at a level at, below or above an address; nothing is sent yet."""
+    if level == "study":
+        return client.search_studies(**{"StudyInstanceUID": path.study} | filters)
+    if level == "series":
+        own: dict[str, Any] = {"SeriesInstanceUID": path.series} if path.series else {}
+        return client.search_series(path.study, **own | filters)
+    own = {"SOPInstanceUID": path.instance} if path.instance else {}
+    return client.search_instances(path.study, path.series, **own | filters)

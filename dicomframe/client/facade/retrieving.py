@@ -1,0 +1,162 @@
+"""WADO-RS: objects, metadata and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client.addresses import addresses_of
+from dicomframe.client.download import DEFAULT_LAYOUT, download
+from dicomframe.client.facade.base import ClientBase
+from dicomframe.client.outcomes import OnFailure, check_on_failure
+from dicomframe.dicom.paths import ResourcePath
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydicom import Dataset
+
+    from dicomframe.tables.schema import DtypeBackend, OnBadValue
+
+
+class RetrieveVerbs(ClientBase):
+    """Retrieval of objects and metadata (PS3.18 section 10.4)."""
+
+    def retrieve(self, path: ResourcePath) -> Iterator[Dataset]:
+        """Retrieve the objects of a study, series or instance, one at a time, as they are stored."""
+        return self._retriever.objects(path)
+
+    def retrieve_study(self, study_uid: str) -> Iterator[Dataset]:
+        """Retrieve a study's objects (WADO-RS, PS3.18 section 10.4), one at a time, in their stored transfer syntax.
+
+        Parameters
+        ----------
+        study_uid : str
+            The study.
+
+        Yields
+        ------
+        pydicom.Dataset
+            Read as it comes in; only one is held.
+
+        Raises
+        ------
+        QueryError
+            If the UID is malformed.
+        NotFoundError
+            If there is no such study.
+        TruncatedBody, ConnectionFailed
+            If the answer breaks off; what was yielded before is whole.
+        """
+        return self._retriever.objects(ResourcePath(study_uid))
+
+    def retrieve_series(self, study_uid: str, series_uid: str) -> Iterator[Dataset]:
+        """Retrieve a series' objects; `retrieve_study` has the rest."""
+        return self._retriever.objects(ResourcePath(study_uid, series_uid))
+
+    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
+        """Retrieve one object; `retrieve_study` has the errors."""
+        return self._retriever.instance(ResourcePath(study_uid, series_uid, instance_uid))
+
+    def retrieve_representative(self, path: ResourcePath) -> Dataset:
+        """Retrieve the instance that stands for a resource: of a study's largest series of pictures, the middle one.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no instance.
+        """
+        return self._retriever.representative(path)
+
+    def retrieve_metadata(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        keywords: Sequence[str] | None = None,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+    ) -> pd.DataFrame:
+        """Retrieve all attributes but bulk data (PS3.18 section 10.4.1.1.2).
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            What to retrieve, at any level.
+        keywords : sequence of str, optional
+            Only these columns (keywords or eight hex digits) beside the three UIDs; all by default.
+        dtype_backend, errors
+            As for `Search.to_frame`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an instance.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such resource.
+        QueryError
+            If a UID or keyword is malformed.
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        return self._retriever.metadata([path], keywords, dtype_backend, errors)
+
+    def collect_metadata(
+        self,
+        paths: Sequence[ResourcePath],
+        keywords: Sequence[str] | None = None,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+    ) -> pd.DataFrame:
+        """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest."""
+        return self._retriever.metadata(list(paths), keywords, dtype_backend, errors)
+
+    def download(
+        self,
+        what: Any,
+        folder: str | Path,
+        *,
+        layout: str = DEFAULT_LAYOUT,
+        errors: OnFailure = "rows",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Save objects as files. Called again, it keeps what is whole and fetches what is not.
+
+        Parameters
+        ----------
+        what : str, pandas.DataFrame, ResourcePath or a list of UIDs
+            A study's UID, or a table at any level.
+        folder : str or pathlib.Path
+            Made if it is not there. A hidden file in it remembers which files are whole.
+        layout : str
+            The path of a file in it, with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}``.
+        errors : {"rows", "raise"}
+            Whether failures are rows, or the first is raised when all else is done.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"failed"``), ``bytes``
+            (Int64) and ``error``. A study or series of which nothing came has one row without the deeper UIDs.
+
+        Raises
+        ------
+        QueryError
+            If the layout is no such path, or a UID is malformed.
+        TableError
+            If a table lacks UIDs.
+        OSError
+            If the folder cannot be made.
+        """
+        return download(
+            self._retriever,
+            addresses_of(what),
+            folder,
+            layout=layout,
+            errors=check_on_failure(errors),
+            progress=self._bar(progress),
+        )

@@ -1,0 +1,141 @@
+"""STOW-RS and DELETE: what changes the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.client import delete as deletion
+from dicomframe.client import store as storage
+from dicomframe.client.addresses import addresses_of
+from dicomframe.client.facade.base import ClientBase
+from dicomframe.client.outcomes import OnFailure, check_on_failure
+from dicomframe.dicom.paths import ResourcePath
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class WriteVerbs(ClientBase):
+    """Storing (PS3.18 section 10.5) and deleting."""
+
+    def store(
+        self,
+        sources: Any,
+        study_uid: str | None = None,
+        batch_size: int = storage.BATCH_SIZE,
+        *,
+        errors: OnFailure = "rows",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Store instances (STOW-RS, PS3.18 section 10.5), in batches, several at a time.
+
+        Parameters
+        ----------
+        sources : path, bytes, pydicom.Dataset, or an iterable of them
+            A folder is walked. Files are streamed from disk; Datasets are written as DICOM files first.
+        study_uid : str, optional
+            The study that all must belong to.
+        batch_size : int
+            Instances a request; a request that the server finds too large is halved.
+        errors : {"rows", "raise"}
+            Whether failures are rows, or an error when all else is done.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each file or object, in the order given: ``path``, the three UIDs, ``status``, ``code`` (Int64:
+            failure or warning reason, or the HTTP status of a request that failed as a whole), ``reason`` and
+            ``warnings``. The status is ``"stored"``; ``"warning"``: stored, with a warning; ``"exists"``: it was there
+            already; ``"failed"``: refused; ``"unreadable"``: never sent, because it is no DICOM file or cannot be
+            read; ``"unknown"``: sent, and the answer does not speak of it.
+
+        Raises
+        ------
+        QueryError
+            If an argument is malformed.
+        ServiceError, TransportError
+            If not one request went through.
+        """
+        return storage.store(
+            self.session,
+            sources,
+            study_uid=study_uid,
+            batch_size=batch_size,
+            errors=check_on_failure(errors),
+            progress=self._bar(progress),
+        )
+
+    def delete(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        dry_run: bool = False,
+        wait: bool = True,
+    ) -> pd.DataFrame:
+        """Delete a study, series or instance. There is no way back.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            What to delete, at any level.
+        dry_run : bool
+            Only tell which instances would go.
+        wait : bool
+            Whether to wait for the end where the service deletes in the background.
+
+        Returns
+        -------
+        pandas.DataFrame
+            UIDs and ``status``: ``"deleted"``, ``"accepted"`` (going on in the background) or, for each instance of a
+            dry run, ``"would go"``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such resource.
+        QueryError
+            If a UID is malformed.
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        return deletion.delete_many(self.session, [path], dry_run=dry_run, wait=wait, errors="raise")
+
+    def delete_many(
+        self,
+        paths: Iterable[ResourcePath],
+        *,
+        dry_run: bool = False,
+        wait: bool = True,
+        errors: OnFailure = "rows",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Delete several resources; one that fails does not stop the others.
+
+        Parameters
+        ----------
+        paths : iterable of ResourcePath, or whatever `download` takes
+            What to delete.
+        dry_run, wait
+            As for `delete`.
+        errors : {"rows", "raise"}
+            Whether failures are rows, or the first is raised when all else is done.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a resource, as for `delete`, and ``error``; ``"absent"`` is what was not there, ``"failed"`` what
+            could not be deleted.
+        """
+        return deletion.delete_many(
+            self.session,
+            addresses_of(paths),
+            dry_run=dry_run,
+            wait=wait,
+            errors=check_on_failure(errors),
+            progress=self._bar(progress),
+        )

@@ -1,0 +1,12 @@
+"""What each type of operation does, by its name in the API."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dicomframe.service import delete
+from dicomframe.service.operations import Work
+
+WORK: Final[dict[str, Work]] = {
+    "delete": delete.work,
+}
