@@ -97,7 +97,7 @@ def _rewritten(path: Path, wanted: str) -> bytes:
     with quiet():
         dataset = dcmread(path)
         if file.header.implicit:
-            # Some files leave VRs out against their transfer syntax; pydicom gives elements their VR when they are read.
+            # Some files leave VRs out against their transfer syntax; pydicom gives elements theirs when it is asked.
             for _ in dataset.iterall():
                 pass
         if stored == EXPLICIT_BIG:

@@ -40,7 +40,9 @@ def test_a_value_as_a_single_part(anyhow, dicom, accept, path):
     assert reply.headers["content-length"] == "8"
 
 
-@pytest.mark.parametrize("accept", [RELATED, f"{RELATED}; transfer-syntax=*", 'multipart/related; type="*/*"'])
+@pytest.mark.parametrize(
+    "accept", [RELATED, f"{RELATED}; transfer-syntax=*", 'multipart/related; type="*/*"']
+)
 def test_a_value_as_multipart(http, dicom, accept):
     http.stored(dicom())
     reply = http.get(f"{INSTANCE}/bulkdata/PixelData", accept=accept)
@@ -50,7 +52,13 @@ def test_a_value_as_multipart(http, dicom, accept):
 
 @pytest.mark.covers("fact 18")
 @pytest.mark.parametrize(
-    "accept", ["image/jpeg", 'multipart/related; type="image/jp2"', f"{OCTETS}; transfer-syntax=1.2.3", "application/dicom"]
+    "accept",
+    [
+        "image/jpeg",
+        'multipart/related; type="image/jp2"',
+        f"{OCTETS}; transfer-syntax=1.2.3",
+        "application/dicom",
+    ],
 )
 def test_what_is_not_accepted(http, dicom, accept):
     http.stored(dicom())
@@ -79,14 +87,13 @@ def test_every_bulk_vr_comes_and_is_not_in_the_metadata(http, dicom):
         assert tag not in row
 
 
-def test_words_of_big_endian_files(http):
+def test_words_of_big_endian_files(http, stored_at):
     """In little-endian order, as the metadata's numbers are; with transfer-syntax=* as they are in the file."""
     path = real("MR_small_bigendian.dcm")
     ds = pydicom.dcmread(path)
     width = {"OB": 1, "OW": 2}[ds["PixelData"].VR]
     assert width == 2
-    http("POST", "studies", {"Content-Type": "application/dicom"}, path.read_bytes())
-    route = f"studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}/bulkdata/PixelData"
+    route = f"{stored_at(http, path)}/bulkdata/PixelData"
     stored = http.get(route, accept=f"{OCTETS}; transfer-syntax=*")
     assert stored.body == ds.PixelData
     assert stored.headers["content-type"] == f"{OCTETS}; transfer-syntax=1.2.840.10008.1.2.2"
@@ -104,7 +111,9 @@ def test_compressed_pixel_data(http, stored_at, name):
     assert parts(http.get(route, accept=RELATED)) == [(f"{OCTETS}; transfer-syntax={EXPLICIT}", decoded)]
     frames = list(generate_frames(ds.PixelData, number_of_frames=count))
     given = parts(http.get(route, accept=f"{RELATED}; transfer-syntax=*"))
-    assert given == [(f"{OCTETS}; transfer-syntax={ds.file_meta.TransferSyntaxUID}", frame) for frame in frames]
+    assert given == [
+        (f"{OCTETS}; transfer-syntax={ds.file_meta.TransferSyntaxUID}", frame) for frame in frames
+    ]
     single = http.get(route, accept=f"{OCTETS}; transfer-syntax=*")
     if count == 1:
         assert single.body == frames[0]
@@ -121,7 +130,9 @@ def test_a_large_value_streams_whole(http, dicom):
 
 def test_a_deflated_file(http, stored_at):
     ds = pydicom.dcmread(real("image_dfl.dcm"))
-    reply = http.get(f"{stored_at(http, real('image_dfl.dcm'))}/bulkdata/PixelData", accept=f"{OCTETS}; transfer-syntax=*")
+    reply = http.get(
+        f"{stored_at(http, real('image_dfl.dcm'))}/bulkdata/PixelData", accept=f"{OCTETS}; transfer-syntax=*"
+    )
     assert reply.body == ds.PixelData
     assert reply.headers["content-type"] == f"{OCTETS}; transfer-syntax={EXPLICIT}"
 

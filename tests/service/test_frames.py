@@ -1,4 +1,4 @@
-"""GET of frames: which form is chosen, what the frames hold, and what is refused (azure-dicom-behaviour.md 16 to 25)."""
+"""GET of frames: the form that is chosen, what they hold, what is refused (azure-dicom-behaviour.md 16 to 25)."""
 
 from __future__ import annotations
 
@@ -61,25 +61,32 @@ def frame(first):
 def test_frames_in_the_order_of_the_list(anyhow, image):
     anyhow.stored(image(np.arange(18, dtype="<u2").reshape(3, 2, 3)))
     reply = anyhow.get(f"{INSTANCE}/frames/3,1", accept=RELATED)
-    assert reply.headers["content-type"].startswith('multipart/related; type="application/octet-stream"; boundary=')
+    assert reply.headers["content-type"].startswith(
+        'multipart/related; type="application/octet-stream"; boundary='
+    )
     assert int(reply.headers["content-length"]) == len(reply.body)
     assert parts(reply) == [(f"{OCTETS}; transfer-syntax={EXPLICIT}", frame(first)) for first in (12, 0)]
     assert contents(anyhow.get(f"{INSTANCE}/frames/2%2C2", accept=RELATED)) == [frame(6)] * 2
 
 
 @pytest.mark.covers("fact 22", "fact 23")
-@pytest.mark.parametrize("accept", ["*/*", 'multipart/related; type="*/*"', AS_STORED, "multipart/related;type=*/*"])
+@pytest.mark.parametrize(
+    "accept", ["*/*", 'multipart/related; type="*/*"', AS_STORED, "multipart/related;type=*/*"]
+)
 def test_anything_means_multipart_as_stored(http, stored_at, accept):
     route = f"{stored_at(http, real('MR_small_bigendian.dcm'))}/frames/1"
     value = pydicom.dcmread(real("MR_small_bigendian.dcm")).PixelData
-    assert parts(http.get(route, accept=accept)) == [(f"{OCTETS}; transfer-syntax=1.2.840.10008.1.2.2", value)]
+    assert parts(http.get(route, accept=accept)) == [
+        (f"{OCTETS}; transfer-syntax=1.2.840.10008.1.2.2", value)
+    ]
     turned = np.frombuffer(value, ">u2").astype("<u2").tobytes()
     assert parts(http.get(route, accept=RELATED)) == [(f"{OCTETS}; transfer-syntax={EXPLICIT}", turned)]
 
 
 @pytest.mark.covers("fact 23", "fact 24")
 @pytest.mark.parametrize(
-    "accept", [f"{OCTETS}; transfer-syntax=*", OCTETS, f"{OCTETS}; transfer-syntax={EXPLICIT}", "*/*;q=0.1, " + OCTETS]
+    "accept",
+    [f"{OCTETS}; transfer-syntax=*", OCTETS, f"{OCTETS}; transfer-syntax={EXPLICIT}", "*/*;q=0.1, " + OCTETS],
 )
 def test_one_frame_as_a_single_part(three, accept):
     reply = three.get(f"{INSTANCE}/frames/2", accept=accept)
@@ -145,7 +152,9 @@ def test_no_accept_header(three, strict, image):
 
 
 @pytest.mark.covers("fact 25")
-@pytest.mark.parametrize("numbers", ["0", "-1", "one", "1.5", "1,", ",1", "1,0", "1, 2", "+1", "1-2", "٣", "9" * 30])
+@pytest.mark.parametrize(
+    "numbers", ["0", "-1", "one", "1.5", "1,", ",1", "1,0", "1, 2", "+1", "1-2", "٣", "9" * 30]
+)
 def test_what_is_no_frame_number(three, numbers):
     reply = three.get(f"{INSTANCE}/frames/{quote(numbers)}")
     assert reply.status == 400
@@ -175,9 +184,9 @@ def test_query_parameters_are_ignored(three):
 @pytest.mark.parametrize(
     "name",
     [
-        "MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm",
-        "SC_rgb_small_odd.dcm", "SC_rgb_small_odd_big_endian.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_ybr_full_422_uncompressed.dcm",
-        "SC_rgb_rle_2frame.dcm", "examples_ybr_color.dcm", "emri_small_big_endian.dcm", "emri_small_RLE.dcm",
+        "MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm", "SC_rgb_small_odd.dcm", "SC_rgb_small_odd_big_endian.dcm", "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_ybr_full_422_uncompressed.dcm", "SC_rgb_rle_2frame.dcm", "examples_ybr_color.dcm", "emri_small_big_endian.dcm", "emri_small_RLE.dcm",
         "rtdose.dcm", "rtdose_rle.dcm", "J2K_pixelrep_mismatch.dcm", "JPGLosslessP14SV1_1s_1f_8b.dcm", "liver.dcm",
         "explicit_VR-UN.dcm",
     ],
@@ -191,9 +200,13 @@ def test_real_files(http, stored_at, name):
     numbers = ",".join(map(str, range(1, count + 1)))
     given = parts(http.get(f"{route}/frames/{numbers}", accept=AS_STORED))
     assert {kind for kind, _ in given} == {f"{OCTETS}; transfer-syntax={stored.file_meta.TransferSyntaxUID}"}
-    element = next(stored[name] for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in stored)
+    element = next(
+        stored[name] for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in stored
+    )
     if stored.file_meta.TransferSyntaxUID.is_encapsulated:
-        assert [content for _, content in given] == list(generate_frames(element.value, number_of_frames=count))
+        assert [content for _, content in given] == list(
+            generate_frames(element.value, number_of_frames=count)
+        )
     elif stored.BitsAllocated > 1:
         assert element.value.startswith(b"".join(content for _, content in given))
     transcoded = pydicom.dcmread(BytesIO(http.get(route, accept="application/dicom").body))
@@ -221,7 +234,9 @@ def test_a_deflated_file(http, stored_at):
     """Its frames are not deflated; into other syntaxes the service does not bring it (READABLE)."""
     stored = pydicom.dcmread(real("image_dfl.dcm"))
     route = stored_at(http, real("image_dfl.dcm"))
-    assert parts(http.get(f"{route}/frames/1")) == [(f"{OCTETS}; transfer-syntax={EXPLICIT}", stored.PixelData)]
+    assert parts(http.get(f"{route}/frames/1")) == [
+        (f"{OCTETS}; transfer-syntax={EXPLICIT}", stored.PixelData)
+    ]
     assert http.get(f"{route}/frames/1", accept=RELATED).status == 406
 
 
@@ -229,11 +244,20 @@ def test_a_deflated_file(http, stored_at):
 def test_frames_of_single_bits(rows, columns, count, data, tmp_path_factory):
     """Frames that begin within a byte come from its first bit on; numpy written out is the oracle."""
     size = rows * columns
-    bits = np.array(data.draw(st.lists(st.integers(0, 1), min_size=size * count, max_size=size * count)), np.uint8)
+    bits = np.array(
+        data.draw(st.lists(st.integers(0, 1), min_size=size * count, max_size=size * count)), np.uint8
+    )
     packed = np.packbits(bits, bitorder="little").tobytes()
     path = tmp_path_factory.mktemp("bits") / "file.dcm"
     ds = pydicom.Dataset()
-    ds.Rows, ds.Columns, ds.NumberOfFrames, ds.BitsAllocated, ds.BitsStored, ds.HighBit = rows, columns, count, 1, 1, 0
+    ds.Rows, ds.Columns, ds.NumberOfFrames, ds.BitsAllocated, ds.BitsStored, ds.HighBit = (
+        rows,
+        columns,
+        count,
+        1,
+        1,
+        0,
+    )
     ds.SOPClassUID = ds.SOPInstanceUID = "1.2"
     ds["PixelData"] = pydicom.DataElement("PixelData", "OB", packed + b"\0" * (len(packed) % 2))
     ds.file_meta = pydicom.dataset.FileMetaDataset()
@@ -248,7 +272,12 @@ def test_frames_of_single_bits(rows, columns, count, data, tmp_path_factory):
 
 def jpegs(count):
     stored = pydicom.dcmread(real("color3d_jpeg_baseline.dcm"))
-    return [frame for frame, _ in zip(generate_frames(stored.PixelData, number_of_frames=120), range(count), strict=False)]
+    return [
+        frame
+        for frame, _ in zip(
+            generate_frames(stored.PixelData, number_of_frames=120), range(count), strict=False
+        )
+    ]
 
 
 def encapsulated(value, count, **more):
@@ -285,7 +314,9 @@ def test_how_frames_are_found(http, stored_at, table, fragments):
 def test_one_frame_is_decoded_and_no_other(http, stored_at, monkeypatch):
     decoded = []
     original = Pixels._decompressed
-    monkeypatch.setattr(Pixels, "_decompressed", lambda self, index: decoded.append(index) or original(self, index))
+    monkeypatch.setattr(
+        Pixels, "_decompressed", lambda self, index: decoded.append(index) or original(self, index)
+    )
     route = stored_at(http, real("color3d_jpeg_baseline.dcm"))
     assert len(http.get(f"{route}/frames/77", accept=OCTETS).body) == 480 * 640 * 3
     assert http.get(f"{route}/frames/3/rendered", accept="image/png").status == 200

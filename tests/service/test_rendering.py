@@ -1,4 +1,4 @@
-"""Rendered images and thumbnails: PNG pixel by pixel against numpy written out here, JPEG with tolerance, and refusals."""
+"""Rendered images and thumbnails: PNG pixel by pixel against numpy written out here, JPEG with tolerance."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def test_the_form(http, strict, image, accept, form, route):
         if form is None:
             assert reply.status == 406
             assert "image/jpeg or image/png" in reply.message
-            assert service.get(f"studies/9/series/9/instances/9/{route}", accept=accept).status == 406  # fact 18
+            assert (
+                service.get(f"studies/9/series/9/instances/9/{route}", accept=accept).status == 406
+            )  # fact 18
         else:
             assert pixels(reply).shape == (10, 10)
             assert Image.open(BytesIO(reply.body)).format == form
@@ -91,7 +93,10 @@ def test_the_form(http, strict, image, accept, form, route):
 def test_quality(http, strict, stored_at):
     for service, default in ((http, 90), (strict, 100)):
         route = f"{stored_at(service, real('CT_small.dcm'))}/rendered"
-        sizes = {quality: len(service.get(f"{route}?quality={quality}", accept=JPEG).body) for quality in (1, 90, 100)}
+        sizes = {
+            quality: len(service.get(f"{route}?quality={quality}", accept=JPEG).body)
+            for quality in (1, 90, 100)
+        }
         assert sizes[1] < sizes[90] < sizes[100]
         assert len(service.get(route, accept=JPEG).body) == sizes[default]
         for bad in ("0", "101", "-1", "1.5", "high", "", "9" * 30):
@@ -141,7 +146,11 @@ def test_frames(http, image, dicom):
     ],
 )  # fmt: skip
 def test_a_window_of_the_request(http, image, query, function):
-    http.stored(image(RAMP, _00281052=("DS", "-24"), _00281053=("DS", "2"), _00281050=("DS", "1"), _00281051=("DS", "2")))
+    http.stored(
+        image(
+            RAMP, _00281052=("DS", "-24"), _00281053=("DS", "2"), _00281050=("DS", "1"), _00281051=("DS", "2")
+        )
+    )
     center, width = (float(part) for part in query.split(",")[:2])
     with np.errstate(over="ignore"):
         expected = eight(function(RAMP * 2.0 - 24, center, width))
@@ -157,8 +166,8 @@ def test_the_narrowest_window_is_a_threshold(http, image):
 
 @pytest.mark.parametrize(
     "window",
-    ["", "40", "40,", ",400", "40,400,cubic", "40,400,linear,1", "40,0", "40,-1", "40,0.5", "40,0,sigmoid", "a,b", "nan,1",
-     "40,inf", "1_0,400"],
+    ["", "40", "40,", ",400", "40,400,cubic", "40,400,linear,1", "40,0", "40,-1", "40,0.5", "40,0,sigmoid", "a,b",
+     "nan,1", "40,inf", "1_0,400"],
 )  # fmt: skip
 def test_impossible_windows(http, strict, image, window):
     http.stored(image(RAMP))
@@ -217,7 +226,9 @@ def test_a_voi_lut_and_a_modality_lut(http, image):
 
 
 def test_broken_tables_are_406(http, image):
-    for number, lut in enumerate(({"00283002": us(4, 10)}, {"00283002": us(4, 10, 16), "00283006": us(0)}), 1):
+    for number, lut in enumerate(
+        ({"00283002": us(4, 10)}, {"00283002": us(4, 10, 16), "00283006": us(0)}), 1
+    ):
         http.stored(image(RAMP, uids=f"1/1/{number}", _00283010=("SQ", [lut])))
         reply = http.get(f"studies/1.1/series/1.1.1/instances/1.1.1.{number}/rendered", accept=PNG)
         assert reply.status == 406
@@ -228,7 +239,8 @@ def test_functional_groups(http, image):
     """Enhanced multi-frame images keep rescale and window for each frame, or for all (PS3.3 C.7.6.16)."""
     frames = np.stack([RAMP, RAMP])
     own = [
-        {"00289145": ("SQ", [{"00281052": ("DS", str(intercept)), "00281053": ("DS", "1")}])} for intercept in (0, 300)
+        {"00289145": ("SQ", [{"00281052": ("DS", str(intercept)), "00281053": ("DS", "1")}])}
+        for intercept in (0, 300)
     ]
     shared = [{"00289132": ("SQ", [{"00281050": ("DS", "100"), "00281051": ("DS", "700")}])}]
     http.stored(image(frames, _52009230=("SQ", own), _52009229=("SQ", shared)))
@@ -243,7 +255,9 @@ def test_every_width_and_sign(http, image, dtype):
     values = np.linspace(limits.min, limits.max, 100).astype(dtype).reshape(10, 10)
     http.stored(image(values))
     x = values.astype(float)
-    assert np.array_equal(pixels(http.get(RENDERED, accept=PNG)), eight((x - x.min()) / (x.max() - x.min()) * 255))
+    assert np.array_equal(
+        pixels(http.get(RENDERED, accept=PNG)), eight((x - x.min()) / (x.max() - x.min()) * 255)
+    )
 
 
 @pytest.mark.parametrize(("tag", "vr", "dtype"), [("7FE00008", "OF", "<f4"), ("7FE00009", "OD", "<f8")])
@@ -251,7 +265,10 @@ def test_floating_point(http, image, tag, vr, dtype):
     values = np.array([[0.0, 0.5], [1.0, np.nan]], dtype)
     http.stored(image(values, _7FE00010=None, **{f"_{tag}": (vr, values.tobytes())}))
     assert pixels(http.get(RENDERED, accept=PNG)).tolist() == [[0, 128], [255, 0]]
-    assert pixels(http.get(f"{RENDERED}?window=0.5,1,linear-exact", accept=PNG)).tolist() == [[0, 128], [255, 0]]
+    assert pixels(http.get(f"{RENDERED}?window=0.5,1,linear-exact", accept=PNG)).tolist() == [
+        [0, 128],
+        [255, 0],
+    ]
     http.stored(image(np.full((2, 2), np.inf, dtype), uids="1/1/2", _7FE00010=None,
                       **{f"_{tag}": (vr, np.full((2, 2), np.inf, dtype).tobytes())}))  # fmt: skip
     assert pixels(http.get(RENDERED.replace("1.1.1.1/", "1.1.1.2/"), accept=PNG)).tolist() == [[0, 0], [0, 0]]
@@ -266,7 +283,9 @@ def test_overlays_beside_the_sample_are_left_out(http, image, high, is_signed):
         image(words.reshape(8, -1), _00280101=us(12), _00280102=us(high), _00280103=us(int(is_signed)))
     )  # fmt: skip
     x = samples.reshape(8, -1).astype(float)
-    assert np.array_equal(pixels(http.get(RENDERED, accept=PNG)), eight((x - x.min()) / (x.max() - x.min()) * 255))
+    assert np.array_equal(
+        pixels(http.get(RENDERED, accept=PNG)), eight((x - x.min()) / (x.max() - x.min()) * 255)
+    )
 
 
 def test_a_frame_of_one_value_is_black(http, image):
@@ -338,7 +357,9 @@ def test_real_colour_images(http, stored_at, name):
     assert np.abs(given - expected).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["examples_palette.dcm", "gdcm-US-ALOKA-16.dcm", "gdcm-US-ALOKA-16_big.dcm", "OBXXXX1A.dcm"])
+@pytest.mark.parametrize(
+    "name", ["examples_palette.dcm", "gdcm-US-ALOKA-16.dcm", "gdcm-US-ALOKA-16_big.dcm", "OBXXXX1A.dcm"]
+)
 def test_palettes(http, stored_at, name):
     """Plain and segmented ones, of 8 and 16 bits."""
     ds = pydicom.dcmread(real(name.replace("_big", "")))
@@ -370,7 +391,9 @@ def test_segments_of_palettes(http, image, segments, expected):
     assert given[..., 0].ravel().tolist() == given[..., 2].ravel().tolist() == expected
 
 
-@pytest.mark.parametrize("segments", [(), (0,), (0, 9, 1), (1, 4, 0), (7, 1, 1, 1), (0, 2, 1, 1), (2, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "segments", [(), (0,), (0, 9, 1), (1, 4, 0), (7, 1, 1, 1), (0, 2, 1, 1), (2, 1, 0, 0)]
+)
 def test_broken_palettes(http, image, segments):
     data = {f"_0028122{n}": ("OW", struct.pack(f"<{len(segments)}H", *segments)) for n in (1, 2, 3)}
     http.stored(image(np.array([[0, 1], [2, 3]], "u1"), **palette(**data)))
@@ -379,7 +402,9 @@ def test_broken_palettes(http, image, segments):
     assert "palette" in reply.message
 
 
-@pytest.mark.parametrize(("planar", "photometric"), [(0, "RGB"), (1, "RGB"), (0, "YBR_FULL"), (0, "YBR_PARTIAL_422")])
+@pytest.mark.parametrize(
+    ("planar", "photometric"), [(0, "RGB"), (1, "RGB"), (0, "YBR_FULL"), (0, "YBR_PARTIAL_422")]
+)
 def test_colour_spaces(http, image, planar, photometric):
     """PS3.3 C.7.6.3.1.2 forwards, written out; the service must find the way back."""
     rgb = np.array([[[255, 0, 0], [255, 0, 0]], [[12, 200, 99], [12, 200, 99]]], float)
@@ -411,7 +436,9 @@ def test_colour_spaces(http, image, planar, photometric):
     assert np.abs(pixels(http.get(RENDERED, accept=PNG)) - rgb).max() <= 2
 
 
-@pytest.mark.parametrize(("samples", "photometric"), [(3, "HSV"), (4, "CMYK"), (1, "RGBA"), (3, "MONOCHROME9")])
+@pytest.mark.parametrize(
+    ("samples", "photometric"), [(3, "HSV"), (4, "CMYK"), (1, "RGBA"), (3, "MONOCHROME9")]
+)
 def test_colours_that_nothing_here_knows(http, image, samples, photometric):
     http.stored(
         image(np.zeros((2, 2), "u1"), _00280002=us(samples), _00280004=("CS", photometric), _00280006=us(0),
@@ -484,7 +511,10 @@ def test_thumbnails(http, strict, image, stored_at):
         assert pixels(reply).shape == (133, 200)
     assert pixels(http.get(thumbnail, accept=PNG)).shape == (133, 200)
     assert pixels(http.get(f"{thumbnail}?viewport=30,30", accept=PNG)).shape == (20, 30)
-    assert pixels(http.get(thumbnail.replace("1.1.1.1/", "1.1.1.2/"), accept=PNG)).shape == (10, 10)  # not enlarged
+    assert pixels(http.get(thumbnail.replace("1.1.1.1/", "1.1.1.2/"), accept=PNG)).shape == (
+        10,
+        10,
+    )  # not enlarged
     assert http.get(thumbnail, accept="image/gif").status == 406
     assert http.get(f"{thumbnail}?viewport=x", accept=JPEG).status == 400
     strict.stored(image(RAMP))

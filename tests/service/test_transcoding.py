@@ -100,7 +100,9 @@ def test_colours_are_not_transformed(shape):
     values = np.random.default_rng(2).integers(0, 256, (*shape, 3)).astype(np.uint8)
     for photometric in ("RGB", "YBR_FULL"):
         layout = Layout(*shape, 3, 8, 8, 7, False, False, False, photometric)
-        assert np.array_equal(decode(encode(Decoded(values, photometric), layout)).reshape(values.shape), values)
+        assert np.array_equal(
+            decode(encode(Decoded(values, photometric), layout)).reshape(values.shape), values
+        )
 
 
 @pytest.mark.parametrize(
@@ -116,13 +118,17 @@ def test_colours_are_not_transformed(shape):
 )
 def test_what_jpeg_2000_would_not_keep(dtype, samples, stored, high, top, word):
     values = np.full((3, 3, samples) if samples > 1 else (3, 3), top, dtype)
-    layout = Layout(3, 3, samples, values.itemsize * 8, stored, high, False, False, dtype == "f4", "MONOCHROME2")
+    layout = Layout(
+        3, 3, samples, values.itemsize * 8, stored, high, False, False, dtype == "f4", "MONOCHROME2"
+    )
     with pytest.raises(CannotDecode, match=word):
         encode(Decoded(values, "MONOCHROME2"), layout)
 
 
 def test_refusals_over_http(http, image, stored_at):
-    http.stored(image(np.full((40, 40), 4096, "<u2"), _00280101=("US", b"\x0c\0"), _00280102=("US", b"\x0b\0")))
+    http.stored(
+        image(np.full((40, 40), 4096, "<u2"), _00280101=("US", b"\x0c\0"), _00280102=("US", b"\x0b\0"))
+    )
     reply = http.get(f"{INSTANCE}/frames/1", accept=JP2)
     assert reply.status == 406
     assert "lose it" in reply.message
@@ -154,7 +160,9 @@ def test_a_series_part_by_part(http, image, strict):
         if service is strict:
             assert reply.status == 406
             continue
-        sent = [read(BytesIO(part.read())) for part in iter_parts(reply.headers["content-type"], [reply.body])]
+        sent = [
+            read(BytesIO(part.read())) for part in iter_parts(reply.headers["content-type"], [reply.body])
+        ]
         assert [ds.file_meta.TransferSyntaxUID for ds, _ in sent] == [JPEG_2000] * 2
         assert np.array_equal(sent[0][1], values)
 
@@ -163,12 +171,16 @@ def test_tables_of_offsets_do_not_outlive_their_fragments(http, stored_at):
     path = Path(get_testdata_file("SC_rgb_rle_2frame.dcm"))
     ds = pydicom.dcmread(path)
     frames = list(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=2))
-    ds.PixelData, ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = pydicom.encaps.encapsulate_extended(frames)
+    ds.PixelData, ds.ExtendedOffsetTable, ds.ExtendedOffsetTableLengths = pydicom.encaps.encapsulate_extended(
+        frames
+    )
     out = BytesIO()
     ds.save_as(out)
     route = stored_at(http, out.getvalue())
     for wanted in (EXPLICIT, JPEG_2000):
-        sent, values = read(BytesIO(http.get(route, accept=f"application/dicom; transfer-syntax={wanted}").body))
+        sent, values = read(
+            BytesIO(http.get(route, accept=f"application/dicom; transfer-syntax={wanted}").body)
+        )
         assert "ExtendedOffsetTable" not in sent
         assert np.array_equal(values, read(path)[1])
 

@@ -26,7 +26,9 @@ def ask(http, prefix="/v2", accept="*/*", **more):
 def images(http, image, dicom):
     """A picture, three frames, and an object without pixels."""
     http.stored(
-        image(RAMP), image(np.stack([RAMP, RAMP * 2, RAMP.T]), uids="1/1/2"), dicom("1/1/3", raw={"7FE00010": None})
+        image(RAMP),
+        image(np.stack([RAMP, RAMP * 2, RAMP.T]), uids="1/1/2"),
+        dicom("1/1/3", raw={"7FE00010": None}),
     )
     return http
 
@@ -35,10 +37,15 @@ def test_a_picture_is_jpeg_by_default(images):
     for accept in ("*/*", None, "image/png"):  # contentType decides, not the header
         reply = ask(images, accept=accept)
         assert (reply.status, reply.headers["content-type"]) == (200, "image/jpeg")
-    assert reply.body == images.get("studies/1.1/series/1.1.1/instances/1.1.1.1/rendered", accept="image/jpeg").body
+    assert (
+        reply.body
+        == images.get("studies/1.1/series/1.1.1/instances/1.1.1.1/rendered", accept="image/jpeg").body
+    )
 
 
-@pytest.mark.parametrize(("instance", "kind"), [("1.1.1.1", "image/jpeg"), ("1.1.1.2", None), ("1.1.1.3", None)])
+@pytest.mark.parametrize(
+    ("instance", "kind"), [("1.1.1.1", "image/jpeg"), ("1.1.1.2", None), ("1.1.1.3", None)]
+)
 def test_other_objects_are_dicom_by_default(images, instance, kind):
     reply = ask(images, objectUID=instance)
     assert reply.headers["content-type"] == (kind or f"application/dicom; transfer-syntax={EXPLICIT}")
@@ -49,11 +56,16 @@ def test_other_objects_are_dicom_by_default(images, instance, kind):
 @pytest.mark.parametrize(
     ("content_type", "sent"),
     [
-        ("image/png", "image/png"), ("image/jpeg", "image/jpeg"), ("image/gif,image/png", "image/png"),
-        ("image/jpeg;q=0.5,image/png", "image/png"), ("application/dicom", f"application/dicom; transfer-syntax={EXPLICIT}"),
-        ("image/gif", None), ("", None), ("*", None),
+        ("image/png", "image/png"),
+        ("image/jpeg", "image/jpeg"),
+        ("image/gif,image/png", "image/png"),
+        ("image/jpeg;q=0.5,image/png", "image/png"),
+        ("application/dicom", f"application/dicom; transfer-syntax={EXPLICIT}"),
+        ("image/gif", None),
+        ("", None),
+        ("*", None),
     ],
-)  # fmt: skip
+)
 def test_content_type(images, content_type, sent):
     reply = ask(images, contentType=content_type)
     if sent is None:
@@ -87,7 +99,9 @@ def test_frames_windows_and_sizes(images):
         ({"windowCenter": "800", "windowWidth": "100.5"}, rendered.format("1/", "?window=800,100.5")),
         ({"rows": "20", "columns": "10"}, rendered.format("1/", "?viewport=10,20")),
     ):
-        assert np.array_equal(picture(ask(images, **png, **given)), picture(images.get(route, accept="image/png")))
+        assert np.array_equal(
+            picture(ask(images, **png, **given)), picture(images.get(route, accept="image/png"))
+        )
     assert picture(ask(images, **png, rows="10")).shape == (10, 10)
     assert picture(ask(images, **png, columns="80")).shape == (80, 80)
     assert ask(images, objectUID="1.1.1.2", frameNumber="2").headers["content-type"] == "image/jpeg"
@@ -99,17 +113,31 @@ def test_frames_windows_and_sizes(images):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"requestType": None}, "requestType"), ({"requestType": "wado"}, "requestType"), ({"requestType": ""}, "requestType"),
-        ({"studyUID": None}, "studyUID"), ({"seriesUID": ""}, "seriesUID"), ({"objectUID": None, "studyUID": None}, "objectUID"),
-        ({"objectUID": "abc"}, "malformed"), ({"objectUID": "1" * 65}, "malformed"),
-        ({"frameNumber": "0"}, "frameNumber"), ({"frameNumber": "-1"}, "frameNumber"), ({"frameNumber": "x"}, "frameNumber"),
-        ({"windowCenter": "1"}, "window"), ({"windowWidth": "1"}, "window"), ({"windowCenter": "a", "windowWidth": "1"}, "window"),
-        ({"rows": "0"}, "viewport"), ({"columns": "x"}, "viewport"), ({"imageQuality": "101"}, "quality"),
-        ({"contentType": "application/dicom", "rows": "5"}, "rows"), ({"contentType": "application/dicom", "frameNumber": "1"}, "frameNumber"),
-        ({"anonymize": "yes"}, "anonymize"), ({"annotation": "patient"}, "annotation"), ({"region": "0,0,1,1"}, "region"),
+        ({"requestType": None}, "requestType"),
+        ({"requestType": "wado"}, "requestType"),
+        ({"requestType": ""}, "requestType"),
+        ({"studyUID": None}, "studyUID"),
+        ({"seriesUID": ""}, "seriesUID"),
+        ({"objectUID": None, "studyUID": None}, "objectUID"),
+        ({"objectUID": "abc"}, "malformed"),
+        ({"objectUID": "1" * 65}, "malformed"),
+        ({"frameNumber": "0"}, "frameNumber"),
+        ({"frameNumber": "-1"}, "frameNumber"),
+        ({"frameNumber": "x"}, "frameNumber"),
+        ({"windowCenter": "1"}, "window"),
+        ({"windowWidth": "1"}, "window"),
+        ({"windowCenter": "a", "windowWidth": "1"}, "window"),
+        ({"rows": "0"}, "viewport"),
+        ({"columns": "x"}, "viewport"),
+        ({"imageQuality": "101"}, "quality"),
+        ({"contentType": "application/dicom", "rows": "5"}, "rows"),
+        ({"contentType": "application/dicom", "frameNumber": "1"}, "frameNumber"),
+        ({"anonymize": "yes"}, "anonymize"),
+        ({"annotation": "patient"}, "annotation"),
+        ({"region": "0,0,1,1"}, "region"),
         ({"presentationUID": "1.2"}, "presentationUID"),
     ],
-)  # fmt: skip
+)
 def test_bad_queries(images, change, word):
     reply = ask(images, **change)
     assert reply.status == 400
@@ -128,9 +156,15 @@ def test_unknown_parameters_are_ignored(images):
 
 @pytest.mark.parametrize(
     "change",
-    [{"studyUID": "9"}, {"seriesUID": "1.1.2"}, {"objectUID": "9"}, {"objectUID": "1.1.1.3", "contentType": "image/jpeg"},
-     {"objectUID": "1.1.1.2", "frameNumber": "4"}, {"objectUID": "9", "contentType": "application/dicom"}],
-)  # fmt: skip
+    [
+        {"studyUID": "9"},
+        {"seriesUID": "1.1.2"},
+        {"objectUID": "9"},
+        {"objectUID": "1.1.1.3", "contentType": "image/jpeg"},
+        {"objectUID": "1.1.1.2", "frameNumber": "4"},
+        {"objectUID": "9", "contentType": "application/dicom"},
+    ],
+)
 def test_what_is_not_there(images, change):
     assert ask(images, **change).status == 404
 
