@@ -186,7 +186,8 @@ def test_query_parameters_are_ignored(three):
     [
         "MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm",
         "MR_small_jp2klossless.dcm", "SC_rgb_small_odd.dcm", "SC_rgb_small_odd_big_endian.dcm", "SC_rgb_jpeg_dcmtk.dcm",
-        "SC_ybr_full_422_uncompressed.dcm", "SC_rgb_rle_2frame.dcm", "examples_ybr_color.dcm", "emri_small_big_endian.dcm", "emri_small_RLE.dcm",
+        "SC_ybr_full_422_uncompressed.dcm", "SC_rgb_rle_2frame.dcm",
+        "examples_ybr_color.dcm", "emri_small_big_endian.dcm", "emri_small_RLE.dcm",
         "rtdose.dcm", "rtdose_rle.dcm", "J2K_pixelrep_mismatch.dcm", "JPGLosslessP14SV1_1s_1f_8b.dcm", "liver.dcm",
         "explicit_VR-UN.dcm",
     ],
@@ -386,6 +387,13 @@ def item(content):
 def test_fragments_that_make_no_frames(data, count, extended, word):
     with pytest.raises(BadFragments, match=word):
         frames_of(data, 0, len(data), count, extended)
+
+
+def test_one_frame_is_all_fragments():
+    for table in (b"", struct.pack("<L", 0), struct.pack("<2L", 0, 10)):
+        data = item(table) + item(b"ab") * 3
+        first = 16 + len(table)
+        assert frames_of(data, 0, len(data), 1) == [[(first + 10 * n, first + 10 * n + 2) for n in range(3)]]
 
 
 def test_fewer_fragments_than_frames():
