@@ -172,7 +172,8 @@ def _palette_channel(ds: Dataset, colour: str) -> tuple[NDArray[np.uint16], int,
         # Eight-bit entries in sixteen-bit words occur under a descriptor of 16 bits, and the other way round.
         bits = 8 if len(plain) < 2 * count else 16
     elif segmented:
-        entries = _expand(np.frombuffer(segmented, dtype=np.uint8 if bits == 8 else _word(ds)).tolist())
+        words = np.frombuffer(segmented, dtype=np.uint8 if bits == 8 else _word(ds))
+        entries = _expand(words.tolist(), words.itemsize)
     else:
         raise DecodeError("The image is PALETTE COLOR, but it has no palette.")
     if len(entries) < count:
@@ -199,14 +200,16 @@ def _words(data: bytes, count: int, word: np.dtype[Any]) -> NDArray[np.uint16]:
     return np.frombuffer(data[: len(data) // width.itemsize * width.itemsize], dtype=width).astype(np.uint16)
 
 
-def _expand(words: list[int]) -> NDArray[np.uint16]:
-    """Expand segmented palette data: discrete, linear and indirect segments (PS3.3 C.7.9.2)."""
+def _expand(words: list[int], width: int) -> NDArray[np.uint16]:
+    """Expand segmented palette data, of so many bytes a word: discrete, linear, indirect (PS3.3 C.7.9.2)."""
     out: list[int] = []
-    _expand_from(words, 0, len(words), out, may_jump=True)
+    _expand_from(words, width, 0, len(words), out, may_jump=True)
     return np.asarray(out, dtype=np.uint16)
 
 
-def _expand_from(words: list[int], start: int, segments: int, out: list[int], *, may_jump: bool) -> None:
+def _expand_from(
+    words: list[int], width: int, start: int, segments: int, out: list[int], *, may_jump: bool
+) -> None:
     at = start
     try:
         while at < len(words) and segments > 0:
@@ -221,9 +224,11 @@ def _expand_from(words: list[int], start: int, segments: int, out: list[int], *,
                 out.extend(round(begin + (end - begin) * step / length) for step in range(1, length + 1))
                 at += 1
             elif opcode == 2 and may_jump:
-                target = words[at] | words[at + 1] << 16
-                at += 2
-                _expand_from(words, target, length, out, may_jump=False)
+                # Bytes from the beginning of the data, in two words or four bytes, the low ones first.
+                parts = words[at : at + 4 // width]
+                target = sum(part << 8 * width * place for place, part in enumerate(parts)) // width
+                at += len(parts)
+                _expand_from(words, width, target, length, out, may_jump=False)
             else:
                 raise DecodeError(f"The segmented palette has the unknown segment type {opcode}.")
     except IndexError:

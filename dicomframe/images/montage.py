@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError
 from dicomframe.images.pixels import frame_count
 from dicomframe.images.reading import reading
@@ -46,7 +47,7 @@ class Montage(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draw it; a script for which no font is installed gives boxes, not warnings for each letter."""
-        with warnings.catch_warnings():
+        with FILTERS_LOCK, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="(?s).*Glyph .* missing from")
             warnings.filterwarnings("ignore", message=".*Matplotlib currently does not support .* natively")
             super().draw(renderer)

@@ -96,12 +96,16 @@ def with_palette(words: list[int], bits: int, count: int) -> Dataset:
     return ds
 
 
-def test_segments_expand_as_the_standard_says() -> None:
-    # PS3.3 C.7.9.2: 3 discrete values, then a line of 4 steps from the last value to 18, then the first segment again.
-    words = [0, 3, 5, 7, 10, 1, 4, 18, 2, 1, 0, 0]
-    entries = palette(np.arange(10), with_palette(words, 16, 10))
-    assert entries[:, 0].tolist() == [5, 7, 10, 12, 14, 16, 18, 5, 7, 10]
-    assert entries.dtype == np.uint16
+@pytest.mark.parametrize("bits", [8, 16])
+def test_segments_expand_as_the_standard_says(bits: int) -> None:
+    # PS3.3 C.7.9.2: one discrete value, 3 more, a line of 4 steps from the last value to 18, then the second segment
+    # again, which begins at the third word: byte 3 of 8-bit data, byte 6 of 16-bit data.
+    place = [3, 0, 0, 0] if bits == 8 else [6, 0]
+    words = [0, 1, 9, 0, 3, 5, 7, 10, 1, 4, 18, 2, 1, *place]
+    entries = palette(np.arange(11), with_palette(words, bits, 11))
+    expected = [9, 5, 7, 10, 12, 14, 16, 18, 5, 7, 10]
+    scale = entries[0, 0] // 9
+    assert entries[:, 0].tolist() == [value * scale for value in expected]
 
 
 @pytest.mark.parametrize(
