@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--partitions", action="store_true", help="switch data partitions on")
     serve.add_argument("--strict", action="store_true", help="refuse what only the user's reference asks for")
     serve.add_argument("--token", metavar="T", help="demand this bearer token")
-    serve.add_argument("--read-only-token", metavar="T", help="a bearer token that may only read (others: 403)")
+    serve.add_argument(
+        "--read-only-token", metavar="T", help="a bearer token that may only read (others: 403)"
+    )
     serve.add_argument(
         "--operation-polls",
         type=_count,

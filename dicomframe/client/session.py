@@ -7,6 +7,7 @@ Answers are always streamed, so that a cut body is met in one place. And neither
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -211,6 +212,28 @@ class Session:
     def __repr__(self) -> str:
         return f"Session({self.base!r})"
 
+    @property
+    def tokens(self) -> TokenSource | None:
+        """The source of its tokens; None where none is sent."""
+        return self._tokens
+
+    @property
+    def verify(self) -> bool | str:
+        """Whether TLS certificates are checked, or the path of a CA bundle; as in the environment by default."""
+        return self._verify
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether requests go straight to the host: over HTTP and without a proxy."""
+        scheme = urlsplit(self.base).scheme
+        return isinstance(self._adapter, HTTPAdapter) and not {scheme, "all"} & self._proxies.keys()
+
+    def without_retries(self) -> Self:
+        """Give a session of the same connections and tokens that sends each request once."""
+        other = copy.copy(self)
+        other._backoff = Backoff(0)  # noqa: SLF001 - of this very class
+        return other
+
     def close(self) -> None:
         """Close the connections that are kept; the session makes new ones if it is used again."""
         self._adapter.close()
@@ -378,6 +401,7 @@ class Session:
             hint=hint,
             private=[*private, token],
             kind=kind,
+            challenge=answer.headers.get("WWW-Authenticate", ""),
         )
 
 

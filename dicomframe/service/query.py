@@ -251,7 +251,9 @@ def _misspelt_moment(attribute: Searchable, text: str) -> Fault:
     """
     kind, shape = ("Date", "YYYYMMDD") if attribute.vr == "DA" else ("Time", "HHMMSS.FFFFFF")
     is_shown = attribute.keyword not in _IDENTIFYING and _LIKE_A_MOMENT.fullmatch(text)
-    message = f"Expected {shape}, " + (f"received: {text}" if is_shown else "or a range of that: a-b, a- or -b")
+    message = f"Expected {shape}, " + (
+        f"received: {text}" if is_shown else "or a range of that: a-b, a- or -b"
+    )
     return bad_request(
         f"Invalid {attribute.keyword} format", VALIDATION_ERROR, [(f"Invalid{kind}Format", message)]
     )

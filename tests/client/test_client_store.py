@@ -40,6 +40,7 @@ COLUMNS = [
     "code",
     "reason",
     "warnings",
+    "retrieve_url",
 ]
 
 

@@ -17,9 +17,10 @@ LATER = 4_000_000_000
 
 def jwt(**claims):
     parts = ({"alg": "none", "typ": "JWT"}, claims)
-    return ".".join(
-        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts
-    ) + "."
+    return (
+        ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+        + "."
+    )
 
 
 @pytest.fixture
