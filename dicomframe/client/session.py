@@ -218,9 +218,11 @@ class Session:
         return self._tokens
 
     @property
-    def verify(self) -> bool | str:
-        """Whether TLS certificates are checked, or the path of a CA bundle; as in the environment by default."""
-        return self._verify
+    def ca_bundle(self) -> str | None:
+        """The file or folder of the authorities whose TLS certificates are trusted; None where none is checked."""
+        if isinstance(self._verify, str):
+            return self._verify
+        return str(requests.utils.DEFAULT_CA_BUNDLE_PATH) if self._verify else None
 
     @property
     def is_direct(self) -> bool:
