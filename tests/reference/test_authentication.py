@@ -80,9 +80,14 @@ def identity_endpoint():
         def do_GET(self):
             target = urlsplit(self.path)
             asked.append((target.netloc, target.path, parse_qs(target.query).get("resource"), self.headers))
-            now = int(time.time())
             body = json.dumps(
-                {"access_token": TOKEN, "expires_on": str(now + 3600), "token_type": "Bearer"}
+                {
+                    "access_token": TOKEN,
+                    "expires_in": "3600",
+                    "expires_on": str(int(time.time()) + 3600),
+                    "resource": RESOURCE,
+                    "token_type": "Bearer",
+                }
             ).encode()
             self.send_response(200 if self.headers["Metadata"] or self.headers["X-IDENTITY-HEADER"] else 400)
             self.send_header("Content-Type", "application/json")
