@@ -139,6 +139,28 @@ def batches(items: Iterable[Item], most_items: int, most_bytes: int = BATCH_BYTE
         yield batch
 
 
+def distinct(items: Iterable[Item], again: list[Item]) -> Iterator[Item]:
+    """Pass each instance once, and put its further copies aside, to be sent when the first has its outcome.
+
+    An answer names instances, not parts: of two copies in one request, one of them damaged, it could not be told which
+    was stored. And of two requests at a time the service may refuse both.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What is to be sent.
+    again : list of Item
+        Where the copies go.
+    """
+    seen: set[str] = set()
+    for item in items:
+        if item.uids.instance in seen:
+            again.append(item)
+        else:
+            seen.add(item.uids.instance)
+            yield item
+
+
 def store(
     session: Session,
     sources: Any,
@@ -174,9 +196,13 @@ def store(
         ThreadPoolExecutor(width, thread_name_prefix="dicomframe-store") as workers,
         progress_bar(progress, "Storing", None, "instance") as bar,
     ):
-        for done in in_order(workers, send, batches(readable(iter_items(sources)), batch_size), width):
-            rows += done
-            bar.update(len(done))
+        waiting: Iterable[Item] = readable(iter_items(sources))
+        while waiting:
+            again: list[Item] = []
+            for done in in_order(workers, send, batches(distinct(waiting, again), batch_size), width):
+                rows += done
+                bar.update(len(done))
+            waiting = again
     _raise_if_vain(storer.state)
     rows.sort(key=lambda row: row[0].number)
     presence: list[bool | None] = []

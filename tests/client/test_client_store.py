@@ -243,6 +243,32 @@ def test_again_and_twice_in_one_request(empty_local):
     assert twice["status"].tolist()[2] == "stored"
 
 
+def test_a_damaged_copy_is_told_from_the_whole_one(empty_local):
+    """Both name the same instance, and the service names neither of the damaged ones: each row has its own outcome."""
+    whole, other = (encode_dataset(dataset(number)) for number in (1, 2))
+    given = [whole[: len(whole) // 2], other[: len(other) // 3], whole, other, whole]
+    table = empty_local.store(given, verify=True)
+    assert table["status"].tolist() == ["failed", "failed", "stored", "stored", "exists"]
+    assert table["warnings"].str.contains("cut off").tolist()[:2] == [True, True]
+    assert table["verified"].tolist() == [True] * 5
+    assert empty_local.store([other, whole[:-5], other])["status"].tolist() == ["exists", "failed", "exists"]
+
+
+def test_copies_of_an_instance_are_never_on_their_way_at_once(serve, connect, as_json):
+    sent = []
+
+    def answer(asked):
+        uids = uids_in(asked)
+        sent.append(uids)
+        return as_json(stow_answer(uids))
+
+    numbers = [1, 2, 1, 3, 1, 2]
+    table = connect(serve(answer).url).store([dataset(number) for number in numbers])
+    assert table["status"].tolist() == ["stored"] * 6
+    assert [[uid.rpartition(".")[2] for uid in uids] for uids in sent] == [["1", "2", "3"], ["1", "2"], ["1"]]
+    assert table["SOPInstanceUID"].str.rpartition(".")[2].tolist() == [str(number) for number in numbers]
+
+
 def test_the_wrong_study(empty_local):
     table = empty_local.store([dataset(1), dataset(1, "1.2.826.0.3")], study_uid="1.2.826.0.2")
     assert table["status"].tolist() == ["stored", "failed"]
