@@ -118,9 +118,9 @@ def start_local(
     partitions: bool = False,
     strict: bool = False,
     token: str | None = None,
-    read_only_token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    read_only_token: str | None = None,
 ) -> LocalService:
     """Start a local DICOM service inside this process.
 
@@ -139,14 +139,14 @@ def start_local(
     token : str, optional
         A bearer token that requests must carry. If it is a JWT whose own claims say that it has ended, or that it is
         for another service, it is refused as the real service would refuse it.
-    read_only_token : str, optional
-        A bearer token that may only read, as the role DICOM Data Reader; other verbs answer 403. Without ``token``
-        nobody may write.
     faults : mapping, optional
         Faults to inject.
     operation_polls : int, optional
         How often a long operation (reindexing, a bulk update, an export) reports that it is running before it is done,
         so that lessons and tests see the same states on every run; by default it runs at once, in the background.
+    read_only_token : str, optional
+        A bearer token that may only read, as the role DICOM Data Reader; other verbs answer 403. Without ``token``
+        nobody may write.
 
     Returns
     -------
@@ -180,9 +180,9 @@ def serve(
     partitions: bool = False,
     strict: bool = False,
     token: str | None = None,
-    read_only_token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    read_only_token: str | None = None,
 ) -> None:
     """Run a local service until the process is told to end; print one line with its base URL when it is ready.
 

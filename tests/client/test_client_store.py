@@ -185,6 +185,29 @@ def test_a_file_that_cannot_be_read(local):
     assert table["status"].tolist()[1] in {"stored", "exists"}
 
 
+def test_a_folder_without_dicom_sends_nothing(serve, connect, reply, tmp_path):
+    for name in ("letter.txt", "picture.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG or some other thing" * 20)
+    site = serve(reply(200))
+    table = connect(site.url).store(tmp_path, verify=True)
+    assert table["status"].tolist() == ["unreadable"] * 2
+    assert table["verified"].isna().all()
+    assert table["reason"].tolist() == ["this is no DICOM file"] * 2
+    assert site.asked == []
+
+
+@pytest.mark.parametrize("missing", ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_dataset_without_a_uid_is_a_row(local, missing):
+    """What cannot be sent never is; what can, the service judges."""
+    made = dataset(30, study=f"1.2.826.0.30.{len(missing)}")
+    delattr(made, missing)
+    table = local.store([made, dataset(31, study=f"1.2.826.0.31.{len(missing)}")], verify=True)
+    assert table["status"][0] in {"unreadable", "failed"}
+    assert table["reason"].notna()[0]
+    assert table["status"][1] == "stored"
+    assert table["verified"].fillna(value=False).tolist() == [False, True]
+
+
 def test_a_dicomdir_is_no_instance(local):
     table = local.store(get_testdata_file("DICOMDIR", download=False))
     assert table["status"].tolist() == ["unreadable"]
