@@ -244,3 +244,10 @@ def test_what_was_stored_is_verified(client, stored, orthanc, tmp_path):
     assert look_up(client.session, [address])[address].is_there is False
     assert client.store(made, verify=True)["verified"].tolist() == [True]
     assert look_up(client.session, [address])[address].is_there is True
+
+
+def test_the_doctor_finds_nothing_wrong(client, stored):
+    """It is no Azure service: versions, feed and tags are skipped, not failed."""
+    checks = client.doctor().set_index("check")["status"]
+    assert checks[["url", "connection", "reading"]].tolist() == ["ok"] * 3
+    assert checks[["versions", "change feed", "query tags"]].tolist() == ["skipped"] * 3

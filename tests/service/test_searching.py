@@ -411,6 +411,7 @@ def test_a_narrow_filter_beside_wide_ones(http, dicom, monkeypatch):
     assert walked == asked
 
 
+@pytest.mark.covers("fact 37", "fact 38")
 def test_a_misspelt_date_is_answered_in_the_references_words(http):
     assert http.get("studies?StudyDate=2024-01-15").json == {
         "error": {
