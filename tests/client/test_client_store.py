@@ -196,7 +196,9 @@ def test_a_folder_without_dicom_sends_nothing(serve, connect, reply, tmp_path):
     assert site.asked == []
 
 
-@pytest.mark.parametrize("missing", ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize(
+    "missing", ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
+)
 def test_a_dataset_without_a_uid_is_a_row(local, missing):
     """What cannot be sent never is; what can, the service judges."""
     made = dataset(30, study=f"1.2.826.0.30.{len(missing)}")
