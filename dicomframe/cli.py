@@ -1,8 +1,9 @@
-"""The command line: ``dicomframe serve`` and ``dicomframe demo``."""
+"""The command line: ``dicomframe serve``, ``dicomframe demo`` and ``dicomframe doctor``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,17 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when it worked, 1 with a message on standard error when it did not.
+        0 when it worked, 1 with a message on standard error when it did not, or when the doctor found a failure.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return int(options.run(options) or 0)
     except (DicomFrameError, OSError) as error:
         print(f"dicomframe: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--strict", action="store_true", help="refuse what only the user's reference asks for")
     serve.add_argument("--token", metavar="T", help="demand this bearer token")
     serve.add_argument(
+        "--read-only-token", metavar="T", help="a bearer token that may only read (others: 403)"
+    )
+    serve.add_argument(
         "--operation-polls",
         type=_count,
         metavar="N",
@@ -73,6 +76,21 @@ def _parser() -> argparse.ArgumentParser:
         help="where the picture goes (default: ./demo)",
     )
     demo.set_defaults(run=_demo)
+
+    doctor = commands.add_parser(
+        "doctor", help="examine the way to a service; exit code 1 when something fails"
+    )
+    doctor.add_argument(
+        "url", nargs="?", metavar="URL", help="default: $DICOMFRAME_URL, else the sample service"
+    )
+    doctor.add_argument("--api-version", choices=("v1", "v2"), default="v2", help="default: %(default)s")
+    doctor.add_argument("--partition", metavar="P", help="the data partition")
+    doctor.add_argument(
+        "--token-variable",
+        metavar="NAME",
+        help="the environment variable that holds a token (default: DefaultAzureCredential for an Azure service)",
+    )
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -99,6 +117,7 @@ def _serve(options: argparse.Namespace) -> None:
         partitions=options.partitions,
         strict=options.strict,
         token=options.token,
+        read_only_token=options.read_only_token,
         operation_polls=options.operation_polls,
     )
 
@@ -107,3 +126,18 @@ def _demo(options: argparse.Namespace) -> None:
     from dicomframe.demo import run
 
     run(options.out)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dicomframe.client.doctor import as_text
+    from dicomframe.local import connect
+
+    token = None
+    if options.token_variable is not None:
+        token = os.environ.get(options.token_variable)
+        if not token:
+            raise DicomFrameError(f"The environment variable {options.token_variable} is not set, or empty.")
+    with connect(options.url, token, api_version=options.api_version, partition=options.partition) as client:
+        checks = client.doctor()
+    print(as_text(checks))
+    return int((checks["status"] == "failed").any())

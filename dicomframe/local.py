@@ -42,7 +42,7 @@ class LocalService:
     samples : bool
         Whether a new folder begins with the teaching cohort in it (`dicomframe.samples`). It is made once and kept
         in a per-user cache; what you store or delete here changes only this service, never the cache.
-    partitions, strict, token, faults, operation_polls
+    partitions, strict, token, read_only_token, faults, operation_polls
         As for `start_local`.
 
     Attributes
@@ -68,15 +68,21 @@ class LocalService:
         partitions: bool = False,
         strict: bool = False,
         token: str | None = None,
+        read_only_token: str | None = None,
         faults: Mapping[str, Any] | None = None,
         operation_polls: int | None = None,
     ) -> None:
         from dicomframe.service.server import Server
 
-        self._token = token
+        self._token = token or read_only_token
         self._home = _Home(path, samples=samples)
         service = self._home.open(
-            partitions=partitions, strict=strict, token=token, faults=faults, operation_polls=operation_polls
+            partitions=partitions,
+            strict=strict,
+            token=token,
+            read_only_token=read_only_token,
+            faults=faults,
+            operation_polls=operation_polls,
         )
         self._server = Server(service, port)
         self._server.start()
@@ -84,7 +90,7 @@ class LocalService:
         atexit.register(self.stop)
 
     def connect(self, **options: Any) -> Client:
-        """Give a client of this service; the options are those of `dicomframe.connect`."""
+        """Give a client of this service, with its token; the options are those of `dicomframe.connect`."""
         return connect(self.url, **({"credential": self._token} | options))
 
     def stop(self) -> None:
@@ -114,6 +120,7 @@ def start_local(
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    read_only_token: str | None = None,
 ) -> LocalService:
     """Start a local DICOM service inside this process.
 
@@ -130,12 +137,16 @@ def start_local(
     strict : bool
         Whether it refuses what the user's reference asks for and the real service does not have.
     token : str, optional
-        A bearer token that requests must carry.
+        A bearer token that requests must carry. If it is a JWT whose own claims say that it has ended, or that it is
+        for another service, it is refused as the real service would refuse it.
     faults : mapping, optional
         Faults to inject.
     operation_polls : int, optional
         How often a long operation (reindexing, a bulk update, an export) reports that it is running before it is done,
         so that lessons and tests see the same states on every run; by default it runs at once, in the background.
+    read_only_token : str, optional
+        A bearer token that may only read, as the role DICOM Data Reader; other verbs answer 403. Without ``token``
+        nobody may write.
 
     Returns
     -------
@@ -156,6 +167,7 @@ def start_local(
         partitions=partitions,
         strict=strict,
         token=token,
+        read_only_token=read_only_token,
         faults=faults,
         operation_polls=operation_polls,
     )
@@ -170,6 +182,7 @@ def serve(
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    read_only_token: str | None = None,
 ) -> None:
     """Run a local service until the process is told to end; print one line with its base URL when it is ready.
 
@@ -179,8 +192,15 @@ def serve(
 
     home = _Home(path, samples=samples)
     try:
-        settings = {"partitions": partitions, "strict": strict, "token": token, "faults": faults}
-        serve_forever(home.open(**settings, operation_polls=operation_polls), port)
+        service = home.open(
+            partitions=partitions,
+            strict=strict,
+            token=token,
+            read_only_token=read_only_token,
+            faults=faults,
+            operation_polls=operation_polls,
+        )
+        serve_forever(service, port)
     finally:
         home.close()
 

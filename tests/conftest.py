@@ -30,3 +30,15 @@ def cohort_service():
 def cohort_client(cohort_service):
     """Connect to the service with the teaching cohort."""
     return cohort_service.connect()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch, tmp_path):
+    """No credential of whoever runs the tests: a home of its own, in which only ``bin`` has programs."""
+    for name in list(os.environ):
+        if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path

@@ -22,11 +22,13 @@ _MOST_WORDS = 600
 
 #: What to do, by status.
 HINTS: dict[int, str] = {
+    400: "Check the request's parameters and their form.",
     401: "Sign in (az login), or give a fresh credential= whose tokens are for https://dicom.healthcareapis.azure.com.",
     403: "The identity lacks a role: 'DICOM Data Reader' to read, 'DICOM Data Owner' to write and delete.",
     404: "There is no such resource here; if nothing is found at all, check the service's URL and its version.",
     405: "This server does not offer the operation.",
     406: "The server has no representation of the kind that was asked for.",
+    409: "It is there already, or another request holds it: see what is there before trying again.",
     413: "Send less at a time: a smaller batch_size=.",
     429: "The server is throttling: wait, or lower max_workers=.",
     501: "This server does not offer the operation.",
@@ -35,6 +37,8 @@ HINTS: dict[int, str] = {
 
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){3,}(?![\w])")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+# Bounded, because it reads what any server sends.
+_CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,1000})"')
 _TAG_KEY = re.compile(r"[0-9A-Fa-f]{8}")
 
 
@@ -56,6 +60,7 @@ def error_of(
     hint: str = "",
     private: Sequence[str] = (),
     kind: type[ServiceError] | None = None,
+    challenge: str = "",
 ) -> ServiceError:
     """Make the error of an answer.
 
@@ -75,8 +80,12 @@ def error_of(
         Texts that must not stand in a message.
     kind : type, optional
         The class, where it is not the status's.
+    challenge : str
+        The answer's WWW-Authenticate: a 401 often has no other words.
     """
     words = read_words(content_type, body)
+    if not words.message:
+        words = read_challenge(challenge)
     return (kind or ERROR_OF_STATUS.get(status, ServiceError))(
         status,
         route,
@@ -85,6 +94,20 @@ def error_of(
         details=[blot(detail, private) for detail in words.details],
         hint=hint or HINTS.get(status, ""),
     )
+
+
+def read_challenge(challenge: str) -> Words:
+    """Read what a WWW-Authenticate header says of a bearer token (RFC 6750 section 3).
+
+    Examples
+    --------
+    >>> read_challenge('Bearer error="invalid_token", error_description="The token expired"')
+    Words(code='invalid_token', message='The token expired', details=())
+    >>> read_challenge('Basic realm="Orthanc"').message
+    ''
+    """
+    said = {name.lower(): value for name, value in _CHALLENGE.findall(challenge)}
+    return Words(said.get("error", ""), said.get("error_description", ""))
 
 
 def blot(text: str, private: Sequence[str] = ()) -> str:

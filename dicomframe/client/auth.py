@@ -9,7 +9,7 @@ import base64
 import binascii
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, runtime_checkable
@@ -207,11 +207,47 @@ def claims(token: str) -> dict[str, Any]:
 
 
 def what_is_wrong(token: str) -> str:
-    """Say what a refused token's own claims show to be wrong with it; empty where they show nothing."""
+    """Say what a refused token's own claims show to be wrong with it, and what to do; empty where they show nothing.
+
+    Examples
+    --------
+    >>> what_is_wrong("no JWT")
+    ''
+    """
     said = claims(token)
-    ends, audience = said.get("exp"), said.get("aud")
+    ends = said.get("exp")
     if isinstance(ends, int | float) and ends < time.time():
-        return f"The token ended at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC; get a new one (az login)."
-    if isinstance(audience, str) and audience.rstrip("/") not in _AUDIENCES:
-        return f"The token is for another service ({audience[:80]}); ask for one with the scope {SCOPE}."
+        return f"The token ended at {moment(ends)}; get a new one (az login)."
+    audiences = audiences_of(said)
+    if audiences and not is_for_the_service(audiences):
+        return f"The token is for another service ({audiences[0][:80]}); ask for one with the scope {SCOPE}."
+    begins = said.get("nbf")
+    if isinstance(begins, int | float) and begins > time.time():
+        return f"The token is good only from {moment(begins)} on; see whether this machine's clock is right."
     return ""
+
+
+def audiences_of(said: Mapping[str, Any]) -> list[str]:
+    """Give the audiences that a token's claims name (RFC 7519 section 4.1.3): a text or a list of them."""
+    audience = said.get("aud")
+    listed = audience if isinstance(audience, list) else [audience]
+    return [each for each in listed if isinstance(each, str) and each]
+
+
+def is_for_the_service(audiences: Iterable[str]) -> bool:
+    """Whether the cloud service takes tokens for one of these audiences."""
+    return any(each.rstrip("/") in _AUDIENCES for each in audiences)
+
+
+def moment(seconds: float) -> str:
+    """Write a claim's time, in UTC.
+
+    Examples
+    --------
+    >>> moment(1_705_329_000), moment(-1e20)
+    ('2024-01-15 14:30 UTC', 'an impossible time')
+    """
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "an impossible time"

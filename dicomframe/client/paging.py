@@ -68,6 +68,8 @@ class Reader:
         Rows to ask for at a time.
     limit : int, optional
         The most rows wanted, of all queries together.
+    width : int, optional
+        The most requests at a time; by default the session's.
     """
 
     session: Session
@@ -75,6 +77,7 @@ class Reader:
     page_size: int
     limit: int | None = None
     findings: Findings = field(default_factory=Findings)
+    width: int | None = None
 
     def read(self, queries: list[Query]) -> Iterator[Page]:
         """Yield the queries' pages in order, each UID once in all."""
@@ -93,7 +96,7 @@ class Reader:
                 return
 
     def _read_all(self, queries: list[Query]) -> Iterator[Page]:
-        width = self.session.max_workers
+        width = self.width or self.session.max_workers
         if len(queries) == 1:
             yield from self._read_query(queries[0], width)
         elif queries:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
@@ -42,11 +44,19 @@ def progress_bar(progress: Progress, description: str, total: int | None, unit: 
     if progress is False or (progress == "auto" and not is_watched()):
         yield _NoBar()
         return
-    from tqdm.auto import tqdm
-
     # delay hides the bars of short calls
-    with tqdm(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
+    with _tqdm()(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
         yield bar
+
+
+@functools.cache
+def _tqdm() -> Any:
+    """Give the kind of bar that fits; without ipywidgets it is drawn as text, which needs no warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+
+        return tqdm
 
 
 def check_progress(progress: Any) -> Progress:

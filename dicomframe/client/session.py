@@ -7,6 +7,7 @@ Answers are always streamed, so that a cut body is met in one place. And neither
 
 from __future__ import annotations
 
+import copy
 import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -211,6 +212,30 @@ class Session:
     def __repr__(self) -> str:
         return f"Session({self.base!r})"
 
+    @property
+    def tokens(self) -> TokenSource | None:
+        """The source of its tokens; None where none is sent."""
+        return self._tokens
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The file or folder of the authorities whose TLS certificates are trusted; None where none is checked."""
+        if isinstance(self._verify, str):
+            return self._verify
+        return str(requests.utils.DEFAULT_CA_BUNDLE_PATH) if self._verify else None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether requests go straight to the host: over HTTP and without a proxy."""
+        scheme = urlsplit(self.base).scheme
+        return isinstance(self._adapter, HTTPAdapter) and not {scheme, "all"} & self._proxies.keys()
+
+    def without_retries(self) -> Self:
+        """Give a session of the same connections and tokens that sends each request once."""
+        other = copy.copy(self)
+        other._backoff = Backoff(0)  # noqa: SLF001 - of this very class
+        return other
+
     def close(self) -> None:
         """Close the connections that are kept; the session makes new ones if it is used again."""
         self._adapter.close()
@@ -378,6 +403,7 @@ class Session:
             hint=hint,
             private=[*private, token],
             kind=kind,
+            challenge=answer.headers.get("WWW-Authenticate", ""),
         )
 
 

@@ -13,7 +13,8 @@ from dicomframe.client.paging import in_order
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.session import Session
 from dicomframe.client.sources import Item, iter_items
-from dicomframe.client.stow import Outcome, is_stow_answer, read_outcomes
+from dicomframe.client.stow import Outcome, is_stow_answer, read_outcomes, study_url
+from dicomframe.client.verify import Address, judged, look_up
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import check_uid
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError, ServiceError, TooLargeError
@@ -26,10 +27,12 @@ BATCH_SIZE = 50
 #: Bytes in a request, unless one instance alone is larger: what is lost when a connection is cut.
 BATCH_BYTES = 128 * 1024 * 1024
 
-COLUMNS = ("path", *UID_COLUMNS, "status", "code", "reason", "warnings")
+COLUMNS = ("path", *UID_COLUMNS, "status", "code", "reason", "warnings", "retrieve_url")
 
 # A refused request may still carry the outcome of each instance (Orthanc: 400; the service: 409).
 _SPEAKING_STATUS = (400, 409, 415, 422)
+# What errors="raise" raises for.
+_BAD = frozenset({"failed", "unreadable", "unknown", "missing"})
 # After so many whole requests that failed, with none that went well, the rest is not tried.
 _HOPELESS = 3
 
@@ -40,6 +43,7 @@ class _State:
 
     failures: list[DicomFrameError] = field(default_factory=list)
     has_worked: bool = False
+    study_url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, failure: DicomFrameError | None) -> None:
@@ -110,6 +114,7 @@ class Storer:
         )
         if answer.status >= 400 and not is_stow_answer(answer.content):
             raise self._session.error_of(answer)
+        self.state.study_url = study_url(answer.content) or self.state.study_url
         return read_outcomes(answer.content, batch, attempts=answer.attempts)
 
 
@@ -134,18 +139,43 @@ def batches(items: Iterable[Item], most_items: int, most_bytes: int = BATCH_BYTE
         yield batch
 
 
+def distinct(items: Iterable[Item], again: list[Item]) -> Iterator[Item]:
+    """Pass each instance once, and put its further copies aside, to be sent when the first has its outcome.
+
+    An answer names instances, not parts: of two copies in one request, one of them damaged, it could not be told which
+    was stored. And of two requests at a time the service may refuse both.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What is to be sent.
+    again : list of Item
+        Where the copies go.
+    """
+    seen: set[str] = set()
+    for item in items:
+        if item.uids.instance in seen:
+            again.append(item)
+        else:
+            seen.add(item.uids.instance)
+            yield item
+
+
 def store(
     session: Session,
     sources: Any,
     *,
     study_uid: str | None = None,
     batch_size: int = BATCH_SIZE,
+    verify: bool = False,
     errors: OnFailure = "rows",
     progress: Progress = False,
 ) -> pd.DataFrame:
     """Store instances; `dicomframe.client.client.Client.store` documents it."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise QueryError("batch_size must be a whole number from 1.")
+    if not isinstance(verify, bool):
+        raise QueryError("verify must be True or False.")
     storer = Storer(session, study_uid)
     rows: list[tuple[Item, Outcome]] = []
 
@@ -166,12 +196,41 @@ def store(
         ThreadPoolExecutor(width, thread_name_prefix="dicomframe-store") as workers,
         progress_bar(progress, "Storing", None, "instance") as bar,
     ):
-        for done in in_order(workers, send, batches(readable(iter_items(sources)), batch_size), width):
-            rows += done
-            bar.update(len(done))
-    _raise_if_asked(storer.state, rows, errors)
+        waiting: Iterable[Item] = readable(iter_items(sources))
+        while waiting:
+            again: list[Item] = []
+            for done in in_order(workers, send, batches(distinct(waiting, again), batch_size), width):
+                rows += done
+                bar.update(len(done))
+            waiting = again
+    _raise_if_vain(storer.state)
     rows.sort(key=lambda row: row[0].number)
-    return outcome_table([_row(*row) for row in rows], COLUMNS, session.base, ["code"])
+    presence: list[bool | None] = []
+    if verify:
+        there = look_up(session, [_address(item) for item, _ in rows], progress)
+        judgements = [judged(outcome, _address(item), there) for item, outcome in rows]
+        rows = [(item, outcome) for (item, _), (outcome, _) in zip(rows, judgements, strict=True)]
+        presence = [is_there for _, is_there in judgements]
+    if errors == "raise":
+        _raise_for_any(storer.state, rows)
+    return _table(rows, presence if verify else None, session.base, storer.state.study_url)
+
+
+def _address(item: Item) -> Address:
+    return item.uids.study, item.uids.series, item.uids.instance
+
+
+def _table(
+    rows: Sequence[tuple[Item, Outcome]], presence: Sequence[bool | None] | None, service: str, url: str
+) -> pd.DataFrame:
+    import pandas as pd
+
+    table = outcome_table([_row(*row) for row in rows], COLUMNS, service, ["code"])
+    if presence is not None:
+        table["verified"] = pd.array(presence, dtype="boolean")
+    if url:
+        table.attrs["dicom"]["retrieve_url"] = url
+    return table
 
 
 def _light(item: Item) -> Item:
@@ -179,19 +238,21 @@ def _light(item: Item) -> Item:
     return item
 
 
-def _raise_if_asked(state: _State, rows: Sequence[tuple[Item, Outcome]], errors: OnFailure) -> None:
+def _raise_if_vain(state: _State) -> None:
     """Raise if not one request can have had an effect: then nothing was stored, and a table would only hide why."""
     if state.failures and not state.has_worked and not any(each.may_have_arrived for each in state.failures):
         raise state.failures[0]
-    if errors == "raise":
-        bad = [outcome for _, outcome in rows if outcome.status in {"failed", "unreadable", "unknown"}]
-        if state.failures:
-            raise state.failures[0]
-        if bad:
-            raise DecodeError(
-                f"{len(bad)} of {len(rows)} were not stored, the first because: {bad[0].reason}. "
-                "errors='rows' gives the table with each outcome."
-            )
+
+
+def _raise_for_any(state: _State, rows: Sequence[tuple[Item, Outcome]]) -> None:
+    if state.failures:
+        raise state.failures[0]
+    bad = [outcome for _, outcome in rows if outcome.status in _BAD]
+    if bad:
+        raise DecodeError(
+            f"{len(bad)} of {len(rows)} were not stored, the first because: {bad[0].reason}. "
+            "errors='rows' gives the table with each outcome."
+        )
 
 
 def _row(item: Item, outcome: Outcome) -> dict[str, Any]:
@@ -202,4 +263,5 @@ def _row(item: Item, outcome: Outcome) -> dict[str, Any]:
         "code": outcome.code,
         "reason": outcome.reason,
         "warnings": outcome.warnings,
+        "retrieve_url": outcome.url,
     }

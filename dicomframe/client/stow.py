@@ -16,6 +16,7 @@ _STORED = "00081199"
 # FailedSOPSequence, and the failures that a server could not tie to an instance.
 _FAILED = ("00081198", "0008119A")
 _INSTANCE = "00081155"
+_RETRIEVE_URL = "00081190"
 _FAILURE_REASON = "00081197"
 _WARNING_REASON = "00081196"
 _FAILED_ATTRIBUTES = "00741048"
@@ -37,12 +38,15 @@ class Outcome:
         What that means.
     warnings : str
         What the server says about single attributes.
+    url : str
+        Where the server says the instance can be retrieved.
     """
 
     status: str
     code: int | None = None
     reason: str = ""
     warnings: str = ""
+    url: str = ""
 
 
 def is_stow_answer(content: bytes) -> bool:
@@ -84,6 +88,17 @@ def read_outcomes(content: bytes, items: Sequence[Item], *, attempts: int = 1) -
     return [found.get(at, unknown) for at in range(len(items))]
 
 
+def study_url(content: bytes) -> str:
+    """Give the RetrieveURL (0008,1190) of the whole study, where an answer has one.
+
+    Examples
+    --------
+    >>> study_url(b'{"00081190": {"vr": "UR", "Value": ["https://host/v2/studies/1.2"]}}')
+    'https://host/v2/studies/1.2'
+    """
+    return _url(_read(content))
+
+
 def _read(content: bytes) -> Mapping[str, Any]:
     try:
         answer = orjson.loads(content)
@@ -115,6 +130,11 @@ def _code(entry: Mapping[str, Any], tag: str) -> int | None:
     )
 
 
+def _url(data: Mapping[str, Any]) -> str:
+    url = _first(data, _RETRIEVE_URL)
+    return url if isinstance(url, str) else ""
+
+
 def _comments(entry: Mapping[str, Any]) -> str:
     said = (_first(item, _COMMENT) for item in _entries(entry, _FAILED_ATTRIBUTES))
     return "; ".join(str(comment) for comment in said if comment)
@@ -122,9 +142,10 @@ def _comments(entry: Mapping[str, Any]) -> str:
 
 def _stored(entry: Mapping[str, Any]) -> Outcome:
     code, comments = _code(entry, _WARNING_REASON), _comments(entry)
+    url = _url(entry)
     if code is None and not comments:
-        return Outcome("stored")
-    return Outcome("warning", code, meaning_of_warning(code) if code is not None else "stored", comments)
+        return Outcome("stored", url=url)
+    return Outcome("warning", code, meaning_of_warning(code) if code is not None else "stored", comments, url)
 
 
 def _failed(entry: Mapping[str, Any], attempts: int) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -162,19 +161,7 @@ class Dispatcher:
                 "HeadersTooLarge",
                 f"The headers are longer than {_MOST_HEADER_BYTES} bytes.",
             )
-        if self._service.token is None:
-            return
-        given = next((value for name, value in headers if name == b"authorization"), b"")
-        scheme, _, token = given.partition(b" ")
-        if scheme.lower() != b"bearer" or not secrets.compare_digest(
-            token.strip(), self._service.token.encode()
-        ):
-            raise Fault(
-                HTTPStatus.UNAUTHORIZED,
-                "Unauthorized",
-                "The request has no valid token: send the header 'Authorization: Bearer <token>'.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        self._service.admission.check(scope["method"], headers)
 
     def _split(self, path: str) -> tuple[ApiVersion, str, list[str]]:
         """Take a path apart into version, partition and the rest."""

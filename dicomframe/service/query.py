@@ -25,6 +25,12 @@ MOST_ROWS = 200
 _MOST_OFFSET = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RANGE_VRS = {"DA", "TM"}
+#: The reference's code for a request whose values are wrong.
+VALIDATION_ERROR = "RequestValidationError"
+#: Dates that identify a patient.
+_IDENTIFYING = {"PatientBirthDate"}
+#: Digits and the signs that people put between them.
+_LIKE_A_MOMENT = re.compile(r"[0-9][0-9\-/.:, TZ]{0,39}")
 
 
 @dataclass(slots=True)
@@ -180,19 +186,18 @@ def _phrase(attribute: Searchable, text: str) -> Phrase:
 
 def _moment(attribute: Searchable, text: str) -> Test:
     """Read a date or time, or a range of them."""
-    shape = "YYYYMMDD" if attribute.vr == "DA" else "HHMMSS.FFFFFF, parts from the right left out,"
     low_text, hyphen, high_text = text.partition("-")
     bounds = []
     for part, latest in ((low_text, False), (high_text if hyphen else low_text, True)):
         bound = _bound(attribute.vr, part, latest=latest)
         if bound is None and part:
-            raise _refused(attribute, f"must be written {shape} or as a range of that: a-b, a- or -b")
+            raise _misspelt_moment(attribute, text)
         bounds.append(bound)
     low, high = bounds
     if low is None and high is None:
-        raise _refused(attribute, "has a range without bounds; give at least one")
+        raise _refused(attribute, "has a range without bounds; give at least one", "InvalidRange")
     if low is not None and high is not None and low > high:
-        raise _refused(attribute, "has a range whose end lies before its start")
+        raise _refused(attribute, "has a range whose end lies before its start", "InvalidRange")
     if low == high and low is not None:
         return Equal(low)
     return Between(low, high)
@@ -215,14 +220,14 @@ def _number(controls: dict[str, str], name: str, default: int, least: int, most:
     if text is None:
         return default
     if not (re.fullmatch(r"[0-9]{1,10}", text) and least <= int(text) <= most):
-        raise bad_request(f"{name} must be a whole number from {least} to {most}.", "InvalidQueryParameter")
+        raise bad_request(f"{name} must be a whole number from {least} to {most}.", VALIDATION_ERROR)
     return int(text)
 
 
 def _truth(controls: dict[str, str]) -> bool:
     text = controls.get("fuzzymatching", "false").lower()
     if text not in {"true", "false"}:
-        raise bad_request("fuzzymatching must be true or false.", "InvalidQueryParameter")
+        raise bad_request("fuzzymatching must be true or false.", VALIDATION_ERROR)
     return text == "true"
 
 
@@ -230,9 +235,25 @@ def _doubled(name: str) -> Fault:
     return bad_request(f"{name} is given twice; once is accepted.", "DuplicateQueryParameter")
 
 
-def _refused(attribute: Searchable, reason: str) -> Fault:
+def _refused(attribute: Searchable, reason: str, code: str = "InvalidValue") -> Fault:
     return bad_request(
-        f"Invalid {attribute.keyword}.",
-        "InvalidQueryParameter",
-        [("Invalid", f"{attribute.keyword} {reason}.")],
+        f"Invalid {attribute.keyword}",
+        VALIDATION_ERROR,
+        [(code, f"{attribute.keyword} {reason}.")],
+    )
+
+
+def _misspelt_moment(attribute: Searchable, text: str) -> Fault:
+    """Refuse a date or time in the words of the user's reference, which repeat what was received.
+
+    A date of a study identifies nobody by itself, and who sees it knows at once what is wrong. A date of birth, and
+    whatever is no date at all, may identify a patient: those are not repeated.
+    """
+    kind, shape = ("Date", "YYYYMMDD") if attribute.vr == "DA" else ("Time", "HHMMSS.FFFFFF")
+    is_shown = attribute.keyword not in _IDENTIFYING and _LIKE_A_MOMENT.fullmatch(text)
+    message = f"Expected {shape}, " + (
+        f"received: {text}" if is_shown else "or a range of that: a-b, a- or -b"
+    )
+    return bad_request(
+        f"Invalid {attribute.keyword} format", VALIDATION_ERROR, [(f"Invalid{kind}Format", message)]
     )

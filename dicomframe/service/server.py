@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import signal
 import socket
@@ -9,7 +11,7 @@ import threading
 import time
 import warnings
 from types import FrameType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.errors import DicomFrameError
 
@@ -64,7 +66,8 @@ class Server:
             service.app,
             lifespan="off",
             ws="none",
-            access_log=False,  # paths hold UIDs, queries hold names
+            http=_quiet_protocol(),
+            access_log=False,
             log_config=None,
             proxy_headers=False,
             server_header=False,
@@ -127,6 +130,22 @@ def serve_forever(service: Service, port: int = 8080) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@functools.cache
+def _quiet_protocol() -> type[asyncio.Protocol]:
+    """Give uvicorn's protocol without its log of requests: paths hold UIDs, queries hold names.
+
+    ``access_log=False`` alone only cuts the logger off from its handlers, which whoever sets handlers up again undoes.
+    """
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class QuietProtocol(HttpToolsProtocol):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.access_log = False
+
+    return QuietProtocol
 
 
 def _listen(port: int) -> socket.socket:

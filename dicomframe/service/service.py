@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.errors import DicomFrameError
+from dicomframe.service.admission import Admission
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
 from dicomframe.service.offload import Offload
@@ -37,8 +38,8 @@ class Service:
         Whether data partitions are switched on.
     strict : bool
         Whether what the user's reference asks for and the real service refuses is refused.
-    token : str, optional
-        The bearer token that requests must carry.
+    admission : Admission, optional
+        The bearer tokens that requests must carry; by default none.
     temporary : Path, optional
         A folder that is removed at the end.
     operation_polls : int, optional
@@ -57,7 +58,7 @@ class Service:
         *,
         partitions: bool = False,
         strict: bool = False,
-        token: str | None = None,
+        admission: Admission | None = None,
         temporary: Path | None = None,
         operation_polls: int | None = None,
     ) -> None:
@@ -65,7 +66,7 @@ class Service:
         self.blobs = blobs
         self.partitions = partitions
         self.strict = strict
-        self.token = token
+        self.admission = admission or Admission()
         self.base_url = ""
         self.offload = Offload()
         self.operations = Operations(self, operation_polls)
@@ -79,6 +80,7 @@ class Service:
         partitions: bool = False,
         strict: bool = False,
         token: str | None = None,
+        read_only_token: str | None = None,
         faults: Mapping[str, Any] | None = None,
         operation_polls: int | None = None,
     ) -> Self:
@@ -88,15 +90,17 @@ class Service:
         ----------
         path : str or Path, optional
             The folder; by default a temporary one that is removed by `close`.
-        partitions, strict, token, operation_polls
+        partitions, strict, operation_polls
             As for `Service`.
+        token, read_only_token
+            As for `Admission`.
         faults : mapping, optional
             Faults to inject; not built yet.
 
         Raises
         ------
         DicomFrameError
-            If faults are given, or another version of the index is in the folder.
+            If faults are given, a token is empty, or another version of the index is in the folder.
 
         Examples
         --------
@@ -106,6 +110,7 @@ class Service:
         """
         if faults:
             raise DicomFrameError("Injected faults are not built yet; start the service without faults=.")
+        admission = Admission(token, read_only_token)
         temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
         folder = temporary or Path(path or "")
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,7 @@ class Service:
             blobs,
             partitions=partitions,
             strict=strict,
-            token=token,
+            admission=admission,
             temporary=temporary,
             operation_polls=operation_polls,
         )

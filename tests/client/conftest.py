@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,10 +136,12 @@ class _Server(ThreadingHTTPServer):
 class Site:
     """A running server and what it was asked."""
 
-    def __init__(self, answer: Callable[[Asked], Reply]) -> None:
+    def __init__(self, answer: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> None:
         self._server = _Server(answer)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.asked = self._server.asked
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http{'s' * (tls is not None)}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -146,12 +152,12 @@ class Site:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[Asked], Reply] | Reply], Site]]:
+def serve() -> Iterator[Callable[..., Site]]:
     """Give what starts a server that answers by a function, or always the same."""
     sites: list[Site] = []
 
-    def start(handle: Callable[[Asked], Reply] | Reply) -> Site:
-        site = Site(handle if callable(handle) else lambda _: handle)
+    def start(handle: Callable[[Asked], Reply] | Reply, tls: ssl.SSLContext | None = None) -> Site:
+        site = Site(handle if callable(handle) else lambda _: handle, tls)
         sites.append(site)
         return site
 
@@ -183,3 +189,48 @@ def reply() -> type[Reply]:
 @pytest.fixture
 def as_json() -> Callable[..., Reply]:
     return json_reply
+
+
+def make_certificate(folder: Path, days: int = 30) -> tuple[Path, ssl.SSLContext]:
+    """Make a certificate for 127.0.0.1; give the file that a client may trust and what a server needs."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dicomframe tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days, hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "certificate.pem", folder / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return public, context
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    return make_certificate(tmp_path)
+
+
+@pytest.fixture
+def certificate_for() -> Callable[..., tuple[Path, ssl.SSLContext]]:
+    return make_certificate

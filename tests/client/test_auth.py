@@ -1,14 +1,11 @@
-"""Tokens: azure-identity itself against endpoints on loopback, texts, callables, threads, time and failure."""
+"""Tokens: texts, callables, threads, time and failure; azure-identity itself is in test_azure_identity.py."""
 
 import base64
 import json
-import os
-import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from urllib.parse import unquote
 
 import pytest
 
@@ -25,17 +22,6 @@ def jwt(**claims):
     parts = [{"alg": "none"}, claims]
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
     return f"{encoded[0]}.{encoded[1]}.c2lnbmF0dXJl"
-
-
-@pytest.fixture
-def clean_environment(monkeypatch, tmp_path):
-    """No credential of whoever runs the tests, and a home without any."""
-    for name in list(os.environ):
-        if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    return tmp_path
 
 
 # -- which credential ------------------------------------------------------------------------------------------------
@@ -196,10 +182,33 @@ def test_what_a_token_says_about_its_own_refusal():
     assert "another service (https://management.azure.com/)" in what_is_wrong(
         jwt(exp=later, aud="https://management.azure.com/")
     )
+    assert "another service (https://a.example)" in what_is_wrong(jwt(exp=later, aud=["https://a.example"]))
+    assert "from 2096-10-02 07:06 UTC on" in what_is_wrong(jwt(nbf=4_000_000_000))
+    assert "an impossible time" in what_is_wrong(jwt(exp=-1e30))
     assert what_is_wrong(jwt(exp=later, aud="https://dicom.healthcareapis.azure.com/")) == ""
+    assert what_is_wrong(jwt(aud=["https://a.example", "https://dicom.healthcareapis.azure.com"])) == ""
     assert what_is_wrong(jwt(exp=later, aud="75e725bf-66ce-4cea-9b9a-5c4caae57f33")) == ""
     for odd in ("", "a.b", "a.!!.c", jwt(), "a." + base64.urlsafe_b64encode(b"[1]").decode() + ".c"):
         assert what_is_wrong(odd) == ""
+
+
+@pytest.mark.parametrize(
+    ("challenge", "word"),
+    [
+        (
+            'Bearer error="invalid_token", error_description="The token expired at \'01/15/2024\'"',
+            "expired at",
+        ),
+        ("Bearer", "the server gave no reason"),
+        ('Bearer error="' + "x" * 5000, "the server gave no reason"),
+    ],
+)
+def test_a_refusal_without_a_body_speaks_through_its_challenge(serve, connect, reply, challenge, word):
+    site = serve(reply(401, b"", {"WWW-Authenticate": challenge}))
+    with pytest.raises(AuthenticationError, match=word) as caught:
+        connect(site.url, "opaque-token").session.request("GET", "studies")
+    assert "az login" in str(caught.value)
+    assert "opaque-token" not in str(caught.value)
 
 
 # -- failing credentials ---------------------------------------------------------------------------------------------
@@ -222,66 +231,3 @@ def test_a_failing_credential_says_what_to_do(serve, connect, reply):
     assert all(word in str(caught.value) for word in ("az login", "DICOM Data Reader", SCOPE))
     assert caught.value.__context__ is None
     assert site.asked == []
-
-
-# -- azure-identity itself -------------------------------------------------------------------------------------------
-
-
-def token_endpoint(reply, made, lifetime=86_400):
-    """Answer as App Service's managed identity endpoint does."""
-
-    def answer(asked):
-        made.append(asked)
-        body = {
-            "access_token": jwt(exp=int(time.time()) + lifetime, n=len(made)),
-            "expires_on": str(int(time.time()) + lifetime),
-            "resource": "https://dicom.healthcareapis.azure.com",
-            "token_type": "Bearer",
-        }
-        return reply(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
-
-    return answer
-
-
-def test_managed_identity(serve, connect, reply, clean_environment, monkeypatch):
-    made = []
-    endpoint = serve(token_endpoint(reply, made))
-    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{endpoint.url}/msi/token")
-    monkeypatch.setenv("IDENTITY_HEADER", "secret")
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
-    from azure.identity import DefaultAzureCredential
-
-    site = serve(reply(200, b"[]"))
-    with DefaultAzureCredential() as credential:
-        session = connect(site.url, credential).session
-        with ThreadPoolExecutor(4) as workers:
-            list(workers.map(lambda _: session.request("GET", "studies"), range(8)))
-    assert len(made) == 1
-    assert unquote(made[0].query).split("resource=")[1].startswith("https://dicom.healthcareapis.azure.com")
-    assert len({asked.headers["Authorization"] for asked in site.asked}) == 1
-    assert auth.claims(site.asked[0].headers["Authorization"].removeprefix("Bearer "))["n"] == 1
-
-
-def test_azure_cli(serve, connect, reply, clean_environment, monkeypatch):
-    folder = clean_environment / "bin"
-    folder.mkdir()
-    program = folder / "az"
-    told = {"accessToken": jwt(exp=int(time.time()) + 3600), "expires_on": int(time.time()) + 3600}
-    program.write_text(f"#!/bin/sh\necho \"$@\" >> '{clean_environment}/asked'\necho '{json.dumps(told)}'\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    from azure.identity import AzureCliCredential
-
-    site = serve(reply(200, b"[]"))
-    connect(site.url, AzureCliCredential()).session.request("GET", "studies")
-    assert "https://dicom.healthcareapis.azure.com" in (clean_environment / "asked").read_text()
-    assert site.asked[0].headers["Authorization"] == f"Bearer {told['accessToken']}"
-
-
-def test_nobody_is_signed_in(serve, connect, reply, clean_environment, monkeypatch):
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
-    from azure.identity import DefaultAzureCredential
-
-    with pytest.raises(AuthenticationError, match="az login") as caught:
-        connect(serve(reply(200)).url, DefaultAzureCredential()).session.request("GET", "studies")
-    assert caught.value.status == 401

@@ -40,6 +40,7 @@ COLUMNS = [
     "code",
     "reason",
     "warnings",
+    "retrieve_url",
 ]
 
 
@@ -184,6 +185,31 @@ def test_a_file_that_cannot_be_read(local):
     assert table["status"].tolist()[1] in {"stored", "exists"}
 
 
+def test_a_folder_without_dicom_sends_nothing(serve, connect, reply, tmp_path):
+    for name in ("letter.txt", "picture.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG or some other thing" * 20)
+    site = serve(reply(200))
+    table = connect(site.url).store(tmp_path, verify=True)
+    assert table["status"].tolist() == ["unreadable"] * 2
+    assert table["verified"].isna().all()
+    assert table["reason"].tolist() == ["this is no DICOM file"] * 2
+    assert site.asked == []
+
+
+@pytest.mark.parametrize(
+    "missing", ["SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
+)
+def test_a_dataset_without_a_uid_is_a_row(local, missing):
+    """What cannot be sent never is; what can, the service judges."""
+    made = dataset(30, study=f"1.2.826.0.30.{len(missing)}")
+    delattr(made, missing)
+    table = local.store([made, dataset(31, study=f"1.2.826.0.31.{len(missing)}")], verify=True)
+    assert table["status"][0] in {"unreadable", "failed"}
+    assert table["reason"].notna()[0]
+    assert table["status"][1] == "stored"
+    assert table["verified"].fillna(value=False).tolist() == [False, True]
+
+
 def test_a_dicomdir_is_no_instance(local):
     table = local.store(get_testdata_file("DICOMDIR", download=False))
     assert table["status"].tolist() == ["unreadable"]
@@ -240,6 +266,32 @@ def test_again_and_twice_in_one_request(empty_local):
     twice = empty_local.store([dataset(2), dataset(2), dataset(3)])
     assert sorted(twice["status"].tolist()[:2]) == ["exists", "stored"]
     assert twice["status"].tolist()[2] == "stored"
+
+
+def test_a_damaged_copy_is_told_from_the_whole_one(empty_local):
+    """Both name the same instance, and the service names neither of the damaged ones: each row has its own outcome."""
+    whole, other = (encode_dataset(dataset(number)) for number in (1, 2))
+    given = [whole[: len(whole) // 2], other[: len(other) // 3], whole, other, whole]
+    table = empty_local.store(given, verify=True)
+    assert table["status"].tolist() == ["failed", "failed", "stored", "stored", "exists"]
+    assert table["warnings"].str.contains("cut off").tolist()[:2] == [True, True]
+    assert table["verified"].tolist() == [True] * 5
+    assert empty_local.store([other, whole[:-5], other])["status"].tolist() == ["exists", "failed", "exists"]
+
+
+def test_copies_of_an_instance_are_never_on_their_way_at_once(serve, connect, as_json):
+    sent = []
+
+    def answer(asked):
+        uids = uids_in(asked)
+        sent.append(uids)
+        return as_json(stow_answer(uids))
+
+    numbers = [1, 2, 1, 3, 1, 2]
+    table = connect(serve(answer).url).store([dataset(number) for number in numbers])
+    assert table["status"].tolist() == ["stored"] * 6
+    assert [[uid.rpartition(".")[2] for uid in uids] for uids in sent] == [["1", "2", "3"], ["1", "2"], ["1"]]
+    assert table["SOPInstanceUID"].str.rpartition(".")[2].tolist() == [str(number) for number in numbers]
 
 
 def test_the_wrong_study(empty_local):

@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
 from dicomframe.cli import main
-from dicomframe.errors import DicomFrameError
+from dicomframe.errors import DicomFrameError, PermissionDeniedError
 
 PYTHON = Path(sys.executable)
 
@@ -122,13 +122,30 @@ def test_stop_frees_port_and_folder():
 
 def test_serve_prints_its_url_and_ends_when_told(tmp_path):
     with subprocess.Popen(
-        [PYTHON, "-m", "dicomframe", "serve", "--port", "0", "--data", str(tmp_path), "--token", "t0k"],
+        [
+            PYTHON,
+            "-m",
+            "dicomframe",
+            "serve",
+            "--port",
+            "0",
+            "--data",
+            str(tmp_path),
+            "--token",
+            "t0k",
+            "--read-only-token",
+            "r0k",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         url = wait_for_url(process)
         assert dfr.connect(url, "t0k").search_studies().to_frame().empty
+        reader = dfr.connect(url, "r0k")
+        assert reader.search_studies().to_frame().empty
+        with pytest.raises(PermissionDeniedError, match="DICOM Data Owner"):
+            reader.delete("1.2.3")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
 

@@ -228,3 +228,26 @@ def test_its_own_words_are_heard(client, stored):
     with pytest.raises(BadRequestError) as caught:
         client.session.request("GET", "studies", params=[("limit", "many")])
     assert len(caught.value.message) > 5
+
+
+def test_what_was_stored_is_verified(client, stored, orthanc, tmp_path):
+    """All are there again; one that Orthanc has lost in between is found to be missing."""
+    again = client.store(FILES, verify=True)
+    assert again["verified"].all()
+    assert again["retrieve_url"].str.startswith("http").all()
+    made = dcmread(FILES[0])
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.826.0.99", "1.2.826.0.99.1"
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.99.1.1"
+    from dicomframe.client.verify import look_up
+
+    address = ("1.2.826.0.99", "1.2.826.0.99.1", "1.2.826.0.99.1.1")
+    assert look_up(client.session, [address])[address].is_there is False
+    assert client.store(made, verify=True)["verified"].tolist() == [True]
+    assert look_up(client.session, [address])[address].is_there is True
+
+
+def test_the_doctor_finds_nothing_wrong(client, stored):
+    """It is no Azure service: versions, feed and tags are skipped, not failed."""
+    checks = client.doctor().set_index("check")["status"]
+    assert checks[["url", "connection", "reading"]].tolist() == ["ok"] * 3
+    assert checks[["versions", "change feed", "query tags"]].tolist() == ["skipped"] * 3

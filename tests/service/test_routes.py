@@ -107,7 +107,7 @@ def test_a_token_is_demanded(tmp_path, http_for, dicom):
         ):
             reply = http.get("studies", authorization=given)
             assert reply.status == 401
-            assert reply.headers["www-authenticate"] == "Bearer"
+            assert reply.headers["www-authenticate"].startswith("Bearer")
             assert "s3cret" not in reply.message
         assert http.get("nothing").status == 401
         assert http.store(dicom()).status == 401

@@ -409,3 +409,31 @@ def test_a_narrow_filter_beside_wide_ones(http, dicom, monkeypatch):
         for offset in (0, 2)
     ]
     assert walked == asked
+
+
+@pytest.mark.covers("fact 37", "fact 38")
+def test_a_misspelt_date_is_answered_in_the_references_words(http):
+    assert http.get("studies?StudyDate=2024-01-15").json == {
+        "error": {
+            "code": "RequestValidationError",
+            "message": "Invalid StudyDate format",
+            "details": [{"code": "InvalidDateFormat", "message": "Expected YYYYMMDD, received: 2024-01-15"}],
+        }
+    }
+    time = http.get("studies?StudyTime=9:30").json["error"]
+    assert (time["message"], time["details"]) == (
+        "Invalid StudyTime format",
+        [{"code": "InvalidTimeFormat", "message": "Expected HHMMSS.FFFFFF, received: 9:30"}],
+    )
+    backwards = http.get("studies?StudyDate=20240131-20240101").json["error"]
+    assert backwards["details"][0]["code"] == "InvalidRange"
+
+
+@pytest.mark.parametrize(
+    "query", ["PatientBirthDate=1980-02-03", "StudyDate=Smith^John", "StudyDate=1980 Smith"]
+)
+def test_what_may_identify_is_not_repeated(http, query):
+    reply = http.get(f"studies?{query.replace(' ', '%20')}")
+    assert reply.status == 400
+    assert "YYYYMMDD" in reply.message
+    assert not any(word in reply.message for word in ("1980", "Smith", "02-03"))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from dicomframe.client.doctor import doctor
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.operations import Operation
 from dicomframe.errors import QueryError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ManageVerbs(ClientBase):
@@ -38,3 +44,24 @@ class ManageVerbs(ClientBase):
         if not operation_id.replace("-", "").isalnum():
             raise QueryError("operation_id may hold letters, digits and hyphens only.")
         return Operation(self.session, f"operations/{operation_id}", self._progress)
+
+    def doctor(self) -> pd.DataFrame:
+        """Examine the way to the service, step by step. It only reads, and what fails is a row, never an exception.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a check, in the order in which a request meets them: ``check`` (``"url"``, ``"name"``,
+            ``"connection"``, ``"TLS"``, ``"token"``, ``"audience"``, ``"expiry"``, ``"roles"``, ``"reading"``,
+            ``"versions"``, ``"clock"``, ``"change feed"``, ``"query tags"``), ``status`` (``"ok"``, ``"warning"``,
+            ``"failed"``, ``"skipped"``), ``found`` and ``advice``. Neither tokens nor patient data are in it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     checks = local.connect().doctor().set_index("check")
+        >>> checks.loc[["url", "connection", "reading", "versions"], "status"].tolist()
+        ['ok', 'ok', 'ok', 'ok']
+        """
+        return doctor(self.session)

@@ -25,6 +25,7 @@ class WriteVerbs(ClientBase):
         study_uid: str | None = None,
         batch_size: int = storage.BATCH_SIZE,
         *,
+        verify: bool = False,
         errors: OnFailure = "rows",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
@@ -38,6 +39,9 @@ class WriteVerbs(ClientBase):
             The study that all must belong to.
         batch_size : int
             Instances a request; a request that the server finds too large is halved.
+        verify : bool
+            Whether to look afterwards, by searching, which of the instances the service has. It looks for their
+            UIDs, not at their content.
         errors : {"rows", "raise"}
             Whether failures are rows, or an error when all else is done.
         progress : bool or "auto", optional
@@ -47,10 +51,18 @@ class WriteVerbs(ClientBase):
         -------
         pandas.DataFrame
             One row for each file or object, in the order given: ``path``, the three UIDs, ``status``, ``code`` (Int64:
-            failure or warning reason, or the HTTP status of a request that failed as a whole), ``reason`` and
-            ``warnings``. The status is ``"stored"``; ``"warning"``: stored, with a warning; ``"exists"``: it was there
-            already; ``"failed"``: refused; ``"unreadable"``: never sent, because it is no DICOM file or cannot be
-            read; ``"unknown"``: sent, and the answer does not speak of it.
+            failure or warning reason, or the HTTP status of a request that failed as a whole), ``reason``,
+            ``warnings`` and ``retrieve_url`` (RetrieveURL, (0008,1190), of what was stored). The status is
+            ``"stored"``; ``"warning"``: stored, with a warning; ``"exists"``: it was there already; ``"failed"``:
+            refused; ``"unreadable"``: never sent, because it is no DICOM file or cannot be read; ``"unknown"``: sent,
+            and the answer does not speak of it.
+
+            With ``verify=True`` also ``verified`` (boolean): whether the service has an instance with these UIDs now;
+            missing where it was not asked or could not tell, which ``reason`` says. The status is ``"missing"`` then
+            for what was said to be stored and is not there, and no row is ``"unknown"`` that could be looked up.
+
+            ``df.attrs["dicom"]["retrieve_url"]`` is the study's URL, where the service gave one: it does if
+            ``study_uid`` names the study.
 
         Raises
         ------
@@ -58,12 +70,23 @@ class WriteVerbs(ClientBase):
             If an argument is malformed.
         ServiceError, TransportError
             If not one request went through.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom.data import get_testdata_file
+        >>> path = get_testdata_file("CT_small.dcm", download=False)
+        >>> with dfr.start_local() as local:
+        ...     table = local.connect().store([path, path], verify=True)
+        >>> table[["status", "code", "verified"]].values.tolist()
+        [['stored', <NA>, True], ['exists', 45070, True]]
         """
         return storage.store(
             self.session,
             sources,
             study_uid=study_uid,
             batch_size=batch_size,
+            verify=verify,
             errors=check_on_failure(errors),
             progress=self._bar(progress),
         )
