@@ -57,13 +57,20 @@ class ObjectBody(Protocol):
         """Write it to a file, give the number of bytes."""
 
 
-class _WholeBody:
-    """An answer that is one object, without multipart."""
+class WholeBody:
+    """An answer that is one object, without multipart.
+
+    Parameters
+    ----------
+    answer : Answer
+        Its body is still to be read.
+    """
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
     def write_to(self, file: BinaryIO) -> int:
+        """Write it to a file, give the number of bytes."""
         length = 0
         for chunk in self._answer.iter_bytes():
             file.write(chunk)
@@ -103,7 +110,7 @@ class Retriever:
             if media.type.startswith("multipart/"):
                 yield from iter_parts(answer.content_type, answer.iter_bytes())
             elif media.type in {"application/dicom", "application/octet-stream"}:
-                yield _WholeBody(answer)
+                yield WholeBody(answer)
             else:
                 raise UnexpectedAnswerError(
                     answer.status,
@@ -134,14 +141,14 @@ class Retriever:
             If the server sends an object of another study, series or instance.
         """
         for body in self.bodies(path):
-            yield _checked(read_dataset(body), path)
+            yield checked(read_dataset(body), path)
 
     def instance(self, path: ResourcePath) -> Dataset:
         """Retrieve the one object of an instance."""
         found: Dataset | None = None
         # Read to the end of the answer, so that its connection can be used again.
         for body in self.bodies(path):
-            found = _checked(read_dataset(body), path) if found is None else found
+            found = checked(read_dataset(body), path) if found is None else found
         if found is not None:
             return found
         raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
@@ -197,7 +204,11 @@ class Retriever:
         return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
 
     def representative(self, path: ResourcePath) -> Dataset:
-        """Retrieve the instance that stands for a resource: the middle one, of a study's largest series of pictures.
+        """Retrieve the instance that stands for a resource; see `representative_path`."""
+        return self.instance(self.representative_path(path))
+
+    def representative_path(self, path: ResourcePath) -> ResourcePath:
+        """Find the instance that stands for a resource: the middle one, of a study's largest series of pictures.
 
         Raises
         ------
@@ -205,7 +216,7 @@ class Retriever:
             If there is no instance.
         """
         if path.level == "instance":
-            return self.instance(path)
+            return path
         rows = self.instances_of(path, fields=["InstanceNumber", "Modality"])
         series: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -217,10 +228,12 @@ class Retriever:
         )
         chosen.sort(key=_instance_number)
         row = chosen[len(chosen) // 2]
-        return self.instance(ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"]))
+        if not (row.get("SeriesInstanceUID") and row.get("SOPInstanceUID")):
+            raise DecodeError("The server's list of instances lacks their UIDs.")
+        return ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"])
 
 
-def _checked(dataset: Dataset, path: ResourcePath) -> Dataset:
+def checked(dataset: Dataset, path: ResourcePath) -> Dataset:
     """Give the Dataset back if it is what was asked for."""
     for keyword, uid in zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False):
         if str(dataset.get(keyword, "")).rstrip(" \0") != uid:
