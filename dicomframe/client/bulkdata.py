@@ -1,7 +1,8 @@
 """Bulk data (PS3.18 section 10.4.1.1.5): the bytes of one element, by their URI or by the element's path.
 
-Where the server has no route for them (the cloud service has none), the instance is retrieved and the element taken
-from it; the result says so.
+The bytes are those of Explicit VR Little Endian: little endian, pixel data decompressed, all frames one behind the
+other. Where the server has no route for them (the cloud service has none), or sends compressed fragments, the instance
+is retrieved and the element taken from it; the result says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 import numpy as np
 
-from dicomframe.client.frames import REFUSALS
+from dicomframe.client.frames import NATIVE, REFUSALS
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.retrieve import SPOOL_BYTES, Retriever
 from dicomframe.client.session import Answer
@@ -50,6 +51,7 @@ ACCEPTS: Final = (
 )
 
 _ELEMENT_IN_ROUTE: Final = re.compile(r"^(.*/instances/[^/]+)/bulk(?:data)?/([^?]+)", re.IGNORECASE)
+_PIXEL_DATA: Final = "7FE00010"
 #: Bytes of a word, of the VRs whose words a big-endian object holds the other way round.
 _WIDTHS: Final = {
     **dict.fromkeys(("OW", "US", "SS", "AT"), 2),
@@ -64,7 +66,7 @@ class BulkData(bytes):
     Parameters
     ----------
     content : bytes
-        The element's value field; little endian, as it is stored.
+        The element's value field, as it is in Explicit VR Little Endian.
     source : {"server", "local"}
         Whether the server sent these bytes alone, or they were taken from the instance here.
     reason : str
@@ -187,11 +189,11 @@ class BulkRetriever:
             try:
                 return self._from_server(route, file)
             except ServiceError as error:
-                if element is None or not (error.status in REFUSALS or isinstance(error, _SeveralParts)):
+                if element is None or not (error.status in REFUSALS or isinstance(error, _Compressed)):
                     raise
                 reason = f"the server answered {error.status} to bulk data"
-                if isinstance(error, _SeveralParts):
-                    reason = "the server sends this element in several parts"
+                if isinstance(error, _Compressed):
+                    reason = "the server sends this element compressed"
                 elif error.status in {405, 501}:
                     self._lacks = reason
         content = self._from_object(ResourcePath.parse(element[1]), element[2])
@@ -229,7 +231,7 @@ class BulkRetriever:
 
     def _from_object(self, path: ResourcePath, text: str) -> bytes:
         element = ElementPath.parse(text)
-        content = content_of(self._retriever.instance(path), element)
+        content = _content(self._retriever.instance(path), element)
         if content is None:
             raise NotFoundError(
                 404, f"GET /{path.url_path}/bulkdata/{element}", message="the instance has no such element"
@@ -253,7 +255,7 @@ class BulkRetriever:
             dataset = self._retriever.instance(path)
             reason = "the metadata do not say where the element is"
             found = [
-                (element, BulkData(content_of(dataset, element) or b"", "local", reason))
+                (element, BulkData(_content(dataset, element) or b"", "local", reason))
                 for element in places_in(dataset, tag)
             ]
         if not found:
@@ -283,8 +285,8 @@ class BulkRetriever:
         return list(_places(rows[0], tag)) if rows else []
 
 
-class _SeveralParts(UnexpectedAnswerError):
-    """An element that comes in parts: the frames or fragments of compressed pixel data."""
+class _Compressed(UnexpectedAnswerError):
+    """Compressed pixel data, of which the server sends frames or fragments."""
 
 
 def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
@@ -296,15 +298,24 @@ def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
         If there is nothing in it, or more.
     """
     if not MediaType.parse(answer.content_type).type.startswith("multipart/"):
+        _refuse_compressed(answer, answer.content_type)
         yield from answer.iter_bytes()
         return
     parts = iter_parts(answer.content_type, answer.iter_bytes())
     first = next(parts, None)
     if first is None:
         raise UnexpectedAnswerError(answer.status, answer.route, message="the answer holds no bulk data")
+    _refuse_compressed(answer, first.content_type)
     yield from first.iter_bytes()
     if next(parts, None) is not None:
-        raise _SeveralParts(answer.status, answer.route, message="the element comes in several parts")
+        raise _Compressed(answer.status, answer.route, message="the element comes in several parts")
+
+
+def _refuse_compressed(answer: Answer, content_type: str) -> None:
+    media = MediaType.parse(content_type)
+    syntax = media.parameters.get("transfer-syntax", "")
+    if syntax not in {"", "*", *NATIVE} or media.type.startswith("image/"):
+        raise _Compressed(answer.status, answer.route, message="the element comes compressed")
 
 
 @contextmanager
@@ -365,6 +376,16 @@ def _walk(dataset: Dataset, tag: int) -> Iterator[ElementPath]:
             for number, item in enumerate(dataset[key].value, 1):
                 for inner in _walk(item, tag):
                     yield ElementPath(((name, number), *inner.steps), inner.tag)
+
+
+def _content(dataset: Dataset, path: ElementPath) -> bytes | None:
+    """Give the bytes of an element; pixel data decompressed, as Explicit VR Little Endian has them."""
+    syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    if str(path) == _PIXEL_DATA and "PixelData" in dataset and syntax is not None and syntax.is_encapsulated:
+        with reading(f"the pixel data ({syntax.name})"):
+            dataset.decompress(generate_instance_uid=False)
+            return bytes(dataset.PixelData)
+    return content_of(dataset, path)
 
 
 def content_of(dataset: Dataset, path: ElementPath) -> bytes | None:

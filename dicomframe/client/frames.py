@@ -44,7 +44,7 @@ FRAMES_AT_ONCE: Final = 64
 REFUSALS: Final = frozenset({400, 404, 405, 406, 410, 415, 500, 501})
 
 _EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-_NATIVE: Final = frozenset({"1.2.840.10008.1.2", _EXPLICIT_LITTLE, "1.2.840.10008.1.2.2"})
+NATIVE: Final = frozenset({"1.2.840.10008.1.2", _EXPLICIT_LITTLE, "1.2.840.10008.1.2.2"})
 #: The transfer syntax of a media type that comes without one (PS3.18 table 8.7.3-2).
 _SYNTAX_OF_TYPE: Final = {
     "image/dicom-rle": "1.2.840.10008.1.2.5",
@@ -196,7 +196,7 @@ def _is_clear(syntax: str, data: bytes, image: Dataset) -> bool:
     """
     from dicomframe.images.pixels import frame_bytes
 
-    if syntax and syntax not in _NATIVE:
+    if syntax and syntax not in NATIVE:
         return True
     if not 0 <= len(data) - frame_bytes(image) <= 1:
         return False

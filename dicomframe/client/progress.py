@@ -20,10 +20,26 @@ class Bar(Protocol):
     def update(self, n: float = 1) -> Any:
         """Say that so many more are done."""
 
+    def expect(self, n: int) -> None:
+        """Say that so many more are to come, where that was not known from the start."""
+
 
 class _NoBar:
     def update(self, n: float = 1) -> None:
         """Show nothing."""
+
+    def expect(self, n: int) -> None:
+        """Show nothing."""
+
+
+class _TqdmBar:
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self.update = bar.update
+
+    def expect(self, n: int) -> None:
+        self._bar.total = (self._bar.total or 0) + n
+        self._bar.refresh()
 
 
 @contextmanager
@@ -46,7 +62,7 @@ def progress_bar(progress: Progress, description: str, total: int | None, unit: 
 
     # delay hides the bars of short calls
     with tqdm(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
-        yield bar
+        yield _TqdmBar(bar)
 
 
 def check_progress(progress: Any) -> Progress:

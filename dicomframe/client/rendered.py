@@ -23,8 +23,10 @@ from dicomframe.images.windowing import Window, WindowLike, as_window
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
 #: Columns and rows that a thumbnail has at most, where nothing else is asked for.
-THUMBNAIL: Final = (128, 128)
+THUMBNAIL: Final = (200, 200)
 MEDIA_TYPES: Final = ("image/jpeg", "image/png")
 
 _Route = Literal["rendered", "thumbnail"]
@@ -111,17 +113,13 @@ class Renderer:
 
     def thumbnail(self, path: ResourcePath, wish: Wish) -> Picture:
         """Give a small picture of an instance; `Client.retrieve_thumbnail` documents it."""
-        target = wish.viewport or THUMBNAIL
-        small = replace(wish, viewport=target)
+        whole = replace(wish, viewport=None)
 
         def otherwise(reason: str) -> Picture:
             # A rendered picture is less to fetch than the object, also where it has to be scaled here.
-            whole = self._served(
-                path, "rendered", replace(wish, viewport=None), lambda why: self._local(path, small, why)
-            )
-            if whole.source == "local":
-                return whole
-            return Picture(_shrunk(whole, target), "server", whole.media_type, f"scaled here: {reason}")
+            large = self._served(path, "rendered", whole, lambda why: self._local(path, whole, why))
+            small = fit(large, *wish.viewport) if wish.viewport else _shrunk(large)
+            return Picture(small, large.source, large.media_type, large.reason or f"scaled here: {reason}")
 
         return self._served(path, "thumbnail", wish, otherwise)
 
@@ -220,7 +218,6 @@ def _is_grey(picture: Picture) -> bool:
     return picture.ndim == 2 or bool((picture == picture[..., :1]).all())
 
 
-def _shrunk(picture: Picture, viewport: tuple[int, int]) -> Picture:
-    columns, rows = viewport
-    is_larger = picture.shape[0] > rows or picture.shape[1] > columns
-    return fit(picture, columns, rows) if is_larger else picture  # type: ignore[return-value]
+def _shrunk(picture: Picture) -> NDArray[np.uint8]:
+    is_larger = picture.shape[0] > THUMBNAIL[1] or picture.shape[1] > THUMBNAIL[0]
+    return fit(picture, *THUMBNAIL) if is_larger else picture

@@ -79,7 +79,8 @@ def _parameters(
     yield from zip(("studyUID", "seriesUID", "objectUID"), path.uids, strict=True)
     yield "contentType", content_type
     if transfer_syntax is not None:
-        yield "transferSyntax", check_uid(transfer_syntax, "transfer_syntax")
+        is_any = transfer_syntax == "*"
+        yield "transferSyntax", "*" if is_any else check_uid(transfer_syntax, "transfer_syntax")
     if wish.frame is not None:
         yield "frameNumber", wish.frame
     if wish.window is not None:

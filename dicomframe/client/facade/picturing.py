@@ -151,7 +151,7 @@ class PictureVerbs(ClientBase):
     ) -> Picture:
         """Retrieve a small picture (PS3.18 section 10.4.1.1.4).
 
-        A server without thumbnails is asked for a rendered picture, which is scaled here to at most 128 by 128; one
+        A server without thumbnails is asked for a rendered picture, which is scaled here to at most 200 by 200; one
         that renders nothing, for the instance.
 
         Parameters
@@ -206,9 +206,9 @@ class PictureVerbs(ClientBase):
         Returns
         -------
         BulkData or Written
-            The element's value as ``bytes``, in little endian, compressed pixel data with its items around it; or,
-            with ``file``, the number of bytes written (``length``). ``source`` is ``"local"`` where the server has no
-            bulk data and the element was taken from the whole instance; ``reason`` says why.
+            The element's value as ``bytes``, in little endian, pixel data decompressed; or, with ``file``, the number
+            of bytes written (``length``). ``source`` is ``"local"`` where the server has no bulk data, or only
+            compressed ones, and the element was taken from the whole instance; ``reason`` says why.
 
         Raises
         ------
@@ -264,7 +264,8 @@ class PictureVerbs(ClientBase):
         frame, window, viewport, quality
             Of a picture, as for `retrieve_rendered`; the server alone makes it.
         transfer_syntax : str, optional
-            The UID of the transfer syntax wanted for the object.
+            The UID of the transfer syntax wanted for the object; by default the server's choice, which the standard
+            makes Explicit VR Little Endian.
         wado_url : str, optional
             Where the server's WADO-URI is, when it is not ``{client.url}/wado``: a path from the server's root
             (Orthanc: ``"/wado"``) or a URL at the same server.
@@ -284,9 +285,9 @@ class PictureVerbs(ClientBase):
         ServiceError
             If the server refuses.
         """
-        wish = Wish.of(frame, window, viewport, quality, "image/jpeg" if quality is not None else "image/png")
         path = ResourcePath(study_uid, series_uid, instance_uid)
         kind = check_content_type(content_type)
+        wish = Wish.of(frame, window, viewport, quality, "image/jpeg" if kind == OBJECT else kind)
         return retrieve_uri(self._retriever, path, kind, wish, transfer_syntax, wado_url)
 
     def collect_rendered(
