@@ -105,7 +105,7 @@ def asked_for_objects(site):
     [
         (f"{OCTETS}; transfer-syntax=1.2.840.10008.1.2.5", RELATED),
         ("image/dicom-rle", 'multipart/related; type="image/dicom-rle"; boundary=b'),
-        ("image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5", 'multipart/related; type="image/dicom-rle"; boundary="b"'),
+        ("image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5", 'multipart/related; boundary="b"'),
         (OCTETS, f'multipart/related; type="{OCTETS}; transfer-syntax=1.2.840.10008.1.2.5"; boundary=b'),
         (OCTETS, f'multipart/related; type="{OCTETS}"; transfer-syntax=1.2.840.10008.1.2.5; boundary=b'),
     ],
