@@ -186,8 +186,9 @@ def test_a_server_that_ignores_the_viewport(rendering, connect, reply, wide):
     assert (picture.source, picture.reason) == ("local", "the server ignores viewport=")
 
 
+@pytest.mark.covers("fact 26")
 def test_the_cloud_service_is_not_asked_for_what_it_ignores(ct):
-    """azure-dicom-behaviour.md, fact 26: unknown query parameters are ignored on retrieval."""
+    """Unknown query parameters are ignored on retrieval."""
     asked = []
     stored = io.BytesIO()
     ct.save_as(stored)
