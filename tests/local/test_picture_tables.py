@@ -1,4 +1,4 @@
-"""``df.dicom.rendered()``, ``thumbnails()``, ``frames()``, ``bulkdata()`` and ``pixels()`` on a real (local) service."""
+"""Tables of pictures, thumbnails, frames, bulk data and pixels, on a real (local) service."""
 
 import numpy as np
 import pandas as pd

@@ -193,7 +193,7 @@ def retrieve_study(study_uid: str, base_url: str, token: str) -> list:
                 dcm = dcmread(BytesIO(part[dicom_start:]))
                 instances.append(dcm)
 
-    return instances  # fmt: skip
+    return instances
 
 
 @pytest.mark.covers("Python Retrieve Example")
@@ -215,10 +215,10 @@ def parallel_retrieve(study_uids: list, base_url: str, token: str, max_workers: 
             uid = futures[future]
             try:
                 results[uid] = future.result()
-            except Exception as e:
+            except Exception as e:  # noqa: BLE001 - the reference's own
                 results[uid] = {"error": str(e)}
 
-        return results  # fmt: skip
+        return results
 
 
 @pytest.mark.covers("Parallel Retrieve")
