@@ -171,7 +171,7 @@ def test_a_download_that_is_throttled_for_good_is_taken_up_again(archive, connec
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_are_bounded(archive, connect, ten, tmp_path, workers):
     running, most = set(), []
-    lock, enough = threading.Lock(), threading.Event()
+    lock, enough, too_many = threading.Lock(), threading.Event(), threading.Event()
 
     def spoil(asked):
         if "/instances/" in asked.path:
@@ -180,7 +180,11 @@ def test_workers_are_bounded(archive, connect, ten, tmp_path, workers):
                 most.append(len(running))
                 if len(running) == workers:
                     enough.set()
+                if len(running) > workers:
+                    too_many.set()
+                is_early = len(most) <= workers
             enough.wait(5)  # so many do run at the same time
+            too_many.wait(0.05 if is_early else 0)  # and while they do, no other begins
             with lock:
                 running.discard(asked.path)
 

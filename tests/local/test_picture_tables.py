@@ -7,7 +7,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
-from dicomframe.errors import NoClientError, QueryError, TableError
+from dicomframe.errors import NoClientError, NotBuiltError, QueryError, TableError
 from dicomframe.images.pixels import pixels
 from dicomframe.images.windowing import display
 
@@ -201,3 +201,29 @@ def test_a_stopped_server(originals):
         made = verb()
         assert made["status"].tolist() == ["failed"]
         assert made["error"].str.contains("ConnectionFailed").all()
+
+
+@pytest.mark.covers("fact 26")
+def test_a_strict_service_is_made_up_for_as_the_cloud_service_is(originals):
+    """It has no thumbnails, bulk data or WADO-URI, and ignores window and viewport."""
+    ct = originals[CT]
+    uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+    with dfr.start_local(strict=True) as local:
+        client = local.connect(progress=False)
+        client.store([ct])
+        for options in ({"window": "bone"}, {"viewport": (64, 64)}, {"window": "bone", "viewport": (64, 64)}):
+            picture = client.retrieve_rendered(*uids, **options)
+            assert picture.source == "local"
+            expected = display(ct, window=options.get("window"))
+            if "viewport" in options:
+                assert picture.shape == (64, 64)
+            else:
+                np.testing.assert_array_equal(picture, expected)
+        thumbnail = client.retrieve_thumbnail(*uids)
+        assert (thumbnail.source, thumbnail.shape) == ("server", (128, 128))
+        assert "thumbnail" in thumbnail.reason
+        data = client.retrieve_bulkdata(*uids, "PixelData")
+        assert (data, data.source) == (ct.PixelData, "local")
+        np.testing.assert_array_equal(client.retrieve_frames(*uids)[0], pixels(ct)[0])
+        with pytest.raises(NotBuiltError):
+            client.retrieve_uri(*uids)
