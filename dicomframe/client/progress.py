@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,14 +33,16 @@ class _NoBar:
         """Show nothing."""
 
 
-class _TqdmBar:
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self.update = bar.update
+@functools.cache
+def _tqdm() -> Any:
+    from tqdm.auto import tqdm
 
-    def expect(self, n: int) -> None:
-        self._bar.total = (self._bar.total or 0) + n
-        self._bar.refresh()
+    class ExpectingBar(tqdm):  # type: ignore[type-arg]
+        def expect(self, n: int) -> None:
+            self.total = (self.total or 0) + n
+            self.refresh()
+
+    return ExpectingBar
 
 
 @contextmanager
@@ -58,11 +61,9 @@ def progress_bar(progress: Progress, description: str, total: int | None, unit: 
     if progress is False or (progress == "auto" and not is_watched()):
         yield _NoBar()
         return
-    from tqdm.auto import tqdm
-
     # delay hides the bars of short calls
-    with tqdm(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
-        yield _TqdmBar(bar)
+    with _tqdm()(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
+        yield bar
 
 
 def check_progress(progress: Any) -> Progress:
