@@ -18,11 +18,12 @@ from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts
-from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
     DecodeError,
     NotAcceptableError,
+    NotBuiltError,
     NotFoundError,
     TruncatedBody,
     UnexpectedAnswerError,
@@ -190,9 +191,20 @@ class Retriever:
 
     def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Search the instances of a study or series; each a mapping from keyword to its first value."""
+        try:
+            return self._below(path, "instance", fields)
+        except (NotFoundError, NotBuiltError):
+            # Some servers list instances below a series only.
+            series = self._below(path, "series") if path.level == "study" else []
+            if not series:
+                raise
+        below = [ResourcePath(path.study, row["SeriesInstanceUID"]) for row in series]
+        return [row for each in below for row in self._below(each, "instance", fields)]
+
+    def _below(self, path: ResourcePath, level: Level, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         search = Search.of(
             self.session,
-            "instance",
+            level,
             filters={},
             study_uid=path.study,
             series_uid=path.series,

@@ -367,6 +367,26 @@ def test_a_study_is_shown_by_its_middle_instance(archive, connect, ct):
     assert all(asked.path.endswith("1.2.3.2") for asked in objects(site))
 
 
+def test_a_server_that_lists_instances_below_a_series_only(archive, connect, reply, as_json, ct):
+    """As tiny-pacs."""
+
+    def spoil(asked):
+        if asked.path.endswith(f"/studies/{ct.StudyInstanceUID}/instances"):
+            return reply(404, b"no such route")
+        if asked.path.endswith("/series"):
+            return as_json(
+                [{"0020000E": {"vr": "UI", "Value": [str(ct.SeriesInstanceUID)]}}][
+                    int(asked.params["offset"]) :
+                ]
+            )
+        return None
+
+    client = connect(archive(ct, spoil=spoil).url)
+    np.testing.assert_array_equal(client.retrieve_thumbnail(ct.StudyInstanceUID), display(ct))
+    with pytest.raises(NotFoundError, match="no such route"):
+        connect(archive(ct, spoil=lambda asked: reply(404, b"no such route")).url).retrieve_thumbnail("1.2")
+
+
 # -- the picture itself ----------------------------------------------------------------------------------------------
 
 
