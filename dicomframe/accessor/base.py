@@ -50,10 +50,3 @@ def for_each(
     """Do the work for each address, a bounded number at a time; results in the addresses' order."""
     with ThreadPoolExecutor(max_workers, thread_name_prefix="dicomframe") as workers:
         return list(workers.map(work, paths))
-
-
-def with_attrs(table: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
-    """Carry over which service the rows are in, and nothing that belongs to the source's own cells."""
-    service = source.attrs.get("dicom", {}).get("service")
-    table.attrs["dicom"] = {"service": service} if service else {}
-    return table

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from dicomframe.accessor.base import UID_COLUMNS, addresses, for_each, with_attrs
+from dicomframe.accessor.base import addresses, for_each
 from dicomframe.accessor.remote import RemoteMethods
 from dicomframe.errors import DicomFrameError, TableError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from pydicom import Dataset
 
     from dicomframe.client.client import Client
     from dicomframe.dicom.paths import ResourcePath
+    from dicomframe.images.windowing import WindowLike
 
 #: More pictures than this in one figure cannot be told apart.
 MOST_PICTURES = 48
@@ -28,13 +28,15 @@ class PictureMethods(RemoteMethods):
 
     __slots__ = ()
 
-    def pixels(self, *, modality_lut: bool = False) -> pd.DataFrame:
-        """Retrieve and decode the pixels of the rows' instances.
+    def pixels(self, *, modality_lut: bool = False, progress: bool | str | None = None) -> pd.DataFrame:
+        """Retrieve and decode the pixels of the rows' instances, several at a time, in order.
 
         Parameters
         ----------
         modality_lut : bool
             Give values in the modality's unit (Hounsfield for CT, PS3.3 C.11.1), as float64, instead of those stored.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Returns
         -------
@@ -42,20 +44,117 @@ class PictureMethods(RemoteMethods):
             One row an instance: the three UIDs; ``pixels``, an ndarray of shape (frames, rows, columns[, 3]), or
             missing; ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
         """
-        from dicomframe.images.pixels import pixels
+        paths = addresses(self._table)
+        return self._client.collect_pixels(paths, modality_lut=modality_lut, progress=progress)
 
-        rows = []
-        for dataset in self.datasets():
-            uids = {name: str(dataset.get(name, "")) for name in UID_COLUMNS}
-            try:
-                rows.append(
-                    {**uids, "pixels": pixels(dataset, modality_lut=modality_lut), "status": "decoded"}
-                )
-            except DicomFrameError as error:
-                rows.append({**uids, "status": "failed", "error": str(error)})
-        table = pd.DataFrame(rows, columns=[*UID_COLUMNS, "pixels", "status", "error"])
-        text = dict.fromkeys([*UID_COLUMNS, "status", "error"], "string")
-        return table.astype(text).pipe(with_attrs, self._table)
+    def rendered(
+        self,
+        *,
+        window: WindowLike | None = None,
+        viewport: tuple[int, int] | None = None,
+        quality: int | None = None,
+        media_type: str = "image/jpeg",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Retrieve a picture of each row: a study or series by its middle instance, an instance by its first frame.
+
+        Parameters
+        ----------
+        window : (float, float), str or Window, optional
+            Centre and width in the modality's unit, or the name of a preset for CT (``"lung"``); by default each
+            picture's own.
+        viewport : (int, int), optional
+            Columns and rows to scale each picture into; its proportions are kept.
+        quality : int, optional
+            Of JPEGs, 1 to 100.
+        media_type : {"image/jpeg", "image/png"}
+            What the server is to send.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a row of this table, with its index: the three UIDs of the instance drawn; ``picture``, a `Picture`
+            of uint8, shape (rows, columns) or (rows, columns, 3), or missing; ``status``, ``"rendered"`` or
+            ``"failed"``; ``source``, ``"server"`` or ``"local"``; ``reason``, why it was made here; ``error``.
+
+        Raises
+        ------
+        TableError
+            If a UID column is missing, or a UID in it.
+        QueryError
+            If an argument is malformed.
+        NoClientError
+            If the table does not know its service.
+        """
+        table = self._client.collect_rendered(
+            addresses(self._table, distinct=False), window, viewport, quality, media_type, progress
+        )
+        return table.set_axis(self._table.index)
+
+    def thumbnails(
+        self,
+        *,
+        viewport: tuple[int, int] | None = None,
+        media_type: str = "image/jpeg",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Retrieve a small picture of each row; `rendered` has the parameters, the columns and the errors."""
+        paths = addresses(self._table, distinct=False)
+        table = self._client.collect_thumbnails(paths, viewport, media_type, progress)
+        return table.set_axis(self._table.index)
+
+    def frames(
+        self, frames: int | Sequence[int] | None = None, *, progress: bool | str | None = None
+    ) -> pd.DataFrame:
+        """Retrieve and decode frames of each row's instance, a study's or series' middle one.
+
+        Parameters
+        ----------
+        frames : int or sequence of int, optional
+            Frame numbers, from 1; all by default.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a row of this table, with its index: the three UIDs; ``frames``, a list of arrays of shape
+            (rows, columns[, 3]), or missing; ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
+
+        Raises
+        ------
+        TableError, QueryError, NoClientError
+            As for `rendered`.
+        """
+        paths = addresses(self._table, distinct=False)
+        return self._client.collect_frames(paths, frames, progress).set_axis(self._table.index)
+
+    def bulkdata(self, element: str, *, progress: bool | str | None = None) -> pd.DataFrame:
+        """Retrieve an attribute's bytes from each row's instance, a study's or series' middle one.
+
+        Parameters
+        ----------
+        element : str
+            A keyword or tag, which is found wherever it stands, also inside sequences: ``"WaveformData"``. Or one
+            place: ``"WaveformSequence/1/WaveformData"``.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each place where an instance has the attribute: the three UIDs; ``path``, the place by tags
+            and item numbers; ``data``, bytes; ``status``, ``"retrieved"`` or ``"failed"``; ``source``, ``"server"``
+            or ``"local"`` (taken from the whole instance); ``reason``; ``error``.
+
+        Raises
+        ------
+        TableError, QueryError, NoClientError
+            As for `rendered`.
+        """
+        return self._client.collect_bulkdata(addresses(self._table, distinct=False), element, progress)
 
     def plot(
         self,
@@ -63,7 +162,7 @@ class PictureMethods(RemoteMethods):
         *,
         most: int = MOST_PICTURES,
         titles: str | Sequence[str] | None = None,
-        window: tuple[float, float] | None = None,
+        window: WindowLike | None = None,
     ) -> Figure:
         """Draw a montage of the rows: a study or series by its middle instance, an instance by its first frame.
 
@@ -76,8 +175,8 @@ class PictureMethods(RemoteMethods):
         titles : str or sequence of str, optional
             A column of the table, or a text for each picture. By default modality, description and date; never a
             patient's name unless you ask for that column.
-        window : (float, float), optional
-            Centre and width in the modality's unit; by default each picture's own.
+        window : (float, float), str or Window, optional
+            Centre and width in the modality's unit, or the name of a preset for CT; by default each picture's own.
 
         Returns
         -------

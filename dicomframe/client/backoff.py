@@ -1,8 +1,11 @@
-"""When to try again, and after how long. Pure, so that it is tested without waiting."""
+"""When to try again, and after how long. Clock and sleep can be given, so that it is tested without waiting."""
 
 from __future__ import annotations
 
 import random
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,6 +54,53 @@ class Backoff:
             return jitter
         # A little on top, so that all waiting workers do not come back in the same moment.
         return None if asked > self.most_asked else asked + min(jitter, self.first)
+
+
+class Pause:
+    """The wait that a server has asked for, of all who send requests to it.
+
+    A server that tells one worker to wait is busy for the others as well: requests that they send meanwhile are refused
+    at best, and keep it busy at worst.
+
+    Parameters
+    ----------
+    clock, sleep : callable
+        As `time.monotonic` and `time.sleep`.
+
+    Examples
+    --------
+    >>> pause = Pause(clock=lambda: 100.0)
+    >>> pause.extend(2.5)
+    >>> pause.remaining
+    2.5
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until requests may go out again."""
+        return max(self._until - self._clock(), 0.0)
+
+    def extend(self, seconds: float) -> None:
+        """Have all wait for so many seconds from now, or for longer if that was asked before."""
+        with self._lock:
+            self._until = max(self._until, self._clock() + seconds)
+
+    def wait(self, most_jitter: float = 0.0) -> None:
+        """Wait until the pause is over, also if it is extended meanwhile; not all come back in the same moment."""
+        while (seconds := self.remaining) > 0:
+            self._sleep(seconds + random.uniform(0, most_jitter))  # noqa: S311 - no secret
+
+    def sleep(self, seconds: float) -> None:
+        """Wait alone."""
+        self._sleep(seconds)
 
 
 def seconds_of(retry_after: str | None) -> float | None:

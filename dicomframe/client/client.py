@@ -5,11 +5,15 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
+from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.facade.managing import ManageVerbs
+from dicomframe.client.facade.picturing import PictureVerbs
 from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
 from dicomframe.client.facade.writing import WriteVerbs
+from dicomframe.client.frames import FrameRetriever
 from dicomframe.client.progress import check_progress
+from dicomframe.client.rendered import Renderer
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.session import Session
 from dicomframe.errors import NoClientError
@@ -39,7 +43,7 @@ def client_for(url: str) -> Client:
     return client
 
 
-class Client(SearchVerbs, RetrieveVerbs, WriteVerbs, ManageVerbs):
+class Client(SearchVerbs, RetrieveVerbs, PictureVerbs, WriteVerbs, ManageVerbs):
     """A DICOM service (DICOMweb, PS3.18), through which tables, objects and files come and go.
 
     `dicomframe.connect` makes one. It may be used from many threads, and as a context manager.
@@ -112,6 +116,9 @@ class Client(SearchVerbs, RetrieveVerbs, WriteVerbs, ManageVerbs):
         self.max_workers = max_workers
         self._progress = check_progress(progress)
         self._retriever = Retriever(self.session)
+        self._frames = FrameRetriever(self._retriever)
+        self._renderer = Renderer(self._retriever)
+        self._bulkdata = BulkRetriever(self._retriever)
         _clients[self.url] = self
 
     def __repr__(self) -> str:

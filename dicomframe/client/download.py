@@ -214,16 +214,19 @@ class Downloader:
         Where they go.
     bar : Bar
         Told of each instance that is done.
+    width : int, optional
+        How many requests run at the same time; by default as many as the session's.
     """
 
-    def __init__(self, retriever: Retriever, folder: Folder, bar: Bar) -> None:
+    def __init__(self, retriever: Retriever, folder: Folder, bar: Bar, width: int | None = None) -> None:
         self._retriever = retriever
         self._folder = folder
         self._bar = bar
+        self._width = width or retriever.session.max_workers
 
     def run(self, paths: Sequence[ResourcePath]) -> list[Job]:
         """Bring all; what fails is in the rows."""
-        width = self._retriever.session.max_workers
+        width = self._width
         jobs = [Job(path) for path in dict.fromkeys(paths)]
         with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-download") as workers:
             for _ in in_order(workers, self._bring, jobs, width):
@@ -241,6 +244,7 @@ class Downloader:
             expected = [Identity(path.study, path.series or "", path.instance or "")]
         else:
             expected = self._instances(job)
+        self._bar.expect(len(expected))
         for uids in expected:
             self._keep(job, uids)
         missing = [uids for uids in expected if uids.instance not in job.rows]
@@ -318,11 +322,15 @@ def download(
     layout: str = DEFAULT_LAYOUT,
     errors: OnFailure = "rows",
     progress: Progress = False,
+    max_workers: int | None = None,
 ) -> pd.DataFrame:
     """Save objects as files; `dicomframe.client.client.Client.download` documents it."""
+    is_number = isinstance(max_workers, int) and not isinstance(max_workers, bool)
+    if max_workers is not None and (not is_number or max_workers < 1):
+        raise QueryError("max_workers= is a whole number from 1 on.")
     target = Folder(Path(folder), Layout(layout))
     with progress_bar(progress, "Downloading", None, "instance") as bar:
-        jobs = Downloader(retriever, target, bar).run(paths)
+        jobs = Downloader(retriever, target, bar, max_workers).run(paths)
     rows = {
         (row.get("StudyInstanceUID"), row.get("SeriesInstanceUID"), row.get("SOPInstanceUID")): row
         for job in jobs

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
+from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import QueryError
 
 Progress = bool | Literal["auto"]
@@ -22,10 +23,31 @@ class Bar(Protocol):
     def update(self, n: float = 1) -> Any:
         """Say that so many more are done."""
 
+    def expect(self, n: int) -> None:
+        """Say that so many more are to come, where that was not known from the start."""
+
 
 class _NoBar:
     def update(self, n: float = 1) -> None:
         """Show nothing."""
+
+    def expect(self, n: int) -> None:
+        """Show nothing."""
+
+
+@functools.cache
+def _bar() -> Any:
+    """Give the kind of bar that fits; without ipywidgets it is drawn as text, which needs no warning."""
+    with FILTERS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+
+    class ExpectingBar(tqdm):  # type: ignore[type-arg]
+        def expect(self, n: int) -> None:
+            self.total = (self.total or 0) + n
+            self.refresh()
+
+    return ExpectingBar
 
 
 @contextmanager
@@ -45,18 +67,8 @@ def progress_bar(progress: Progress, description: str, total: int | None, unit: 
         yield _NoBar()
         return
     # delay hides the bars of short calls
-    with _tqdm()(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
+    with _bar()(total=total, desc=description, unit=unit, delay=_DELAY_SECONDS, leave=False) as bar:
         yield bar
-
-
-@functools.cache
-def _tqdm() -> Any:
-    """Give the kind of bar that fits; without ipywidgets it is drawn as text, which needs no warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-
-        return tqdm
 
 
 def check_progress(progress: Any) -> Progress:

@@ -18,11 +18,12 @@ from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts
-from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
     DecodeError,
     NotAcceptableError,
+    NotBuiltError,
     NotFoundError,
     TruncatedBody,
     UnexpectedAnswerError,
@@ -57,13 +58,20 @@ class ObjectBody(Protocol):
         """Write it to a file, give the number of bytes."""
 
 
-class _WholeBody:
-    """An answer that is one object, without multipart."""
+class WholeBody:
+    """An answer that is one object, without multipart.
+
+    Parameters
+    ----------
+    answer : Answer
+        Its body is still to be read.
+    """
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
     def write_to(self, file: BinaryIO) -> int:
+        """Write it to a file, give the number of bytes."""
         length = 0
         for chunk in self._answer.iter_bytes():
             file.write(chunk)
@@ -103,7 +111,7 @@ class Retriever:
             if media.type.startswith("multipart/"):
                 yield from iter_parts(answer.content_type, answer.iter_bytes())
             elif media.type in {"application/dicom", "application/octet-stream"}:
-                yield _WholeBody(answer)
+                yield WholeBody(answer)
             else:
                 raise UnexpectedAnswerError(
                     answer.status,
@@ -134,14 +142,14 @@ class Retriever:
             If the server sends an object of another study, series or instance.
         """
         for body in self.bodies(path):
-            yield _checked(read_dataset(body), path)
+            yield checked(read_dataset(body), path)
 
     def instance(self, path: ResourcePath) -> Dataset:
         """Retrieve the one object of an instance."""
         found: Dataset | None = None
         # Read to the end of the answer, so that its connection can be used again.
         for body in self.bodies(path):
-            found = _checked(read_dataset(body), path) if found is None else found
+            found = checked(read_dataset(body), path) if found is None else found
         if found is not None:
             return found
         raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
@@ -183,9 +191,20 @@ class Retriever:
 
     def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Search the instances of a study or series; each a mapping from keyword to its first value."""
+        try:
+            return self._below(path, "instance", fields)
+        except (NotFoundError, NotBuiltError):
+            # Some servers list instances below a series only.
+            series = self._below(path, "series") if path.level == "study" else []
+            if not series:
+                raise
+        below = [ResourcePath(path.study, row["SeriesInstanceUID"]) for row in series]
+        return [row for each in below for row in self._below(each, "instance", fields)]
+
+    def _below(self, path: ResourcePath, level: Level, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
         search = Search.of(
             self.session,
-            "instance",
+            level,
             filters={},
             study_uid=path.study,
             series_uid=path.series,
@@ -197,7 +216,11 @@ class Retriever:
         return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
 
     def representative(self, path: ResourcePath) -> Dataset:
-        """Retrieve the instance that stands for a resource: the middle one, of a study's largest series of pictures.
+        """Retrieve the instance that stands for a resource; see `representative_path`."""
+        return self.instance(self.representative_path(path))
+
+    def representative_path(self, path: ResourcePath) -> ResourcePath:
+        """Find the instance that stands for a resource: the middle one, of a study's largest series of pictures.
 
         Raises
         ------
@@ -205,7 +228,7 @@ class Retriever:
             If there is no instance.
         """
         if path.level == "instance":
-            return self.instance(path)
+            return path
         rows = self.instances_of(path, fields=["InstanceNumber", "Modality"])
         series: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -217,10 +240,12 @@ class Retriever:
         )
         chosen.sort(key=_instance_number)
         row = chosen[len(chosen) // 2]
-        return self.instance(ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"]))
+        if not (row.get("SeriesInstanceUID") and row.get("SOPInstanceUID")):
+            raise DecodeError("The server's list of instances lacks their UIDs.")
+        return ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"])
 
 
-def _checked(dataset: Dataset, path: ResourcePath) -> Dataset:
+def checked(dataset: Dataset, path: ResourcePath) -> Dataset:
     """Give the Dataset back if it is what was asked for."""
     for keyword, uid in zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False):
         if str(dataset.get(keyword, "")).rstrip(" \0") != uid:

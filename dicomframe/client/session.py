@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +24,7 @@ from requests.structures import CaseInsensitiveDict
 from dicomframe._version import __version__
 from dicomframe.client.answers import MOST_ERROR_BYTES, error_of
 from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
-from dicomframe.client.backoff import RETRIED_STATUS, Backoff
+from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import error_of_broken, is_cut
 from dicomframe.client.urls import ServiceAddress, encode_query
 from dicomframe.errors import (
@@ -201,6 +200,7 @@ class Session:
         self._tokens: TokenSource | None = token_source(credential, self.address)
         self._timeout = (float(timeout[0]), float(timeout[1]))
         self._backoff = backoff or Backoff(retries)
+        self._pause = Pause()
         self._adapter = adapter or _DirectAdapter(pool_connections=1, pool_maxsize=max_workers)
         self._proxies, self._verify = _environment(self.address, verify)
 
@@ -255,6 +255,7 @@ class Session:
         stream: bool = False,
         accept_status: Sequence[int] = (),
         private: Sequence[str] = (),
+        base: str | None = None,
     ) -> Answer:
         """Send a request, again where that may help, and give its answer.
 
@@ -274,6 +275,8 @@ class Session:
             Statuses from 400 on that are answers to the caller, not errors.
         private : sequence of str
             What must not stand in an error message: the values searched for.
+        base : str, optional
+            The URL in front of the route, for a resource that lies elsewhere on the same server.
 
         Raises
         ------
@@ -281,8 +284,12 @@ class Session:
             If the service says no; the subclass tells which no.
         TransportError, TruncatedBody
             If no whole answer came.
+        QueryError
+            If `base` is at another server.
         """
-        call = _Call(self.address.base_of(route), method, route, params, headers or {}, body)
+        if base is not None and not self.address.has(base):
+            raise QueryError(f"Requests, and tokens, go only to {self.address.origin}.")
+        call = _Call(base or self.address.base_of(route), method, route, params, headers or {}, body)
         answer = self._with_retries(call, whole=not stream)
         if answer.status < 300 or answer.status in accept_status:
             if "text/html" not in answer.content_type.lower():
@@ -297,6 +304,7 @@ class Session:
         renewed = False
         url = call.url
         while True:
+            self._pause.wait(self._backoff.first)
             token = self._tokens.current() if self._tokens else None
             result = self._attempt(call, url, token, whole=whole)
             sent += 1
@@ -319,7 +327,10 @@ class Session:
                 raise call.failure() or error_of_broken(result, self.address)
             if isinstance(result, Answer):
                 result.close()
-            time.sleep(wait)
+            if _asks_all_to_wait(result):
+                self._pause.extend(wait)
+            else:
+                self._pause.sleep(wait)
             waits += 1
 
     def _has_other_token(self, refused: str | None) -> bool:
@@ -405,6 +416,11 @@ class Session:
             kind=kind,
             challenge=answer.headers.get("WWW-Authenticate", ""),
         )
+
+
+def _asks_all_to_wait(result: Answer | Exception) -> bool:
+    """Whether a server is throttling, rather than failing at this one request."""
+    return isinstance(result, Answer) and (result.status == 429 or "Retry-After" in result.headers)
 
 
 class _Call:

@@ -18,7 +18,7 @@ from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError
 from dicomframe.images.pixels import frame_count
 from dicomframe.images.reading import reading
-from dicomframe.images.windowing import Window, display, display_array
+from dicomframe.images.windowing import WindowLike, display, display_array
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -63,7 +63,7 @@ def montage(
     *,
     columns: int = 4,
     titles: Sequence[str] | None = None,
-    window: Window | tuple[float, float] | None = None,
+    window: WindowLike | None = None,
     frame: int = 0,
     note: str | None = None,
 ) -> Figure:
@@ -78,8 +78,8 @@ def montage(
         Pictures in a row, at least 1.
     titles : sequence of str, optional
         One caption a picture. By default modality, description and date; never a patient's name or ID.
-    window : Window or (center, width), optional
-        For all greyscale pictures, in the modality's unit; by default each picture's own.
+    window : Window, (center, width) or str, optional
+        For all greyscale pictures, in the modality's unit, or the name of a preset; by default each picture's own.
     frame : int
         Which frame of multi-frame images, from 0; the last one where there are fewer.
     note : str, optional
@@ -137,7 +137,7 @@ def _place(number: int, columns: int, size: tuple[float, float]) -> tuple[float,
     return (column * _CELL + _GAP / 2) / width, (top - inside) / height, inside / width, inside / height
 
 
-def _draw(axes: Any, picture: object, window: Window | tuple[float, float] | None, frame: int) -> None:
+def _draw(axes: Any, picture: object, window: WindowLike | None, frame: int) -> None:
     try:
         shown, aspect = _picture(picture, window, frame)
     except QueryError:
@@ -148,9 +148,7 @@ def _draw(axes: Any, picture: object, window: Window | tuple[float, float] | Non
     axes.imshow(shown, cmap="gray", vmin=0, vmax=255, aspect=aspect, interpolation="bilinear")
 
 
-def _picture(
-    picture: Any, window: Window | tuple[float, float] | None, frame: int
-) -> tuple[NDArray[np.uint8], float]:
+def _picture(picture: Any, window: WindowLike | None, frame: int) -> tuple[NDArray[np.uint8], float]:
     """Give the 8-bit image and the height of its pixels over their width."""
     if isinstance(picture, DicomFrameError):
         raise picture

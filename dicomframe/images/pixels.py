@@ -111,6 +111,80 @@ def frame_pixels(ds: Dataset, frame: int = 0, *, modality_lut: bool = False) -> 
     return modality_values(values, ds, frame % count) if modality_lut and values.ndim == 2 else values
 
 
+@reading("the frame")
+def decode_frame(data: bytes, image: Dataset, transfer_syntax: str) -> NDArray[Any]:
+    """Decode the bytes of one frame, as a service sends it by itself (PS3.18 section 10.4.1.1.6).
+
+    Parameters
+    ----------
+    data : bytes
+        Native pixels, or one compressed frame without the items and offsets around it.
+    image : pydicom.Dataset
+        The image's attributes: Rows, Columns, the bits, Photometric Interpretation; the palette if it has one. It
+        need not hold pixel data, and is not changed.
+    transfer_syntax : str
+        The UID of the transfer syntax that `data` is in.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, columns) or (rows, columns, 3); else as for `pixels`.
+
+    Raises
+    ------
+    DecodeError
+        As for `pixels`; and if there are fewer native bytes than the attributes call for.
+    """
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
+
+    syntax = UID(transfer_syntax)
+    frame = Dataset()
+    frame.update({element.tag: element for element in image if element.tag.group == 0x0028})
+    frame.NumberOfFrames = 1
+    frame.file_meta = FileMetaDataset()
+    frame.file_meta.TransferSyntaxUID = syntax
+    frame.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
+    if syntax.is_private or not syntax.is_transfer_syntax:
+        raise DecodeError(_no_decoder(syntax))
+    if syntax.is_encapsulated:
+        frame.PixelData = encapsulate([data])
+        frame["PixelData"].is_undefined_length = True
+    else:
+        needed = frame_bytes(image)
+        if len(data) < needed:
+            raise DecodeError(f"The frame is cut off: {len(data)} bytes of {needed} are there.")
+        setattr(frame, _native_keyword(image), data[:needed] + bytes(needed % 2))
+    values: NDArray[Any] = _decode(frame, 0)[0]
+    return values
+
+
+def frame_bytes(image: Dataset) -> int:
+    """Give how many bytes a native frame has by its attributes (PS3.5 section 8.1.1), without padding.
+
+    Raises
+    ------
+    DecodeError
+        If an attribute that it takes is missing or no number.
+    """
+    with reading("the image's size"):
+        rows, columns, bits = (int(image[name].value) for name in ("Rows", "Columns", "BitsAllocated"))
+        samples = int(image.get("SamplesPerPixel") or 1)
+    if image.get("PhotometricInterpretation") == "YBR_FULL_422":
+        return rows * columns * 2 * bits // 8
+    return -(-rows * columns * samples * bits // 8)
+
+
+def _native_keyword(image: Dataset) -> str:
+    """Tell which of the three elements holds the pixels; those with a fraction have no Pixel Representation."""
+    bits = int(image.get("BitsAllocated", 0))
+    if image.get("PixelRepresentation") is not None or bits < 32:
+        return "PixelData"
+    return "FloatPixelData" if bits == 32 else "DoubleFloatPixelData"
+
+
 def frame_count(ds: Dataset) -> int:
     """Give NumberOfFrames, 1 where it is missing, empty or no positive number."""
     try:

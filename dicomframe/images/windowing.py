@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
+#: Windows that radiologists know by name, for CT: name -> (center, width) in Hounsfield units.
+PRESETS: dict[str, tuple[float, float]] = {
+    "abdomen": (50, 400),
+    "angiography": (300, 600),
+    "bone": (400, 1500),
+    "brain": (40, 80),
+    "liver": (30, 150),
+    "lung": (-600, 1500),
+    "mediastinum": (50, 350),
+    "soft tissue": (50, 400),
+    "spine": (50, 250),
+    "stroke": (40, 40),
+    "subdural": (75, 215),
+    "temporal bone": (600, 2800),
+}
+
 #: The smallest width each function allows; LINEAR's of 1 is a threshold.
 _NARROWEST: dict[str, float] = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
 
@@ -54,6 +70,47 @@ class Window:
         if self.width < least or self.width <= 0:
             bound = "at least 1" if least else "above 0"
             raise QueryError(f"The width of a {self.function} window must be {bound}, not {self.width:g}.")
+
+
+#: A window, a pair (center, width), or the name of a preset.
+WindowLike = Window | tuple[float, float] | str
+
+
+def as_window(window: WindowLike | None) -> Window | None:
+    """Give the window that a caller means.
+
+    Parameters
+    ----------
+    window : Window, (center, width), str or None
+        A text is the name of one of `PRESETS`, in any letter case, or two numbers with a comma between them.
+
+    Raises
+    ------
+    QueryError
+        If it is none of these; of an unknown name the message lists the known ones.
+
+    Examples
+    --------
+    >>> as_window("Soft tissue")
+    Window(center=50.0, width=400.0, function='LINEAR')
+    >>> as_window((40, 80)) == as_window("brain") == as_window("40,80")
+    True
+    """
+    if window is None or isinstance(window, Window):
+        return window
+    pair: Any = window
+    if isinstance(window, str):
+        name = " ".join(window.lower().replace("_", " ").replace("-", " ").split())
+        pair = PRESETS.get(name) or (window.split(",") if "," in window else None)
+        if pair is None:
+            raise QueryError(
+                f"There is no window named {window[:40]!r}. Known are {', '.join(PRESETS)}; or give (center, width)."
+            )
+    try:
+        center, width = (float(number) for number in pair)
+    except (TypeError, ValueError):
+        raise QueryError("A window is a pair of numbers, (center, width), or the name of a preset.") from None
+    return Window(center, width)
 
 
 def apply_window(
@@ -160,9 +217,7 @@ def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
 
 
 @reading("the image")
-def display(
-    ds: Dataset, frame: int = 0, window: Window | tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
+def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> NDArray[np.uint8]:
     """Make one frame ready to be shown: rescaled, windowed, MONOCHROME1 inverted, colour as RGB.
 
     Parameters
@@ -171,9 +226,9 @@ def display(
         An image.
     frame : int
         Frame index, from 0.
-    window : Window or (center, width), optional
-        In the modality's unit. By default the image's VOI LUT or its first usable window; else one from the
-        values' percentiles, without the padding.
+    window : Window, (center, width) or str, optional
+        In the modality's unit, or the name of a preset for CT (`PRESETS`). By default the image's VOI LUT or its
+        first usable window; else one from the values' percentiles, without the padding.
 
     Returns
     -------
@@ -190,14 +245,12 @@ def display(
     stored = frame_pixels(ds, frame)
     if stored.ndim == 3:
         return _eight_bits(stored, ds)
-    grey = _grey(stored, ds, frame, _as_window(window))
+    grey = _grey(stored, ds, frame, as_window(window))
     shown = np.floor(grey + 0.5).astype(np.uint8)
     return np.subtract(255, shown, dtype=np.uint8) if _is_inverted(ds) else shown
 
 
-def display_array(
-    values: NDArray[Any], window: Window | tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
+def display_array(values: NDArray[Any], window: WindowLike | None = None) -> NDArray[np.uint8]:
     """Make a bare array ready to be shown: (rows, columns) by a window, (rows, columns, 3) of uint8 as it is.
 
     Raises
@@ -213,7 +266,7 @@ def display_array(
             f" not {values.shape} of {values.dtype}."
         )
     values = values.astype(np.float64)
-    chosen = _as_window(window) or window_of_values(values)
+    chosen = as_window(window) or window_of_values(values)
     grey = apply_window(values, chosen.center, chosen.width, function=chosen.function)
     return np.floor(grey + 0.5).astype(np.uint8)
 
@@ -238,16 +291,6 @@ def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
     ends = sorted((int(value), int(limit if limit is not None else value)))
     inside = (stored >= ends[0]) & (stored <= ends[1])
     return inside if not inside.all() else np.zeros(stored.shape, dtype=np.bool_)
-
-
-def _as_window(window: Window | tuple[float, float] | None) -> Window | None:
-    if window is None or isinstance(window, Window):
-        return window
-    try:
-        center, width = (float(number) for number in window)
-    except (TypeError, ValueError):
-        raise QueryError("A window is a pair of numbers: (center, width).") from None
-    return Window(center, width)
 
 
 def _is_inverted(ds: Dataset) -> bool:

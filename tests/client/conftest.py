@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import ssl
@@ -21,6 +22,7 @@ import pytest
 
 from dicomframe.client.backoff import Backoff
 from dicomframe.client.client import Client
+from dicomframe.dicom.dicomjson import from_dataset
 
 #: Waits of milliseconds, so that retries can be tested without patience.
 QUICK = Backoff(retries=3, first=0.005, most=0.01)
@@ -234,3 +236,47 @@ def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
 @pytest.fixture
 def certificate_for() -> Callable[..., tuple[Path, ssl.SSLContext]]:
     return make_certificate
+
+
+class Archive:
+    """A server that holds objects; `spoil` may answer in its place, and sees each request first."""
+
+    def __init__(self, datasets: list[Any], spoil: Callable[[Asked], Reply | None]) -> None:
+        self._datasets = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
+        self._spoil = spoil
+
+    def __call__(self, asked: Asked) -> Reply:
+        spoilt = self._spoil(asked)
+        if spoilt is not None:
+            return spoilt
+        *_, kind = asked.path.split("/")
+        if kind == "instances":
+            rows = [_address(dataset) for dataset in self._datasets.values()]
+            return json_reply(rows[int(asked.params["offset"]) :], api_supported_versions="2")
+        uid = asked.path.partition("/instances/")[2].partition("/")[0]
+        dataset = self._datasets.get(uid)
+        if dataset is None:
+            return Reply(404, b"no such instance")
+        if kind == "metadata":
+            return json_reply([from_dataset(dataset, bulk="drop")])
+        if kind == uid:
+            buffer = io.BytesIO()
+            dataset.save_as(buffer)
+            return Reply(200, buffer.getvalue(), {"Content-Type": "application/dicom"})
+        return Reply(501, b"not here")
+
+
+def _address(dataset: Any) -> dict[str, Any]:
+    named = {
+        "0020000D": dataset.StudyInstanceUID,
+        "0020000E": dataset.SeriesInstanceUID,
+        "00080018": dataset.SOPInstanceUID,
+    }
+    rows = {tag: {"vr": "UI", "Value": [str(uid)]} for tag, uid in named.items()}
+    return rows | {"00200013": {"vr": "IS", "Value": [int(dataset.get("InstanceNumber") or 0)]}}
+
+
+@pytest.fixture
+def archive(serve: Any) -> Callable[..., Site]:
+    """Give what starts a server that holds data sets and, without `spoil`, has objects, metadata and search only."""
+    return lambda *datasets, spoil=lambda _: None: serve(Archive(list(datasets), spoil))

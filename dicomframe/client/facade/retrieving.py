@@ -121,8 +121,11 @@ class RetrieveVerbs(ClientBase):
         layout: str = DEFAULT_LAYOUT,
         errors: OnFailure = "rows",
         progress: bool | str | None = None,
+        max_workers: int | None = None,
     ) -> pd.DataFrame:
-        """Save objects as files. Called again, it keeps what is whole and fetches what is not.
+        """Save objects as files, several at a time. Called again, it keeps what is whole and fetches what is not.
+
+        When the server throttles one request (429, 503 with Retry-After), all wait as long as it asks for.
 
         Parameters
         ----------
@@ -136,6 +139,8 @@ class RetrieveVerbs(ClientBase):
             Whether failures are rows, or the first is raised when all else is done.
         progress : bool or "auto", optional
             By default the client's.
+        max_workers : int, optional
+            How many requests may run at the same time; by default the client's.
 
         Returns
         -------
@@ -159,4 +164,5 @@ class RetrieveVerbs(ClientBase):
             layout=layout,
             errors=check_on_failure(errors),
             progress=self._bar(progress),
+            max_workers=max_workers,
         )

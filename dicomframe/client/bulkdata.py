@@ -1,0 +1,421 @@
+"""Bulk data (PS3.18 section 10.4.1.1.5): the bytes of one element, by their URI or by the element's path.
+
+The bytes are those of Explicit VR Little Endian: little endian, pixel data decompressed, all frames one behind the
+other. Where the server has no route for them (the cloud service has none), or sends compressed fragments, the instance
+is retrieved and the element taken from it; the result says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
+
+import numpy as np
+
+from dicomframe.client.frames import NATIVE, REFUSALS
+from dicomframe.client.pages import decode_rows
+from dicomframe.client.retrieve import SPOOL_BYTES, Retriever
+from dicomframe.client.session import Answer
+from dicomframe.dicom import tags
+from dicomframe.dicom.multipart import MediaType, iter_parts
+from dicomframe.dicom.paths import ResourcePath
+from dicomframe.errors import (
+    BadRequestError,
+    DecodeError,
+    NotAcceptableError,
+    NotFoundError,
+    QueryError,
+    ServiceError,
+    TransportError,
+    TruncatedBody,
+    UnexpectedAnswerError,
+)
+from dicomframe.images.reading import reading
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+#: What is asked for, one after the other, until a server has it.
+ACCEPTS: Final = (
+    "application/octet-stream",
+    'multipart/related; type="application/octet-stream"',
+    "*/*",
+)
+
+_ELEMENT_IN_ROUTE: Final = re.compile(r"^(.*/instances/[^/]+)/bulk(?:data)?/([^?]+)", re.IGNORECASE)
+_PIXEL_DATA: Final = "7FE00010"
+#: Bytes of a word, of the VRs whose words a big-endian object holds the other way round.
+_WIDTHS: Final = {
+    **dict.fromkeys(("OW", "US", "SS", "AT"), 2),
+    **dict.fromkeys(("OF", "OL", "UL", "SL", "FL"), 4),
+    **dict.fromkeys(("OD", "OV", "UV", "SV", "FD"), 8),
+}
+
+
+class BulkData(bytes):
+    """An element's bytes, which remember where they came from.
+
+    Parameters
+    ----------
+    content : bytes
+        The element's value field, as it is in Explicit VR Little Endian.
+    source : {"server", "local"}
+        Whether the server sent these bytes alone, or they were taken from the instance here.
+    reason : str
+        Why they were taken from the instance.
+    """
+
+    source: str
+    reason: str
+
+    def __new__(cls, content: bytes, source: str = "server", reason: str = "") -> Self:
+        """Make it of bytes."""
+        made = super().__new__(cls, content)
+        made.source, made.reason = source, reason
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Bulk data that went to a file.
+
+    Parameters
+    ----------
+    length : int
+        Bytes written.
+    source, reason : str
+        As for `BulkData`.
+    """
+
+    length: int
+    source: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ElementPath:
+    """Where an element is in an object: tags, and between them item numbers from 1.
+
+    Parameters
+    ----------
+    steps : tuple of (str, int)
+        Each sequence's tag and the item's number.
+    tag : str
+        The element's own tag.
+    """
+
+    steps: tuple[tuple[str, int], ...]
+    tag: str
+
+    @classmethod
+    def parse(cls, text: Any) -> ElementPath:
+        """Read a path with tags or keywords and slashes.
+
+        Raises
+        ------
+        QueryError
+            If it is none.
+
+        Examples
+        --------
+        >>> str(ElementPath.parse("WaveformSequence/1/WaveformData"))
+        '54000100/1/54001010'
+        """
+        pieces = text.strip("/").split("/") if isinstance(text, str) else []
+        numbers = pieces[1::2]
+        if len(pieces) % 2 != 1 or not all(re.fullmatch("[1-9][0-9]{0,8}", each) for each in numbers):
+            raise QueryError(
+                "An element's path is its tag or keyword, behind those of the sequences that it is in and the numbers"
+                " of their items, from 1: 'WaveformSequence/1/WaveformData'."
+            )
+        found = [tags.attribute(each).tag for each in pieces[::2]]
+        return cls(tuple(zip(found[:-1], map(int, numbers), strict=True)), found[-1])
+
+    def __str__(self) -> str:
+        return "/".join([*(f"{tag}/{number}" for tag, number in self.steps), self.tag])
+
+
+class BulkRetriever:
+    """Retrieval of bulk data from one service; it remembers which Accept header the server understands.
+
+    Parameters
+    ----------
+    retriever : Retriever
+        Where whole objects come from.
+    """
+
+    def __init__(self, retriever: Retriever) -> None:
+        self._retriever = retriever
+        self._session = retriever.session
+        self._accept = 0
+        self._lacks = ""
+
+    def by_uri(self, uri: Any, file: str | Path | BinaryIO | None = None) -> BulkData | Written:
+        """Retrieve what a BulkDataURI of this service names.
+
+        Raises
+        ------
+        QueryError
+            If it is no text.
+        UnexpectedAnswerError
+            If it leads out of this service.
+        """
+        if not isinstance(uri, str) or not uri.strip():
+            raise QueryError("Give a BulkDataURI from metadata, or the three UIDs and an element's path.")
+        route = self._session.local_route(uri)
+        element = _ELEMENT_IN_ROUTE.search(route)
+        return self._retrieve(route, element, file)
+
+    def by_path(
+        self, path: ResourcePath, element: ElementPath, file: str | Path | BinaryIO | None = None
+    ) -> BulkData | Written:
+        """Retrieve one element of an instance."""
+        route = f"{path.url_path}/bulkdata/{element}"
+        return self._retrieve(route, _ELEMENT_IN_ROUTE.search(route), file)
+
+    def _retrieve(
+        self, route: str, element: re.Match[str] | None, file: str | Path | BinaryIO | None
+    ) -> BulkData | Written:
+        reason = self._lacks
+        if not reason or element is None:
+            try:
+                return self._from_server(route, file)
+            except ServiceError as error:
+                if element is None or not (error.status in REFUSALS or isinstance(error, _Compressed)):
+                    raise
+                reason = f"the server answered {error.status} to bulk data"
+                if isinstance(error, _Compressed):
+                    reason = "the server sends this element compressed"
+                elif error.status in {405, 501}:
+                    self._lacks = reason
+        content = self._from_object(ResourcePath.parse(element[1]), element[2])
+        if file is None:
+            return BulkData(content, "local", reason)
+        with _opened(file) as target:
+            target.write(content)
+        return Written(len(content), "local", reason)
+
+    def _from_server(self, route: str, file: str | Path | BinaryIO | None) -> BulkData | Written:
+        """Fetch from the server; once more if it comes cut off, because nothing else retries a stream."""
+        try:
+            return self._fetch(route, file)
+        except (TransportError, TruncatedBody):
+            return self._fetch(route, file)
+
+    def _fetch(self, route: str, file: str | Path | BinaryIO | None) -> BulkData | Written:
+        with self._ask(route) as answer:
+            if file is None:
+                return BulkData(b"".join(_single_part(answer)))
+            with _opened(file) as target:
+                return Written(sum(target.write(chunk) for chunk in _single_part(answer)), "server")
+
+    def _ask(self, route: str) -> Answer:
+        for at in range(self._accept, len(ACCEPTS)):
+            headers = {"Accept": ACCEPTS[at], "Accept-Encoding": "identity"}
+            try:
+                answer = self._session.request("GET", route, headers=headers, stream=True)
+            except (BadRequestError, NotAcceptableError) as error:
+                refusal = error
+            else:
+                self._accept = at
+                return answer
+        raise refusal
+
+    def _from_object(self, path: ResourcePath, text: str) -> bytes:
+        element = ElementPath.parse(text)
+        content = _content(self._retriever.instance(path), element)
+        if content is None:
+            raise NotFoundError(
+                404, f"GET /{path.url_path}/bulkdata/{element}", message="the instance has no such element"
+            )
+        return content
+
+    def find(self, path: ResourcePath, tag: str) -> list[tuple[ElementPath, BulkData]]:
+        """Retrieve an attribute of an instance wherever it stands, also inside sequences, in the object's order.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such instance, or the attribute is nowhere in it.
+        """
+        found = [
+            (element, self._of_json(attribute, path, element))
+            for element, attribute in self._in_metadata(path, tag)
+        ]
+        if not found:
+            # Metadata leave bulk data out, or there are none.
+            dataset = self._retriever.instance(path)
+            reason = "the metadata do not say where the element is"
+            found = [
+                (element, BulkData(_content(dataset, element) or b"", "local", reason))
+                for element in places_in(dataset, tag)
+            ]
+        if not found:
+            raise NotFoundError(404, f"GET /{path.url_path}", message="the instance has no such element")
+        return found
+
+    def _of_json(self, attribute: dict[str, Any], path: ResourcePath, element: ElementPath) -> BulkData:
+        if "InlineBinary" in attribute:
+            try:
+                return BulkData(base64.b64decode(attribute["InlineBinary"], validate=True))
+            except (ValueError, TypeError):
+                raise DecodeError("The server's InlineBinary is no base64.") from None
+        uri = attribute.get("BulkDataURI")
+        found = self.by_uri(uri) if uri else self.by_path(path, element)
+        assert isinstance(found, BulkData)  # noqa: S101 - no file was given
+        return found
+
+    def _in_metadata(self, path: ResourcePath, tag: str) -> list[tuple[ElementPath, dict[str, Any]]]:
+        headers = {"Accept": "application/dicom+json"}
+        try:
+            answer = self._session.request("GET", f"{path.url_path}/metadata", headers=headers)
+        except ServiceError as error:
+            if error.status not in REFUSALS:
+                raise
+            return []
+        rows = decode_rows(answer.content)
+        return list(_places(rows[0], tag)) if rows else []
+
+
+class _Compressed(UnexpectedAnswerError):
+    """Compressed pixel data, of which the server sends frames or fragments."""
+
+
+def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of the one thing in an answer.
+
+    Raises
+    ------
+    UnexpectedAnswerError
+        If there is nothing in it, or more.
+    """
+    if not MediaType.parse(answer.content_type).type.startswith("multipart/"):
+        _refuse_compressed(answer, answer.content_type)
+        yield from answer.iter_bytes()
+        return
+    parts = iter_parts(answer.content_type, answer.iter_bytes())
+    first = next(parts, None)
+    if first is None:
+        raise UnexpectedAnswerError(answer.status, answer.route, message="the answer holds no bulk data")
+    _refuse_compressed(answer, first.content_type)
+    yield from first.iter_bytes()
+    if next(parts, None) is not None:
+        raise _Compressed(answer.status, answer.route, message="the element comes in several parts")
+
+
+def _refuse_compressed(answer: Answer, content_type: str) -> None:
+    media = MediaType.parse(content_type)
+    syntax = media.parameters.get("transfer-syntax", "")
+    if syntax not in {"", "*", *NATIVE} or media.type.startswith("image/"):
+        raise _Compressed(answer.status, answer.route, message="the element comes compressed")
+
+
+@contextmanager
+def _opened(file: str | Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open what gets the bytes only once they are whole: a file its name, one that is open already its content."""
+    if not isinstance(file, str | Path):
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            yield cast("BinaryIO", spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, file)
+        return
+    target = Path(file)
+    part = target.with_name(f".dicomframe-{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as opened:
+            yield opened
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _places(obj: dict[str, Any], tag: str) -> Iterator[tuple[ElementPath, dict[str, Any]]]:
+    """Yield an attribute of a DICOM JSON object wherever it stands."""
+    for name, attribute in sorted(obj.items()):
+        if not isinstance(attribute, dict):
+            continue
+        if name.upper() == tag:
+            yield ElementPath((), tag), attribute
+        items = attribute.get("Value") if attribute.get("vr") == "SQ" else None
+        for number, item in enumerate(items if isinstance(items, list) else (), 1):
+            if isinstance(item, dict):
+                for inner, found in _places(item, tag):
+                    yield ElementPath(((name.upper(), number), *inner.steps), tag), found
+
+
+def places_in(dataset: Dataset, tag: str) -> list[ElementPath]:
+    """Find an element wherever it stands in a data set.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> item, ds = Dataset(), Dataset()
+    >>> item.WaveformData, ds.WaveformSequence = b"ab", [item]
+    >>> [str(path) for path in places_in(ds, "54001010")]
+    ['54000100/1/54001010']
+    """
+    with reading("the object"):
+        return list(_walk(dataset, int(tag, 16)))
+
+
+def _walk(dataset: Dataset, tag: int) -> Iterator[ElementPath]:
+    for key in sorted(dataset.keys()):
+        element = dataset.get_item(key)
+        name = f"{int(key):08X}"
+        if key == tag:
+            yield ElementPath((), name)
+        if element is not None and (element.VR or tags.from_tag(name).vr) == "SQ":
+            for number, item in enumerate(dataset[key].value, 1):
+                for inner in _walk(item, tag):
+                    yield ElementPath(((name, number), *inner.steps), inner.tag)
+
+
+def _content(dataset: Dataset, path: ElementPath) -> bytes | None:
+    """Give the bytes of an element; pixel data decompressed, as Explicit VR Little Endian has them."""
+    syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    if str(path) == _PIXEL_DATA and "PixelData" in dataset and syntax is not None and syntax.is_encapsulated:
+        with reading(f"the pixel data ({syntax.name})"):
+            dataset.decompress(generate_instance_uid=False)
+            return bytes(dataset.PixelData)
+    return content_of(dataset, path)
+
+
+def content_of(dataset: Dataset, path: ElementPath) -> bytes | None:
+    """Give the bytes of an element's value, in little endian; None if there is no such element.
+
+    Raises
+    ------
+    DecodeError
+        If the object cannot be read there, or it is a sequence.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.EncapsulatedDocument = b"%PDF"
+    >>> content_of(ds, ElementPath.parse("EncapsulatedDocument"))
+    b'%PDF'
+    """
+    with reading("the element"):
+        for tag, number in path.steps:
+            items = dataset[int(tag, 16)].value if int(tag, 16) in dataset else None
+            if not isinstance(items, Sequence) or number > len(items):
+                return None
+            dataset = items[number - 1]
+        element: Any = dataset.get_item(int(path.tag, 16))
+        if element is None:
+            return None
+        content = b"" if element.value is None else element.value
+        if not isinstance(content, bytes):
+            raise DecodeError("The element holds no bytes but values; the metadata have them.")
+        is_little = getattr(element, "is_little_endian", dataset.original_encoding[1] is not False)
+        width = 1 if is_little else _WIDTHS.get(element.VR or "", 1)
+        return np.frombuffer(content, f"u{width}").byteswap().tobytes() if width > 1 else content

@@ -1,0 +1,340 @@
+"""WADO: frames, rendered pictures, thumbnails, bulk data, WADO-URI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dicomframe.client import collect
+from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
+from dicomframe.client.facade.base import ClientBase
+from dicomframe.client.frames import FrameRetriever
+from dicomframe.client.rendered import Renderer, Wish
+from dicomframe.client.wadouri import OBJECT, check_content_type, retrieve_uri
+from dicomframe.dicom.paths import ResourcePath
+from dicomframe.errors import QueryError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from dicomframe.images.picture import Picture
+    from dicomframe.images.windowing import WindowLike
+
+
+class PictureVerbs(ClientBase):
+    """Retrieval of parts of objects, and of pictures of them (PS3.18 sections 9 and 10.4)."""
+
+    _frames: FrameRetriever
+    _renderer: Renderer
+    _bulkdata: BulkRetriever
+
+    def retrieve_frames(
+        self, study_uid: str, series_uid: str, instance_uid: str, frames: int | Sequence[int] | None = None
+    ) -> list[NDArray[Any]]:
+        """Retrieve and decode single frames (PS3.18 section 10.4.1.1.6), without the rest of the object.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            The instance.
+        frames : int or sequence of int, optional
+            Frame numbers, from 1; all by default.
+
+        Returns
+        -------
+        list of ndarray
+            One for each number given, in that order: shape (rows, columns), or (rows, columns, 3) for colour, as RGB.
+            The values are those stored, without rescale or window, as `dicomframe.images.pixels.pixels` gives them.
+
+        Raises
+        ------
+        QueryError
+            If a UID is malformed, or a frame number is no whole number from 1 on.
+        NotFoundError
+            If there is no such instance, or no such frame in it.
+        UnexpectedAnswerError
+            If the server sends fewer frames than were asked for, or others.
+        DecodeError
+            If there are no pixels, or they cannot be decoded.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     [frame] = client.retrieve_frames(*uids, frames=1)
+        >>> frame.shape, str(frame.dtype)
+        ((128, 128), 'int16')
+        """
+        return self._frames.frames(ResourcePath(study_uid, series_uid, instance_uid), frames)
+
+    def retrieve_rendered(
+        self,
+        study_uid: str,
+        series_uid: str,
+        instance_uid: str,
+        frame: int | None = None,
+        window: WindowLike | None = None,
+        viewport: tuple[int, int] | None = None,
+        quality: int | None = None,
+        media_type: str = "image/jpeg",
+    ) -> Picture:
+        """Retrieve an instance as a picture to look at (PS3.18 section 10.4.1.1.3).
+
+        Where the server does not render, refuses, or does otherwise than asked, the picture is made here from the
+        instance's pixels; ``picture.source`` and ``picture.reason`` say so. The cloud service ignores ``window`` and
+        ``viewport``, so pictures with them are always made here. Of other servers, the first windowed picture is
+        compared with one without window, and a viewport with the size that comes back.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            The instance.
+        frame : int, optional
+            The frame's number, from 1; by default the first.
+        window : (float, float), str or Window, optional
+            Centre and width in the modality's unit (Hounsfield units for CT), or the name of a preset for CT:
+            ``"brain"``, ``"lung"``, ``"bone"``, ``"soft tissue"``, … By default the image's own.
+        viewport : (int, int), optional
+            Columns and rows to scale the picture into; its proportions are kept.
+        quality : int, optional
+            Of the JPEG, 1 to 100. A picture that is made here has no losses.
+        media_type : {"image/jpeg", "image/png"}
+            What the server is to send.
+
+        Returns
+        -------
+        Picture
+            A numpy array of uint8, shape (rows, columns) or (rows, columns, 3) for RGB, with ``source``
+            (``"server"`` or ``"local"``), ``media_type`` and ``reason``.
+
+        Raises
+        ------
+        QueryError
+            If an argument is malformed; of an unknown preset the message lists the known ones.
+        NotFoundError
+            If there is no such instance or frame.
+        DecodeError
+            If there are no pixels, or they cannot be decoded.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        ...     picture = client.retrieve_rendered(*uids, window="soft tissue", viewport=(64, 64))
+        >>> picture.shape, str(picture.dtype)
+        ((64, 64), 'uint8')
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        return self._renderer.rendered(path, Wish.of(frame, window, viewport, quality, media_type))
+
+    def retrieve_thumbnail(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        frame: int | None = None,
+        viewport: tuple[int, int] | None = None,
+        media_type: str = "image/jpeg",
+    ) -> Picture:
+        """Retrieve a small picture (PS3.18 section 10.4.1.1.4).
+
+        A server without thumbnails is asked for a rendered picture, which is scaled here to at most 200 by 200; one
+        that renders nothing, for the instance.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            What to show, at any level: a study by its largest series of pictures, a series by its middle instance.
+        frame : int, optional
+            The frame's number, from 1.
+        viewport : (int, int), optional
+            Columns and rows to scale the picture into; by default the server's choice.
+        media_type : {"image/jpeg", "image/png"}
+            What the server is to send.
+
+        Returns
+        -------
+        Picture
+            As for `retrieve_rendered`.
+
+        Raises
+        ------
+        QueryError, NotFoundError, DecodeError
+            As for `retrieve_rendered`.
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        wish = Wish.of(frame=frame, viewport=viewport, media_type=media_type)
+        return self._renderer.thumbnail(self._retriever.representative_path(path), wish)
+
+    def retrieve_bulkdata(
+        self,
+        uri: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        path: str | None = None,
+        *,
+        file: str | Path | BinaryIO | None = None,
+    ) -> BulkData | Written:
+        """Retrieve the bytes of one element (PS3.18 section 10.4.1.1.5).
+
+        Parameters
+        ----------
+        uri : str
+            A BulkDataURI as metadata hold it, absolute or relative. Whatever host it names, only this service is
+            asked. Or, with the three others, the study's UID.
+        series_uid, instance_uid : str, optional
+            The instance, instead of a URI.
+        path : str, optional
+            The element in it, by tag or keyword; inside sequences with the items' numbers, from 1:
+            ``"WaveformSequence/1/WaveformData"``, ``"54000100/1/54001010"``.
+        file : path or binary file, optional
+            Where the bytes go, bit by bit, instead of into memory. A file has its name only once it is whole.
+
+        Returns
+        -------
+        BulkData or Written
+            The element's value as ``bytes``, in little endian, pixel data decompressed; or, with ``file``, the number
+            of bytes written (``length``). ``source`` is ``"local"`` where the server has no bulk data, or only
+            compressed ones, and the element was taken from the whole instance; ``reason`` says why.
+
+        Raises
+        ------
+        QueryError
+            If a UID or the path is malformed.
+        NotFoundError
+            If there is no such instance, or no such element in it.
+        UnexpectedAnswerError
+            If the URI leads out of this service, or the answer is of no use.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        ...     len(client.retrieve_bulkdata(*uids, "PixelData"))
+        32768
+        """
+        if (series_uid, instance_uid, path) == (None, None, None):
+            return self._bulkdata.by_uri(uri, file)
+        if None in {series_uid, instance_uid, path}:
+            raise QueryError("Give a BulkDataURI alone, or all of study, series, instance and path.")
+        return self._bulkdata.by_path(
+            ResourcePath(uri, series_uid, instance_uid), ElementPath.parse(path), file
+        )
+
+    def retrieve_uri(
+        self,
+        study_uid: str,
+        series_uid: str,
+        instance_uid: str,
+        content_type: str = OBJECT,
+        *,
+        frame: int | None = None,
+        window: WindowLike | None = None,
+        viewport: tuple[int, int] | None = None,
+        quality: int | None = None,
+        transfer_syntax: str | None = None,
+        wado_url: str | None = None,
+    ) -> Dataset | Picture:
+        """Retrieve one instance by WADO-URI (PS3.18 section 9), which some systems still speak alone.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            The instance.
+        content_type : {"application/dicom", "image/jpeg", "image/png"}
+            The object, or a picture of it.
+        frame, window, viewport, quality
+            Of a picture, as for `retrieve_rendered`; the server alone makes it.
+        transfer_syntax : str, optional
+            The UID of the transfer syntax wanted for the object; by default the server's choice, which the standard
+            makes Explicit VR Little Endian.
+        wado_url : str, optional
+            Where the server's WADO-URI is, when it is not ``{client.url}/wado``: a path from the server's root
+            (Orthanc: ``"/wado"``) or a URL at the same server.
+
+        Returns
+        -------
+        pydicom.Dataset or Picture
+
+        Raises
+        ------
+        QueryError
+            If an argument is malformed or has no meaning for the content type.
+        NotFoundError
+            If there is no such instance or frame.
+        NotBuiltError
+            If the server has the instance but no WADO-URI there.
+        ServiceError
+            If the server refuses.
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        kind = check_content_type(content_type)
+        wish = Wish.of(frame, window, viewport, quality, "image/jpeg" if kind == OBJECT else kind)
+        return retrieve_uri(self._retriever, path, kind, wish, transfer_syntax, wado_url)
+
+    def collect_rendered(
+        self,
+        paths: Sequence[ResourcePath],
+        window: WindowLike | None = None,
+        viewport: tuple[int, int] | None = None,
+        quality: int | None = None,
+        media_type: str = "image/jpeg",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it."""
+        wish = Wish.of(None, window, viewport, quality, media_type)
+        return collect.pictures(
+            self._retriever, self._renderer, paths, wish, small=False, progress=self._bar(progress)
+        )
+
+    def collect_thumbnails(
+        self,
+        paths: Sequence[ResourcePath],
+        viewport: tuple[int, int] | None = None,
+        media_type: str = "image/jpeg",
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it."""
+        wish = Wish.of(viewport=viewport, media_type=media_type)
+        return collect.pictures(
+            self._retriever, self._renderer, paths, wish, small=True, progress=self._bar(progress)
+        )
+
+    def collect_frames(
+        self,
+        paths: Sequence[ResourcePath],
+        frames: int | Sequence[int] | None = None,
+        progress: bool | str | None = None,
+    ) -> pd.DataFrame:
+        """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it."""
+        return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
+
+    def collect_bulkdata(
+        self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
+    ) -> pd.DataFrame:
+        """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it."""
+        return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
+
+    def collect_pixels(
+        self, paths: Sequence[ResourcePath], modality_lut: bool = False, progress: bool | str | None = None
+    ) -> pd.DataFrame:
+        """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it."""
+        return collect.pixels(self._retriever, paths, modality_lut=modality_lut, progress=self._bar(progress))
