@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, operations, retrieve, search, store
+from dicomframe.service import delete, operations, retrieve, search, store, workitems
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -50,6 +50,12 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("GET", "workitems", workitems.search),
+    Route("POST", "workitems", workitems.create, makes_partition=True),
+    Route("GET", "workitems/{}", workitems.retrieve),
+    Route("POST", "workitems/{}", workitems.update),
+    Route("PUT", "workitems/{}/state", workitems.change_state),
+    Route("POST", "workitems/{}/cancelrequest", workitems.request_cancellation),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
@@ -68,12 +74,6 @@ ROUTES: Final = (
     Route("POST", "studies/$bulkupdate", versions=("v2",)),
     Route("POST", "export"),
     Route("GET", "partitions"),
-    Route("GET", "workitems"),
-    Route("POST", "workitems"),
-    Route("GET", "workitems/{}"),
-    Route("POST", "workitems/{}"),
-    Route("PUT", "workitems/{}/state"),
-    Route("POST", "workitems/{}/cancelrequest"),
     Route("GET", "wado"),
     Route("GET", "api.yaml"),
 )
