@@ -33,7 +33,7 @@ HINTS: dict[int, str] = {
     503: "The service is busy or starting; try again later.",
 }
 
-_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){3,}(?![\w])")
+_UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)(?![\w])")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG_KEY = re.compile(r"[0-9A-Fa-f]{8}")
 
