@@ -27,7 +27,7 @@ from dicomframe.errors import (
 from dicomframe.service.inprocess import handler
 from dicomframe.service.service import Service
 
-START = dt.datetime(2024, 1, 15, 10, 30)
+START = dt.datetime(2024, 1, 15, 10, 30)  # noqa: DTZ001 - work items are scheduled in local time
 CODE = {"CodeValue": "CT1", "CodingSchemeDesignator": "99X", "CodeMeaning": "Scanner 1"}
 PERFORMED = {
     "UnifiedProcedureStepPerformedProcedureSequence": [
