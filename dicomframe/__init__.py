@@ -20,6 +20,7 @@ from dicomframe._version import __version__
 
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
+    from dicomframe.client.workitemdata import new_workitem
     from dicomframe.local import LocalService, connect, start_local
     from dicomframe.tables.convert import concat, from_json
 
@@ -31,11 +32,21 @@ _HOME = {
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
     "from_json": "dicomframe.tables.convert",
+    "new_workitem": "dicomframe.client.workitemdata",
     "samples": "dicomframe.samples",
     "start_local": "dicomframe.local",
 }
 
-__all__ = ["Client", "LocalService", "__version__", "concat", "connect", "from_json", "start_local"]
+__all__ = [
+    "Client",
+    "LocalService",
+    "__version__",
+    "concat",
+    "connect",
+    "from_json",
+    "new_workitem",
+    "start_local",
+]
 
 
 def __getattr__(name: str) -> Any:

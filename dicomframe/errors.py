@@ -29,6 +29,7 @@
     DicomFrameWarning (UserWarning)
      +-- IncompleteSearchWarning          a search may have missed rows
      +-- IssuesWarning                    values became missing; see the issues table
+     +-- ServiceWarning                   the service did what was asked, and has something to say about it
 
 Messages never hold a token, a query string or a patient's name. UIDs stay out of messages too: they stand in
 attributes (``route``) and in tables, which are the user's own.
@@ -231,6 +232,10 @@ class IncompleteSearchWarning(DicomFrameWarning):
 
 class IssuesWarning(DicomFrameWarning):
     """Values that became missing because they could not be read; the issues table names each."""
+
+
+class ServiceWarning(DicomFrameWarning):
+    """The service did what was asked, and has something to say about it (HTTP header ``Warning: 299``)."""
 
 
 #: Which error an HTTP status becomes; anything else is a plain `ServiceError`.

@@ -35,7 +35,7 @@ HINTS: dict[int, str] = {
     503: "The service is busy or starting; try again later.",
 }
 
-_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){3,}(?![\w])")
+_UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)(?![\w])")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 # Bounded, because it reads what any server sends.
 _CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,1000})"')

@@ -16,8 +16,8 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dicomframe.client.filtervalues import RANGE_VRS, format_range, format_value
@@ -97,10 +97,31 @@ def build_queries(
         _refuse_both(filters, "StudyInstanceUID", "study_uid")
     if series_uid is not None:
         _refuse_both(filters, "SeriesInstanceUID", "series_uid")
-    routes = _routes(level, study_uid, series_uid)
+    return _queries(_routes(level, study_uid, series_uid), _named(filters), fuzzy, fields)
+
+
+def build_workitem_queries(
+    *, filters: Mapping[str, Any], fuzzy: bool = False, fields: str | Sequence[str] | None = None
+) -> list[Query]:
+    """Make the queries of a search for work items; `build_queries` has the rest.
+
+    Parameters
+    ----------
+    filters : mapping
+        As for `build_queries`; an attribute within a sequence is named with a dot, as
+        ``"ReferencedRequestSequence.AccessionNumber"`` or ``"0040A370.00080050"``.
+    """
+    return _queries(["workitems"], _named(filters, find=_find_nested), fuzzy, fields)
+
+
+def _queries(
+    routes: Sequence[str],
+    named: Sequence[tuple[tags.Attribute, Any]],
+    fuzzy: bool,
+    fields: str | Sequence[str] | None,
+) -> list[Query]:
     controls = [("fuzzymatching", "true")] if _flag(fuzzy, "fuzzy") else []
     controls += [("includefield", field) for field in _fields(fields)]
-    named = _named(filters)
     choices = [[(key.column, text) for text in _texts(key, value)] for key, value in named]
     count = len(routes) * math.prod(map(len, choices))
     if count > MOST_QUERIES:
@@ -148,13 +169,26 @@ def _fields(fields: str | Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(tags.attribute(field).column for field in listed))
 
 
-def _named(filters: Mapping[str, Any]) -> list[tuple[tags.Attribute, Any]]:
+def _find_nested(name: str) -> tags.Attribute | None:
+    """Find an attribute, also one within a sequence; it is named and numbered by its path then."""
+    parts = [tags.find(part) for part in name.split(".")]
+    path = [part for part in parts if part is not None]
+    if len(path) < len(parts) or any(part.vr != "SQ" for part in path[:-1]):
+        return None
+    return replace(
+        path[-1], tag=".".join(part.tag for part in path), keyword=".".join(part.column for part in path)
+    )
+
+
+def _named(
+    filters: Mapping[str, Any], find: Callable[[str], tags.Attribute | None] = tags.find
+) -> list[tuple[tags.Attribute, Any]]:
     """Find each filter's attribute in the dictionary."""
     named: dict[str, tuple[tags.Attribute, Any]] = {}
     for name, value in filters.items():
         if not isinstance(name, str):
             raise QueryError("Filters are named by keyword or eight hex digits.")
-        key = tags.find(name)
+        key = find(name)
         if key is None:
             _refuse_name(name)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dicomframe.client.paging import Completeness, Findings, Reader
 from dicomframe.client.query import Query, build_queries
@@ -49,6 +49,9 @@ class Search:
     (<Search for studies by PatientName, at most 10>, True, 'complete')
     """
 
+    #: The columns that its tables always have, where they are not the level's.
+    own_columns: ClassVar[Sequence[str] | None] = None
+
     def __init__(
         self,
         session: Session,
@@ -86,14 +89,17 @@ class Search:
         keywords = self.keywords
         by = f" by {', '.join(keywords)}" if keywords else ""
         most = f", at most {self.limit}" if self.limit is not None else ""
-        plural = {"study": "studies", "series": "series", "instance": "instances"}[self.level]
-        return f"<Search for {plural}{by}{most}>"
+        return f"<Search for {self._plural}{by}{most}>"
+
+    @property
+    def _plural(self) -> str:
+        return {"study": "studies", "series": "series", "instance": "instances"}[self.level]
 
     @property
     def keywords(self) -> list[str]:
         """The attributes that are filtered by."""
         names = (name for query in self.queries for name, _ in query.params)
-        return list(dict.fromkeys(name for name in names if tags.find(name)))
+        return list(dict.fromkeys(name for name in names if tags.find(name.partition(".")[0])))
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
         """Yield the rows page by page, as DICOM JSON objects (PS3.18 annex F).
@@ -149,7 +155,7 @@ class Search:
         contents = [page.content for page in reader.read(self.queries)]
         completeness = self._judge(reader.findings)
         attrs = {"service": self.session.base, "filters": self.keywords, "completeness": completeness}
-        table = from_pages(contents, self.level, dtype_backend, errors, attrs)
+        table = from_pages(contents, self.level, dtype_backend, errors, attrs, self.own_columns)
         self._issues = issues(table)
         return table
 

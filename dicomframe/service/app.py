@@ -22,6 +22,7 @@ from dicomframe.service import (
     search,
     store,
     wado_uri,
+    workitems,
 )
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
@@ -65,6 +66,12 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("GET", "workitems", workitems.search),
+    Route("POST", "workitems", workitems.create, makes_partition=True),
+    Route("GET", "workitems/{}", workitems.retrieve),
+    Route("POST", "workitems/{}", workitems.update),
+    Route("PUT", "workitems/{}/state", workitems.change_state),
+    Route("POST", "workitems/{}/cancelrequest", workitems.request_cancellation),
     # Not built yet.
     Route("GET", "changefeed"),
     Route("GET", "changefeed/latest"),
@@ -78,12 +85,6 @@ ROUTES: Final = (
     Route("POST", "studies/$bulkupdate", versions=("v2",)),
     Route("POST", "export"),
     Route("GET", "partitions"),
-    Route("GET", "workitems"),
-    Route("POST", "workitems"),
-    Route("GET", "workitems/{}"),
-    Route("POST", "workitems/{}"),
-    Route("PUT", "workitems/{}/state"),
-    Route("POST", "workitems/{}/cancelrequest"),
     Route("GET", "api.yaml"),
 )
 

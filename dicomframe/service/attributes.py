@@ -205,14 +205,24 @@ class Row(NamedTuple):
         )
         return cls(columns, answers)
 
-    def keeping_patient_id(self, older: Row) -> Row:
-        """Give this study row with the older one's PatientID, should this one have none."""
-        if self.columns["patient_id"] is not None or older.columns["patient_id"] is None:
+    def keeping(self, level: Level, older: Row) -> Row:
+        """Give this row with the older one's values of searched attributes that this one has none of.
+
+        What is missing, empty or invalid in a later instance takes nothing away from its study or series.
+        """
+        kept: dict[str, str | int | None] = {}
+        tags: set[bytes] = set()
+        for attribute in _SEARCHABLE_AT[level]:
+            columns = _column_names(attribute)
+            if attribute.is_core and all(self.columns[name] is None for name in columns):
+                kept |= {name: older.columns[name] for name in columns}
+                tags.add(attribute.tag)
+        if all(value is None for value in kept.values()):
             return self
         answers = tuple(
-            _with_piece(new, old, PATIENT_ID) for new, old in zip(self.answers, older.answers, strict=True)
+            _with_pieces(new, old, tags) for new, old in zip(self.answers, older.answers, strict=True)
         )
-        return Row(self.columns | {"patient_id": older.columns["patient_id"]}, answers)
+        return Row(self.columns | kept, answers)
 
 
 def first_value(pieces: Pieces, tag: bytes) -> object:
@@ -224,6 +234,11 @@ def first_value(pieces: Pieces, tag: bytes) -> object:
     return values[0] if values else None
 
 
+def _column_names(attribute: Searchable) -> tuple[str, ...]:
+    name = attribute.column
+    return (name, *(pattern.format(name) for pattern in NAME_COLUMNS)) if attribute.vr == "PN" else (name,)
+
+
 def _columns(attribute: Searchable, value: object) -> dict[str, str | int | None]:
     name = attribute.column
     if attribute.vr != "PN":
@@ -233,19 +248,13 @@ def _columns(attribute: Searchable, value: object) -> dict[str, str | int | None
     other = "".join(f"={group}" for group in folded[1:] if group)
     words = [word for group in folded for word in words_of(group)]
     more = (f"{other}=" if other else None, " " + " ".join(words) if words else None)
-    return dict(
-        zip(
-            (name, *(pattern.format(name) for pattern in NAME_COLUMNS)),
-            (folded[0] or None, *more),
-            strict=True,
-        )
-    )
+    return dict(zip(_column_names(attribute), (folded[0] or None, *more), strict=True))
 
 
-def _with_piece(target: bytes, source: bytes, tag: bytes) -> bytes:
-    """Give an answer with one attribute taken from another answer."""
-    by_tag = {piece[1:9]: piece for piece in target.split(SEPARATOR)}
-    by_tag |= {piece[1:9]: piece for piece in source.split(SEPARATOR) if piece[1:9] == tag}
+def _with_pieces(target: bytes, source: bytes, tags: set[bytes]) -> bytes:
+    """Give an answer with some attributes taken from another answer, as far as that has them."""
+    by_tag = {piece[1:9]: piece for piece in target.split(SEPARATOR) if piece}
+    by_tag |= {piece[1:9]: piece for piece in source.split(SEPARATOR) if piece[1:9] in tags}
     return SEPARATOR.join(by_tag[key] for key in sorted(by_tag))
 
 

@@ -336,8 +336,7 @@ def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) ->
         (key,),
     ).fetchone()
     older = Row(dict(zip(names, found, strict=False)), tuple(found[len(names) :]))
-    if level == "study":
-        row = row.keeping_patient_id(older)
+    row = row.keeping(level, older)
     if row == older:
         return
     for table, values in (

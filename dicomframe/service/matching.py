@@ -78,8 +78,12 @@ def clauses_of(filtered: Filter) -> list[Clause]:
     attribute, test = filtered.attribute, filtered.test
     if attribute is MODALITIES_FILTER:
         return [_modalities_test(test)]
-    column = f"{ALIAS[attribute.level]}.{attribute.column}"
-    return _name_tests(column, test) if attribute.vr == "PN" else [_test(column, test)]
+    return column_clauses(f"{ALIAS[attribute.level]}.{attribute.column}", attribute.vr, test)
+
+
+def column_clauses(column: str, vr: str, test: Test) -> list[Clause]:
+    """Write the test of one column as SQL conditions of which one must hold."""
+    return _name_tests(column, test) if vr == "PN" else [_test(column, test)]
 
 
 def clause_of(filtered: Filter) -> Clause:

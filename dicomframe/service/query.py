@@ -22,7 +22,7 @@ from dicomframe.service.validation import is_date, is_uid
 
 DEFAULT_LIMIT = 100
 MOST_ROWS = 200
-_MOST_OFFSET = 2**31 - 1
+MOST_OFFSET = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RANGE_VRS = {"DA", "TM"}
 #: The reference's code for a request whose values are wrong.
@@ -96,16 +96,16 @@ class _Reader:
                 self._include(query, value)
             elif name in {"limit", "offset", "fuzzymatching"}:
                 if name in controls:
-                    raise _doubled(name)
+                    raise doubled(name)
                 controls[name] = value
             else:
                 attribute = self._attribute(key)
                 if attribute.keyword in filters:
-                    raise _doubled(attribute.keyword)
+                    raise doubled(attribute.keyword)
                 filters[attribute.keyword] = (attribute, value)
-        query.limit = _number(controls, "limit", DEFAULT_LIMIT, 1, MOST_ROWS)
-        query.offset = _number(controls, "offset", 0, 0, _MOST_OFFSET)
-        fuzzy = _truth(controls)
+        query.limit = whole_number(controls, "limit", DEFAULT_LIMIT, 1, MOST_ROWS)
+        query.offset = whole_number(controls, "offset", 0, 0, MOST_OFFSET)
+        fuzzy = truth(controls)
         query.filters = [
             Filter(attribute, self._test(attribute, value, fuzzy=fuzzy))
             for attribute, value in filters.values()
@@ -215,7 +215,8 @@ def _bound(vr: str, text: str, *, latest: bool) -> int | None:
     return int(filled[:12])
 
 
-def _number(controls: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+def whole_number(controls: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+    """Read a control that is a whole number."""
     text = controls.get(name)
     if text is None:
         return default
@@ -224,14 +225,16 @@ def _number(controls: dict[str, str], name: str, default: int, least: int, most:
     return int(text)
 
 
-def _truth(controls: dict[str, str]) -> bool:
+def truth(controls: dict[str, str]) -> bool:
+    """Read whether matching is fuzzy."""
     text = controls.get("fuzzymatching", "false").lower()
     if text not in {"true", "false"}:
         raise bad_request("fuzzymatching must be true or false.", VALIDATION_ERROR)
     return text == "true"
 
 
-def _doubled(name: str) -> Fault:
+def doubled(name: str) -> Fault:
+    """Give the 400 for what is given twice."""
     return bad_request(f"{name} is given twice; once is accepted.", "DuplicateQueryParameter")
 
 

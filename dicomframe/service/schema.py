@@ -80,4 +80,12 @@ CREATE TABLE garbage (version INTEGER PRIMARY KEY);
 CREATE TABLE operation (id TEXT PRIMARY KEY, type TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
     status TEXT NOT NULL, percent INTEGER NOT NULL, polls INTEGER NOT NULL, payload TEXT NOT NULL,
     resources TEXT NOT NULL, results TEXT NOT NULL, owner TEXT NOT NULL);
+-- Work items: what they are searched by, and the data set as DICOM JSON without its Transaction UID. A start is
+-- microseconds since the year 1, UTC.
+CREATE TABLE workitem (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, uid TEXT NOT NULL, state TEXT NOT NULL,
+    transaction_uid TEXT NOT NULL, patient_name TEXT, patient_name_groups TEXT, patient_name_words TEXT,
+    patient_id TEXT, study_uid TEXT, start INTEGER, data_set BLOB NOT NULL, UNIQUE (partition, uid));
+CREATE TABLE workitem_value (workitem INTEGER NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL);
+CREATE INDEX workitem_value_found ON workitem_value (path, value);
+CREATE INDEX workitem_value_of ON workitem_value (workitem);
 """

@@ -22,6 +22,11 @@ _DATE_TIME = re.compile(
     re.ASCII,
 )
 
+#: The characters of RFC 3986 section 2.
+_URI = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
+#: As long as a value of 32-bit length may be.
+_UNBOUNDED = 2**32 - 2
+
 _Rule = Callable[[str], str]
 
 
@@ -105,6 +110,10 @@ def _integer(value: str) -> str:
     return "must be a whole number from -2147483648 to 2147483647 of at most 12 characters"
 
 
+def _uri(value: str) -> str:
+    return "" if _URI.fullmatch(value) else "must hold the characters of a URI only, and no space in front"
+
+
 def _person_name(value: str) -> str:
     groups = value.split("=")
     if len(groups) > 3:
@@ -132,5 +141,8 @@ _RULES: dict[str, _Rule] = {
     "SH": _text(16),
     "ST": _text(1_024, paragraphs=True),
     "TM": _pattern(_TIME, "must be a time written HHMMSS.FFFFFF, parts from the right left out"),
+    "UC": _text(_UNBOUNDED),
     "UI": _uid,
+    "UR": _uri,
+    "UT": _text(_UNBOUNDED, paragraphs=True),
 }

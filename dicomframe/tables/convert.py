@@ -106,6 +106,7 @@ def from_pages(
     dtype_backend: DtypeBackend = "numpy_nullable",
     errors: OnBadValue = "coerce",
     attrs: Mapping[str, Any] | None = None,
+    keywords: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Make one typed table of several pages of JSON bytes; `from_json` has the rest.
 
@@ -113,13 +114,15 @@ def from_pages(
     ----------
     attrs : mapping, optional
         What the table is to carry in ``df.attrs["dicom"]`` beside the level: plain JSON.
+    keywords : sequence of str, optional
+        The columns that are always there, where they are not the level's.
     """
     _check(level, dtype_backend, errors)
     pages = [page for page in map(_trim, pages) if page]
     shape = sample(pages)
     batches = list(_read(pages, shape))
     level = level or level_of(shape)
-    columns = _columns(shape, level)
+    columns = _columns(shape, level, keywords)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
 
 
@@ -283,8 +286,10 @@ def _read_refused(page: bytes, shape: Shape, refusal: Refused) -> Iterator[Batch
     yield reader.finish()
 
 
-def _columns(shape: Shape, level: Level = "study") -> dict[str, Column]:
-    return columns_for(level, {tag: vr for tag, (vr, _) in shape.items()})
+def _columns(
+    shape: Shape, level: Level = "study", keywords: Sequence[str] | None = None
+) -> dict[str, Column]:
+    return columns_for(level, {tag: vr for tag, (vr, _) in shape.items()}, keywords)
 
 
 def _pieces(page: bytes) -> Iterator[Piece]:

@@ -28,7 +28,7 @@ Parquet unless it is asked for the ``pyarrow`` backend; ``list<…>[pyarrow]`` u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Literal
@@ -176,7 +176,9 @@ def column_of(tag: str, vr_in_data: str | None = None) -> Column:
     return Column(known.column, tag, vr, kind, multiple)
 
 
-def columns_for(level: Level, vr_of_tag: Mapping[str, str | None]) -> dict[str, Column]:
+def columns_for(
+    level: Level, vr_of_tag: Mapping[str, str | None], keywords: Sequence[str] | None = None
+) -> dict[str, Column]:
     """Give the columns of a table by tag: the level's own set first, then every tag in the data, ascending.
 
     Parameters
@@ -185,8 +187,10 @@ def columns_for(level: Level, vr_of_tag: Mapping[str, str | None]) -> dict[str, 
         What a row is.
     vr_of_tag : mapping of str to str or None
         The tags in the data, and the VR that the JSON names first for each.
+    keywords : sequence of str, optional
+        The table's own set, where it is not the level's.
     """
-    own = [tags.attribute(keyword).tag for keyword in LEVEL_KEYWORDS[level]]
+    own = [tags.attribute(keyword).tag for keyword in keywords or LEVEL_KEYWORDS[level]]
     further = sorted(set(vr_of_tag).difference(own))
     return {tag: column_of(tag, vr_of_tag.get(tag)) for tag in (*own, *further)}
 

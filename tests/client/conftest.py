@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.reset or reply.raw is not None or reply.send_only is not None:
             self.close_connection = True
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the standard library's names
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the standard library's names
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)

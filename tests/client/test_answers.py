@@ -92,6 +92,7 @@ def test_uids_and_searched_values_are_blotted_out():
     said = "PatientName smith^ANNA* not found in 1.2.840.10008.5.1; try 'Smith' in version 1.2.3"
     assert blot(said, ["Smith^Anna*"]) == "PatientName <...> not found in <UID>; try '<...>' in version 1.2.3"
     assert "abc.def" not in blot("token abc.def refused", ["abc.def"])
+    assert blot("work item 2.25.46028470923809858523821898465208219439.") == "work item <UID>."
     assert len(blot("x " * 5000)) < 700
 
 

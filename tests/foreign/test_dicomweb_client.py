@@ -41,7 +41,8 @@ def test_store(client, datasets):
         client.store_instances(datasets[:1])
 
 
-def test_store_without_a_preamble(client, datasets):  # fact 58
+@pytest.mark.covers("fact 58")
+def test_store_without_a_preamble(client, datasets):
     ct = datasets[0]
     del ct.preamble
     client.store_instances([ct])

@@ -170,7 +170,9 @@ def _stored(body, content_type):
 def waits(monkeypatch):
     """The waits between attempts, noted instead of waited; the longest that chance allows."""
     noted = []
-    monkeypatch.setattr(session, "time", SimpleNamespace(sleep=noted.append))
+    monkeypatch.setattr(
+        session, "Pause", lambda: backoff.Pause(clock=lambda: float(sum(noted)), sleep=noted.append)
+    )
     monkeypatch.setattr(backoff.random, "uniform", lambda _, most: most)
     return noted
 

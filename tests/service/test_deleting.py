@@ -39,6 +39,16 @@ def test_what_is_not_there_cannot_be_deleted(http, dicom, route):
     assert len(http.get("instances").json) == 1
 
 
+def test_a_malformed_uid_is_explained_and_deletes_nothing(http, dicom):
+    http.stored(dicom())
+    for route, name in (("studies/x", "study"), ("studies/1.1/series/x", "series"),
+                        ("studies/1.1/series/1.1.1/instances/x", "SOP instance")):  # fmt: skip
+        reply = http("DELETE", route)
+        assert reply.status == 400
+        assert f"The {name} UID in the path is malformed" in reply.message
+    assert len(http.get("instances").json) == 1
+
+
 def test_a_second_delete_is_404(http, dicom):
     http.stored(dicom())
     assert [http("DELETE", "studies/1.1").status for _ in range(2)] == [204, 404]

@@ -12,16 +12,61 @@ from dicomframe.service.app import ROUTES
 from dicomframe.service.service import Service
 
 
-def test_letter_case_does_not_matter(http, dicom):  # fact 39
+@pytest.mark.covers("fact 39")
+def test_letter_case_does_not_matter(http, dicom):
     http.stored(dicom())
     assert http.get("/V2/Studies").status == 200
     assert http.get("/v2/STUDIES/1.1/Series/1.1.1/INSTANCES/1.1.1.1/Metadata").status == 200
     assert http.get("/v2/studies/").status == 200
 
 
-def test_versions_are_reported(http):  # fact 40
+@pytest.mark.covers("fact 40")
+def test_versions_are_reported(http):
     for path in ("/v1/studies", "/v2/studies", "/v2/nothing", "/v2/changefeed"):
         assert http.get(path).headers["api-supported-versions"] == "v1, v2"
+
+
+JSON = {"Content-Type": "application/dicom+json"}
+MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=test'}
+
+
+@pytest.mark.covers("fact 38")
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status", "code"),
+    [
+        ("GET", "studies?nonsense=1", {}, b"", 400, "UnknownQueryParameter"),
+        ("GET", "studies?StudyDate=2024-01-15", {}, b"", 400, "InvalidQueryParameter"),
+        ("GET", "studies?limit=1&limit=1", {}, b"", 400, "DuplicateQueryParameter"),
+        ("GET", "studies?includefield=nonsense", {}, b"", 400, "InvalidIncludeField"),
+        ("GET", "studies/a/series", {}, b"", 400, "InvalidUid"),
+        ("DELETE", "studies/a", {}, b"", 400, "InvalidUid"),
+        ("DELETE", "studies/1.1?x=1", {}, b"", 400, "BadRequest"),
+        ("POST", "studies", MULTIPART, b"garbage", 400, "InvalidMultipartBody"),
+        ("POST", "studies/a", MULTIPART, b"", 400, "InvalidUid"),
+        ("POST", "studies?x=1", MULTIPART, b"", 400, "BadRequest"),
+        ("GET", "studies", {"Accept": "text/html"}, b"", 406, "NotAcceptable"),
+        ("GET", "studies/1.1", {"Accept": "text/html"}, b"", 406, "NotAcceptable"),
+        ("GET", "studies/1.1/metadata", {"Accept": "text/html"}, b"", 406, "NotAcceptable"),
+        ("POST", "studies", MULTIPART | {"Accept": "text/html"}, b"", 406, "NotAcceptable"),
+        ("GET", "workitems/1.2", {"Accept": "text/html"}, b"", 406, "NotAcceptable"),
+        ("GET", "studies/1.9", {}, b"", 404, "NotFound"),
+        ("DELETE", "studies/1.9", {}, b"", 404, "NotFound"),
+        ("GET", "nothing", {}, b"", 404, "NotFound"),
+        ("GET", "workitems/1.9", {}, b"", 404, "NotFound"),
+        ("POST", "studies", {"Content-Type": "text/plain"}, b"x", 415, "UnsupportedMediaType"),
+        ("POST", "workitems?1.2", {"Content-Type": "text/plain"}, b"[{}]", 415, "UnsupportedMediaType"),
+        ("POST", "workitems?1.2", JSON, b"[" + b" " * (1 << 20) + b"]", 413, "RequestTooLarge"),
+        ("POST", "workitems?1.2", JSON, b"{", 400, "InvalidJson"),
+        ("POST", "workitems?1.2", JSON, b"[{}]", 400, "MissingOrForbiddenAttribute"),
+        ("PUT", "studies", {}, b"", 405, "MethodNotAllowed"),
+    ],
+)  # fmt: skip
+def test_every_refusal_has_the_references_shape(http, method, path, headers, body, status, code):
+    for version in ("v1", "v2"):
+        reply = http(method, f"/{version}/{path}", headers, body)
+        assert reply.status == status
+        assert reply.json["error"]["code"] == code
+        assert len(reply.message) >= 20  # `message` checks the shape
 
 
 @pytest.mark.parametrize("path", ["/", "/studies", "/v3/studies", "/v2", "/v2/", "/v2/nothing", "/v2//studies",
@@ -50,7 +95,8 @@ def test_what_is_not_built_says_so(http, route):
             assert reply.status == 404
 
 
-def test_bulk_update_is_of_version_2(http):  # facts 39 and 51
+@pytest.mark.covers("fact 39", "fact 51")
+def test_bulk_update_is_of_version_2(http):
     assert http("POST", "/v2/studies/$bulkUpdate").status == 501
     assert http("POST", "/v1/studies/$bulkUpdate").status == 404
 
@@ -114,14 +160,16 @@ def test_a_token_is_demanded(tmp_path, http_for, dicom):
         assert http.get("studies", authorization="bearer s3cret").status == 204
 
 
-def test_partitions_switched_off(http):  # fact 53
+@pytest.mark.covers("fact 53")
+def test_partitions_switched_off(http):
     for path in ("/v2/partitions/a/studies", "/v2/partitions/a", "/v2/Partitions"):
         reply = http.get(path)
         assert reply.status == 400
         assert "switched off" in reply.message
 
 
-def test_partitions_keep_apart(tmp_path, http_for, dicom):  # fact 53
+@pytest.mark.covers("fact 53")
+def test_partitions_keep_apart(tmp_path, http_for, dicom):
     with Service.open(tmp_path, partitions=True) as service:
         http = http_for(service)
         for path in (

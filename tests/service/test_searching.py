@@ -57,7 +57,8 @@ def studies(http, *pairs, **filters):
     return reply.values("0020000D")
 
 
-def test_newest_first_and_pages(filled):  # fact 34
+@pytest.mark.covers("fact 34")
+def test_newest_first_and_pages(filled):
     assert studies(filled) == ["1.3", "1.2", "1.1"]
     assert studies(filled, limit=2) == ["1.3", "1.2"]
     assert studies(filled, limit=2, offset=2) == ["1.1"]
@@ -65,6 +66,7 @@ def test_newest_first_and_pages(filled):  # fact 34
     assert filled.search("instances", limit=2, offset=1).values("00080018") == ["1.2.2.2", "1.2.2.1"]
 
 
+@pytest.mark.covers("fact 34")
 def test_a_later_instance_does_not_move_its_study_up(filled, dicom):
     filled.stored(dicom("1/1/9"))
     assert studies(filled) == ["1.3", "1.2", "1.1"]
@@ -86,7 +88,8 @@ def test_a_later_instance_does_not_move_its_study_up(filled, dicom):
         ("studies/1.1/series/1.1.1/instances", "/v1", {"0020000D", "0020000E"} | INSTANCE_V1),
     ],
 )
-def test_what_comes_back_by_default(http, dicom, route, prefix, expected):  # fact 33
+@pytest.mark.covers("fact 33")
+def test_what_comes_back_by_default(http, dicom, route, prefix, expected):
     http.stored(dicom())
     http.prefix = prefix
     reply = http.get(route)
@@ -171,7 +174,8 @@ def test_matching(filled, filters, expected):
         ("Smith^Jon*", ["1.3"]),
     ],
 )
-def test_fuzzy_names(filled, value, expected):  # fact 35
+@pytest.mark.covers("fact 35")
+def test_fuzzy_names(filled, value, expected):
     assert studies(filled, PatientName=value, fuzzymatching="true") == expected
     assert studies(filled, PatientName=value, FuzzyMatching="TRUE") == expected
 
@@ -180,6 +184,7 @@ def test_fuzzy_is_for_names_only(filled):
     assert studies(filled, PatientID="pat", fuzzymatching="true") == []
 
 
+@pytest.mark.covers("fact 35")
 def test_fuzzy_phrase_across_given_and_family_name(http, dicom):
     http.stored(dicom(PatientName="John^Doe"))
     assert studies(http, PatientName="jo do", fuzzymatching="true") == ["1.1"]
@@ -206,12 +211,14 @@ def test_filter_keys_come_back(filled):
     assert row["00080061"] == {"vr": "CS", "Value": ["CT"]}
 
 
-def test_modalities_filter_returns_all_modalities(filled):  # fact 36
+@pytest.mark.covers("fact 36")
+def test_modalities_filter_returns_all_modalities(filled):
     (row,) = filled.search("studies", ModalitiesInStudy="PT").json
     assert row["00080061"]["Value"] == ["MR", "PT"]
 
 
-def test_counts_come_on_request(filled):  # fact 36
+@pytest.mark.covers("fact 36")
+def test_counts_come_on_request(filled):
     assert "00201208" not in filled.get("studies?includefield=all").json[0]
     fields = "NumberOfStudyRelatedInstances,ModalitiesInStudy"
     rows = filled.get(f"studies?includefield={fields}").json
@@ -222,7 +229,8 @@ def test_counts_come_on_request(filled):  # fact 36
     assert [row["00201209"] for row in rows] == [{"vr": "IS", "Value": [2]}, {"vr": "IS", "Value": [1]}]
 
 
-def test_include_fields(filled):  # fact 32
+@pytest.mark.covers("fact 32")
+def test_include_fields(filled):
     row = filled.get("studies?limit=1&includefield=PatientSex&includefield=00280010,Modality").json[0]
     assert set(row) == STUDY_V2 | {"00100040", "00280010", "00080060"}
     assert row["00280010"] == {"vr": "US", "Value": [2]}
@@ -232,12 +240,14 @@ def test_include_fields(filled):  # fact 32
     assert set(everything) == {"0020000D", "00080005", "00200011", "0008103E"} | SERIES_V2 | INSTANCE_V1
 
 
+@pytest.mark.covers("fact 32")
 def test_an_include_field_takes_the_newest_instances_value(filled, dicom):
     filled.stored(dicom("2/1/2", PatientName="X", raw={"00100040": ("CS", "F")}))
     assert filled.get("studies?includefield=PatientSex").values("00100040") == ["M", "F", "M"]
     assert filled.get("studies/1.2/series?includefield=PatientSex").values("00100040") == ["M", "F"]
 
 
+@pytest.mark.covers("fact 15")
 def test_only_the_first_value_is_searched(http, dicom):
     http.stored(dicom(AccessionNumber="A1\\B2"))
     assert studies(http, AccessionNumber="A1") == ["1.1"]
@@ -248,7 +258,7 @@ def test_only_the_first_value_is_searched(http, dicom):
     ("query", "words"),
     [
         ("PatientsName=x", "did you mean PatientName"),
-        ("patientname=x", "did you mean PatientName"),  # fact 28
+        ("patientname=x", "did you mean PatientName"),
         ("Rows=2", "Rows cannot be searched"),
         ("00091001=2", "00091001 cannot be searched"),
         ("foo=1", "'foo' is no attribute"),
@@ -256,18 +266,18 @@ def test_only_the_first_value_is_searched(http, dicom):
         ("Modality=CT", "Modality cannot be searched by here"),
         ("SOPInstanceUID=1.2", "SOPInstanceUID cannot be searched by here"),
         ("ReferencedRequestSequence.AccessionNumber=1", "no attribute"),
-        ("PatientID=1&PatientID=2", "PatientID is given twice"),  # fact 29
+        ("PatientID=1&PatientID=2", "PatientID is given twice"),
         ("PatientID=1&00100020=2", "PatientID is given twice"),
         ("PatientID=", "PatientID has no value"),
         ("PatientID", "PatientID has no value"),
         ("PatientID=%20%20", "PatientID has no value"),
         ("PatientID=a%00b", "control characters"),
         ("PatientID=%FF", "percent-encoded UTF-8"),
-        ("StudyDate=2024-01-15", "YYYYMMDD"),  # fact 37
+        ("StudyDate=2024-01-15", "YYYYMMDD"),
         ("StudyDate=20240230", "YYYYMMDD"),
         ("StudyDate=2024", "YYYYMMDD"),
         ("StudyDate=-", "at least one"),
-        ("StudyDate=20240201-20240101", "end lies before its start"),  # fact 37
+        ("StudyDate=20240201-20240101", "end lies before its start"),
         ("StudyDate=20240101-20240201-20240301", "YYYYMMDD"),
         ("StudyDate=2024*", "YYYYMMDD"),
         ("StudyTime=25", "HHMMSS"),
@@ -283,18 +293,19 @@ def test_only_the_first_value_is_searched(http, dicom):
         ("offset=-1", "from 0"),
         ("offset=99999999999999999999", "from 0"),
         ("fuzzymatching=1", "true or false"),
-        ("fuzzymatching=true&PatientName=%22jo%22", '\'"\''),  # fact 35
+        ("fuzzymatching=true&PatientName=%22jo%22", '\'"\''),
         ("fuzzymatching=true&PatientName=%5E", "must hold a word"),
         ("includefield=PatientsSex", "PatientsSex"),
         ("includefield=patientsex", "patientsex"),
         ("includefield=", "'all'"),
         ("includefield=0008ZZZZ", "'all'"),
         ("includefield=00080003", "'all'"),
-        ("includefield=all&includefield=PatientSex", "stands alone"),  # fact 31
+        ("includefield=all&includefield=PatientSex", "stands alone"),
         ("includefield=all,PatientSex", "stands alone"),
         ("&".join(f"x{number}=1" for number in range(300)), "200 parameters"),
     ],
 )  # fmt: skip
+@pytest.mark.covers("fact 28", "fact 29", "fact 31", "fact 35", "fact 37")
 def test_refusals(filled, query, words):
     reply = filled.get(f"studies?{query}")
     assert reply.status == 400
@@ -304,19 +315,118 @@ def test_refusals(filled, query, words):
 @pytest.mark.parametrize(
     ("route", "key"),
     [
-        ("studies/1.2/series", "PatientID"),  # fact 30
-        ("studies/1.2/series", "StudyInstanceUID"),  # fact 29
+        ("studies/1.2/series", "PatientID"),
+        ("studies/1.2/series", "StudyInstanceUID"),
         ("studies/1.2/series", "ModalitiesInStudy"),
         ("studies/1.2/instances", "PatientName"),
         ("studies/1.2/series/1.2.1/instances", "Modality"),
         ("studies/1.2/series/1.2.1/instances", "SeriesInstanceUID"),
     ],
 )
+@pytest.mark.covers("fact 29", "fact 30")
 def test_levels_are_strict(filled, route, key):
     reply = filled.search(route, (key, "1.2"))
     assert reply.status == 400
     assert key in reply.message
     assert "Accepted are" in reply.message
+
+
+@pytest.mark.covers("fact 28")
+@pytest.mark.parametrize("control", ["LIMIT=1", "Limit=1", "OFFSET=2", "FuzzyMatching=TRUE&PatientName=ann",
+                                     "IncludeField=All&limit=1", "INCLUDEFIELD=PatientSex&Offset=2"])  # fmt: skip
+def test_controls_have_no_letter_case(filled, control):
+    lower = control.replace("TRUE", "true").replace("All", "all")
+    name, _, rest = lower.partition("=")
+    assert filled.get(f"studies?{control}").json == filled.get(f"studies?{name.lower()}={rest}").json
+    assert len(filled.get(f"studies?{control}").json) == 1
+
+
+@pytest.mark.covers("fact 28")
+@pytest.mark.parametrize(
+    "query", ["patientID=1", "PATIENTID=1", "includefield=patientSex", "includefield=PATIENTSEX"]
+)
+def test_keywords_have_letter_case(filled, query):
+    reply = filled.get(f"studies?{query}")
+    assert reply.status == 400
+    assert "case-sensitive" in reply.message
+    assert filled.get("studies?0020000d=1.1").status == 200
+
+
+@pytest.mark.covers("fact 29")
+@pytest.mark.parametrize(
+    ("route", "key"),
+    [("studies/1.2/series", "StudyInstanceUID"), ("studies/1.2/series", "0020000D"),
+     ("studies/1.2/instances", "StudyInstanceUID"), ("studies/1.2/series/1.2.1/instances", "0020000E"),
+     ("studies/1.2/series/1.2.1/instances", "StudyInstanceUID")],
+)  # fmt: skip
+def test_a_uid_of_the_path_is_no_filter(filled, route, key):
+    reply = filled.search(route, (key, "1.2"))
+    assert reply.status == 400
+    assert "cannot be searched by here" in reply.message
+
+
+@pytest.mark.covers("fact 32")
+@pytest.mark.parametrize(
+    ("route", "field", "values"),
+    [
+        ("studies", "SOPInstanceUID", ["1.3.1.1", "1.2.2.2", "1.1.1.1"]),
+        ("studies", "00280010", [2, 2, 2]),
+        ("series", "InstanceNumber", [1, 1, 1, 1]),
+        ("studies/1.2/series", "PatientID", ["pat_002", "pat_002"]),
+        ("studies/1.2/series/1.2.2/instances", "StudyDate", ["20240220", "20240220"]),
+        ("studies", "00091001", [None, None, None]),
+    ],
+)  # fmt: skip
+def test_any_tag_may_be_included_at_any_level(filled, route, field, values):
+    from dicomframe.dicom.tags import attribute
+
+    reply = filled.get(f"{route}?includefield={field}")
+    assert reply.status == 200
+    assert reply.values(attribute(field).tag) == values
+
+
+@pytest.mark.covers("fact 32")
+def test_a_private_tag_may_be_included(http, dicom):
+    http.stored(dicom(raw={"00090010": ("LO", "ACME"), "00091001": ("LO", "private")}))
+    assert http.get("studies?includefield=00091001").values("00091001") == ["private"]
+
+
+@pytest.mark.covers("fact 34")
+@pytest.mark.parametrize(
+    ("route", "tag", "order"),
+    [("studies", "0020000D", ["1.3", "1.2", "1.1"]), ("series", "0020000E", ["1.3.1", "1.2.2", "1.2.1", "1.1.1"]),
+     ("instances", "00080018", ["1.3.1.1", "1.2.2.2", "1.2.2.1", "1.2.1.1", "1.1.1.1"])],
+)  # fmt: skip
+def test_the_newest_comes_first_at_every_level(filled, route, tag, order):
+    assert filled.get(route).values(tag) == order
+    assert filled.search(route, limit=2, offset=1).values(tag) == order[1:3]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("müller^ANNA", True), ("MULLER^anna", True), ("muller^ännä", True), ("Mueller^Anna", False)],
+)
+def test_names_match_without_case_and_accents(filled, value, found):
+    assert studies(filled, PatientName=value) == (["1.2"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("Größe", True), ("GRÖSSE", True), ("Grosse", False), ("größe", True)]
+)
+def test_other_text_matches_without_case_and_with_accents(http, dicom, value, found):
+    http.stored(dicom(StudyDescription="Größe"))
+    assert studies(http, StudyDescription=value) == (["1.1"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("SeriesNumber=abc", "whole number"), ("SeriesNumber=1.5", "whole number"),
+     ("PerformedProcedureStepStartDate=x", "YYYYMMDD"), ("SeriesInstanceUID=x", "one UID")],
+)  # fmt: skip
+def test_refusals_of_series_filters(filled, query, words):
+    reply = filled.get(f"series?{query}")
+    assert reply.status == 400
+    assert words in reply.message
 
 
 @pytest.mark.parametrize("key", ["StudyTime", "StudyID"])
@@ -361,7 +471,8 @@ def test_invalid_percent_text_and_surrogates(http):
     assert http.get(f"studies?PatientName={quote('😀')}").status == 204
 
 
-def test_accept_of_a_search(filled, strict):  # fact 16
+@pytest.mark.covers("fact 16")
+def test_accept_of_a_search(filled, strict):
     assert filled.get("studies", accept=None).status == 200
     assert filled.get("studies", accept="application/json").headers["content-type"] == "application/json"
     assert filled.get("studies", accept="text/html, application/dicom+json;q=0.1").status == 200

@@ -40,11 +40,12 @@ def test_what_is_stored_comes_back_with_its_urls(anyhow, dicom):
     assert anyhow.get(url.split("/", 3)[3].join(["/", ""])).status == 200
 
 
+@pytest.mark.covers("fact 57")
 def test_the_host_header_does_not_shape_urls(http, dicom):
-    # Fact 57: dicomweb-client sends Host without the port.
     assert "evil" not in http.store(dicom(), host="evil.example").body.decode()
 
 
+@pytest.mark.covers("fact 57")
 def test_a_configured_base_shapes_urls(http, dicom):
     http.service.base_url = "https://dicom.example:8443"
     assert item(http.store(dicom()))["00081190"]["Value"][0].startswith(
@@ -52,12 +53,14 @@ def test_a_configured_base_shapes_urls(http, dicom):
     )
 
 
-def test_retrieve_url_stands_at_the_top_when_the_route_names_the_study(http, dicom):  # fact 1
+@pytest.mark.covers("fact 1")
+def test_retrieve_url_stands_at_the_top_when_the_route_names_the_study(http, dicom):
     reply = http.store(dicom(), study="1.1")
     assert reply.json["00081190"]["Value"][0].endswith("/v2/studies/1.1")
 
 
-def test_another_study_than_the_routes_is_refused(http, dicom):  # fact 1
+@pytest.mark.covers("fact 1")
+def test_another_study_than_the_routes_is_refused(http, dicom):
     reply = http.store(dicom("2/1/1"), study="1.1")
     assert (reply.status, reason(reply)) == (409, 43264)
     assert "00081190" not in reply.json
@@ -67,19 +70,22 @@ def test_another_study_than_the_routes_is_refused(http, dicom):  # fact 1
     assert mixed.json["00081190"]["Value"]
 
 
-def test_no_parts_is_204(http):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_no_parts_is_204(http):
     reply = http("POST", "studies", {"Content-Type": "multipart/related; boundary=test"}, b"--test--\r\n")
     assert (reply.status, reply.body) == (204, b"")
 
 
-def test_an_empty_single_body_is_409(http):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_an_empty_single_body_is_409(http):
     reply = http("POST", "studies", {"Content-Type": "application/dicom"})
     assert (reply.status, reason(reply)) == (409, 272)
     assert "00081155" not in item(reply, "00081198")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0", b"no DICOM file" * 50, bytes(1000), b"\x02\x00" * 500])
-def test_unreadable_parts_are_failed_items(http, dicom, garbage):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_unreadable_parts_are_failed_items(http, dicom, garbage):
     reply = http.store(garbage, dicom())
     assert (reply.status, reason(reply)) == (202, 272)
     assert "00081155" not in item(reply, "00081198")
@@ -91,7 +97,8 @@ def test_a_single_body_is_stored(http, dicom):
     assert http.get("studies/1.1").status == 200
 
 
-def test_the_same_file_twice_in_one_request(http, dicom):  # fact 3
+@pytest.mark.covers("fact 3")
+def test_the_same_file_twice_in_one_request(http, dicom):
     reply = http.store(dicom(), dicom())
     assert (reply.status, reason(reply)) == (202, 45070)
     again = http.store(dicom())
@@ -101,7 +108,8 @@ def test_the_same_file_twice_in_one_request(http, dicom):  # fact 3
 
 @pytest.mark.parametrize("tag", ["00080016", "00080018", "0020000D", "0020000E"])
 @pytest.mark.parametrize("value", [None, ("UI", ""), ("UI", "1.2.x"), ("UI", "1" * 65), ("UI", "1.2.")])
-def test_the_four_uids_are_required(http, v1, dicom, tag, value):  # facts 4 and 12
+@pytest.mark.covers("fact 4", "fact 12")
+def test_the_four_uids_are_required(http, v1, dicom, tag, value):
     for ask in (http, v1):
         reply = ask.store(dicom(raw={tag: value}))
         assert (reply.status, reason(reply)) == (409, 43264)
@@ -110,14 +118,16 @@ def test_the_four_uids_are_required(http, v1, dicom, tag, value):  # facts 4 and
 
 
 @pytest.mark.parametrize("patient_id", [None, "\0ABC", "a" * 65])
-def test_a_missing_or_invalid_patient_id_is_refused(http, v1, dicom, patient_id):  # facts 4 and 10
+@pytest.mark.covers("fact 4", "fact 10")
+def test_a_missing_or_invalid_patient_id_is_refused(http, v1, dicom, patient_id):
     for ask in (http, v1):
         reply = ask.store(dicom(PatientID=patient_id))
         assert (reply.status, reason(reply)) == (409, 43264)
         assert "(0010,0020)" in comments(reply, "00081198")[0]
 
 
-def test_an_empty_patient_id(http, v1, dicom):  # fact 4
+@pytest.mark.covers("fact 4")
+def test_an_empty_patient_id(http, v1, dicom):
     refused = v1.store(dicom(PatientID=""))
     assert (refused.status, reason(refused)) == (409, 43264)
     reply = http.store(dicom(PatientID=""))
@@ -125,7 +135,8 @@ def test_an_empty_patient_id(http, v1, dicom):  # fact 4
     assert "PatientID is empty" in comments(reply)[0]
 
 
-def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http, dicom):  # facts 5 and 6
+@pytest.mark.covers("fact 5", "fact 6")
+def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http, dicom):
     file = dicom(StudyDate="2024-01-15", StudyDescription="x" * 65)
     reply = http.store(file)
     assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [1])
@@ -135,17 +146,21 @@ def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http
     assert "00081030" not in metadata
     assert "00100010" in metadata
     assert "00080020" not in http.get("studies").json[0]
+    assert http.search("studies", StudyDescription="x" * 65).status == 204
+    assert http.search("studies", StudyDescription="*").status == 204
     kept = http.get(
         "studies/1.1/series/1.1.1/instances/1.1.1.1", accept="application/dicom; transfer-syntax=*"
     )
     assert b"2024-01-15" in kept.body
 
 
-def test_a_bad_nested_value_takes_the_top_levels_of_the_same_tag(http, dicom):  # fact 6
+@pytest.mark.covers("fact 5", "fact 6")
+def test_a_bad_nested_value_takes_the_top_levels_of_the_same_tag(http, dicom):
     nested = {"00080104": ("LO", "fine"), "00100040": ("CS", "lower case")}
     reply = http.store(dicom(raw={"00081032": ("SQ", [nested])}))
-    assert reply.status == 202
-    assert "(0010,0040)" in comments(reply)[0]
+    assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [1])
+    (comment,) = comments(reply)
+    assert comment.startswith("DICOM100: (0010,0040) - ")
     (metadata,) = http.get("studies/1.1/metadata").json
     assert "00100040" not in metadata
     assert metadata["00081032"]["Value"] == [{"00080104": {"vr": "LO", "Value": ["fine"]}}]
@@ -156,12 +171,14 @@ def test_a_bad_nested_uid_does_not_lose_the_instance(http, dicom):
     assert http.get("series").values("0020000E") == ["1.1.1"]
 
 
-def test_success_items_and_failed_attributes(http, v1, dicom):  # fact 7
+@pytest.mark.covers("fact 7")
+def test_success_items_and_failed_attributes(http, v1, dicom):
     assert item(http.store(dicom("1/1/1")))["00741048"] == {"vr": "SQ"}
     assert "00741048" not in item(v1.store(dicom("1/1/2")))
 
 
-def test_version_1_looks_at_searched_attributes_only(v1, dicom):  # fact 8
+@pytest.mark.covers("fact 8")
+def test_version_1_looks_at_searched_attributes_only(v1, dicom):
     reply = v1.store(dicom("1/1/1", StudyDate="2024-01-15"))
     assert (reply.status, reason(reply)) == (409, 43264)
     reply = v1.store(dicom("1/1/2", raw={"00100040": ("CS", "not valid")}))
@@ -186,7 +203,8 @@ def implicit(dicom):
     return bytes(128) + b"DICM" + meta + bytes(out)
 
 
-def test_implicit_vr(http, v1, dicom):  # fact 9
+@pytest.mark.covers("fact 9")
+def test_implicit_vr(http, v1, dicom):
     reply = http.store(implicit(dicom))
     assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [45063])
     (metadata,) = http.get("studies/1.1/metadata").json
@@ -197,7 +215,8 @@ def test_implicit_vr(http, v1, dicom):  # fact 9
     assert (reply.status, item(reply)["00081196"]["Value"]) == (200, [45063])
 
 
-def test_trailing_nulls_stay_and_match(http, dicom):  # fact 10
+@pytest.mark.covers("fact 10")
+def test_trailing_nulls_stay_and_match(http, dicom):
     assert http.store(dicom(AccessionNumber="A1\0\0", PatientName="Doe^John\0\0")).status == 200
     (metadata,) = http.get("studies/1.1/metadata").json
     assert metadata["00080050"]["Value"] == ["A1\0\0"]
@@ -206,13 +225,42 @@ def test_trailing_nulls_stay_and_match(http, dicom):  # fact 10
     assert len(http.search("studies", PatientName="doe^john").json) == 1
 
 
-def test_a_null_inside_is_a_warning(http, dicom):  # fact 10
+@pytest.mark.covers("fact 10")
+def test_a_null_inside_is_a_warning(http, dicom):
     reply = http.store(dicom(AccessionNumber="A\0B1"))
     assert reply.status == 202
     assert "(0008,0050)" in comments(reply)[0]
 
 
-def test_an_empty_patient_id_does_not_overwrite(http, dicom):  # fact 11
+SEARCHED = {
+    "PatientName": "a^b^c^d^e^f", "PatientBirthDate": "1980", "AccessionNumber": "x" * 17, "StudyDate": "never",
+    "ReferringPhysicianName": "x" * 65, "StudyDescription": "x" * 65, "Modality": "ct",
+    "PerformedProcedureStepStartDate": "20240230", "ManufacturerModelName": "a\x01b",
+}  # fmt: skip
+
+
+@pytest.mark.covers("fact 4", "fact 5", "fact 8")
+@pytest.mark.parametrize("keyword", SEARCHED)
+def test_a_searched_value_is_refused_by_version_1_only(http, v1, dicom, keyword):
+    file = dicom(**{keyword: SEARCHED[keyword]})
+    refused = v1.store(file)
+    assert (refused.status, reason(refused)) == (409, 43264)
+    reply = http.store(file)
+    assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [1])
+    assert comments(reply) == comments(refused, "00081198")
+    assert SEARCHED[keyword] not in comments(reply)[0]
+    assert http.search("series", (keyword, "*" if "Date" not in keyword else "19000101-")).status == 204
+
+
+@pytest.mark.covers("fact 10")
+def test_a_null_inside_a_searched_value_is_refused_by_version_1(v1, dicom):
+    reply = v1.store(dicom(AccessionNumber="A\0B1"))
+    assert (reply.status, reason(reply)) == (409, 43264)
+    assert v1.store(dicom(AccessionNumber="A1\0")).status == 200
+
+
+@pytest.mark.covers("fact 11")
+def test_an_empty_patient_id_does_not_overwrite(http, dicom):
     http.stored(dicom("1/1/1"))
     assert http.store(dicom("1/1/2", PatientID="", PatientName="New^Name")).status == 202
     (row,) = http.search("studies", PatientID="pat001").json
@@ -220,7 +268,8 @@ def test_an_empty_patient_id_does_not_overwrite(http, dicom):  # fact 11
     assert row["00100010"]["Value"] == [{"Alphabetic": "New^Name"}]
 
 
-def test_uids_with_leading_zeros_and_trailing_spaces(http, dicom):  # fact 12
+@pytest.mark.covers("fact 12")
+def test_uids_with_leading_zeros_and_trailing_spaces(http, dicom):
     assert http.store(dicom(StudyInstanceUID="1.02.003 ")).status == 200
     assert http.get("studies/1.02.003/metadata").status == 200
 
@@ -229,7 +278,8 @@ def post(http, content_type, body, **headers):
     return http("POST", "studies", {"Content-Type": content_type, **headers}, body)
 
 
-def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):
     body = multipart(dicom("1/1/1"), head=b"")
     assert post(http, 'multipart/related; type="application/dicom"; boundary=test', body).status == 200
     assert post(http, "multipart/related; boundary=test", body).status == 415
@@ -252,25 +302,29 @@ def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):  #
         ("", 415, "Content-Type"),
     ],
 )  # fmt: skip
-def test_content_types_that_are_refused(http, dicom, multipart, content_type, status, words):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_content_types_that_are_refused(http, dicom, multipart, content_type, status, words):
     reply = post(http, content_type, multipart(dicom()))
     assert reply.status == status
     assert words in reply.message
 
 
-def test_another_part_type_is_415(http, dicom, multipart):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_another_part_type_is_415(http, dicom, multipart):
     body = multipart(dicom(), head=b"Content-Type: application/octet-stream\r\n")
     reply = post(http, "multipart/related; boundary=test", body)
     assert reply.status == 415
     assert "application/dicom" in reply.message
 
 
-def test_no_type_parameter_and_form_data_part_headers(http, dicom, multipart):  # fact 14
+@pytest.mark.covers("fact 14")
+def test_no_type_parameter_and_form_data_part_headers(http, dicom, multipart):
     head = b'Content-Disposition: form-data; name="dicomfile"; filename="a.dcm"\r\nContent-Type: application/dicom\r\n'
     assert post(http, "multipart/related; boundary=test", multipart(dicom(), head=head)).status == 200
 
 
-def test_many_values_of_a_single_valued_attribute(http, v1, dicom):  # fact 15
+@pytest.mark.covers("fact 15")
+def test_many_values_of_a_single_valued_attribute(http, v1, dicom):
     reply = v1.store(dicom("1/1/1", AccessionNumber="A1\\B2"))
     assert reply.status == 200
     assert reply.headers["warning"].startswith("299 127.0.0.1")
@@ -298,7 +352,8 @@ def test_the_preamble_is_zeroed(http, dicom):
     assert kept.body == bytes(128) + file[128:]
 
 
-def test_a_file_without_a_preamble_gets_one(http, dicom):  # fact 58
+@pytest.mark.covers("fact 58")
+def test_a_file_without_a_preamble_gets_one(http, dicom):
     file = dicom()
     http.stored(file[132:])
     kept = http.get(
@@ -317,7 +372,8 @@ def test_every_place_to_cut_a_file_is_noticed(http, dicom):
     http.stored(file)
 
 
-def test_accept_of_a_store(http, strict, dicom):  # fact 16
+@pytest.mark.covers("fact 16")
+def test_accept_of_a_store(http, strict, dicom):
     assert http.store(dicom("1/1/1"), accept=None).status == 200
     assert http.store(dicom("1/1/2"), accept="application/json").headers["content-type"] == "application/json"
     refused = http.store(dicom("1/1/3"), accept="application/xml")
@@ -347,7 +403,8 @@ def test_messages_never_repeat_values(http, dicom):
     assert b"Secret" not in reply.body
 
 
-def test_the_newest_instance_gives_study_and_series_their_values(http, dicom):  # fact 34
+@pytest.mark.covers("fact 34")
+def test_the_newest_instance_gives_study_and_series_their_values(http, dicom):
     http.stored(dicom("1/1/1", StudyDescription="old", Modality="CT"))
     http.stored(dicom("1/1/2", StudyDescription="new", Modality="MR"))
     assert http.search("studies", StudyDescription="old").status == 204
@@ -356,6 +413,48 @@ def test_the_newest_instance_gives_study_and_series_their_values(http, dicom):  
     http("DELETE", "studies/1.1/series/1.1.1/instances/1.1.1.2")
     assert http.search("studies", StudyDescription="old").values("00081030") == ["old"]
     assert http.search("series", Modality="MR").status == 204
+
+
+@pytest.mark.covers("fact 11", "fact 34")
+@pytest.mark.parametrize("later", [None, "", "bad"])
+@pytest.mark.parametrize("keyword", SEARCHED)
+def test_what_a_later_instance_lacks_is_not_taken_away(http, dicom, keyword, later):
+    """Statement v2: invalid values "can return results if they are already stored correctly by a previous instance"."""
+    http.stored(dicom("1/1/1"))
+    row = http.get("series").json[0]
+    http.stored(dicom("1/1/2", **{keyword: SEARCHED[keyword] if later == "bad" else later}))
+    assert http.get("series").json == [row]
+    value = next(iter(row[TAGS[keyword]]["Value"]))
+    value = value["Alphabetic"] if isinstance(value, dict) else value
+    assert http.search("series", (keyword, value)).json == [row]
+    http.stored(dicom("1/1/3", **{keyword: {"Modality": "MR"}.get(keyword, "19990101")}))
+    assert http.search("series", (keyword, value)).status == 204
+
+
+TAGS = {
+    "PatientName": "00100010", "PatientBirthDate": "00100030", "AccessionNumber": "00080050", "StudyDate": "00080020",
+    "ReferringPhysicianName": "00080090", "StudyDescription": "00081030", "Modality": "00080060",
+    "PerformedProcedureStepStartDate": "00400244", "ManufacturerModelName": "00081090",
+}  # fmt: skip
+
+
+@pytest.mark.covers("fact 34")
+@pytest.mark.parametrize("version", ["/v1", "/v2"])
+def test_the_latest_series_values_are_answered(http, dicom, version):
+    http.stored(dicom("1/1/1"))
+    http.stored(
+        dicom("1/1/2", SeriesDescription="newer", ManufacturerModelName="Scanner Two", SeriesNumber="4")
+    )
+    http.prefix = version
+    (row,) = http.get(
+        "studies/1.1/series?includefield=SeriesDescription,ManufacturerModelName,SeriesNumber"
+    ).json
+    assert [row[tag]["Value"] for tag in ("0008103E", "00081090", "00200011")] == [
+        ["newer"],
+        ["Scanner Two"],
+        [4],
+    ]
+    assert http.search("series", ManufacturerModelName="scanner one").status == 204
 
 
 def test_nothing_unfinished_is_left(http, dicom, tmp_path):
