@@ -42,7 +42,7 @@ class LocalService:
     samples : bool
         Whether a new folder begins with the teaching cohort in it (`dicomframe.samples`). It is made once and kept
         in a per-user cache; what you store or delete here changes only this service, never the cache.
-    partitions, strict, token, faults, operation_polls
+    partitions, strict, token, faults, operation_polls, export_root
         As for `start_local`.
 
     Attributes
@@ -70,13 +70,19 @@ class LocalService:
         token: str | None = None,
         faults: Mapping[str, Any] | None = None,
         operation_polls: int | None = None,
+        export_root: str | Path | None = None,
     ) -> None:
         from dicomframe.service.server import Server
 
         self._token = token
         self._home = _Home(path, samples=samples)
         service = self._home.open(
-            partitions=partitions, strict=strict, token=token, faults=faults, operation_polls=operation_polls
+            partitions=partitions,
+            strict=strict,
+            token=token,
+            faults=faults,
+            operation_polls=operation_polls,
+            export_root=export_root,
         )
         self._server = Server(service, port)
         self._server.start()
@@ -114,6 +120,7 @@ def start_local(
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    export_root: str | Path | None = None,
 ) -> LocalService:
     """Start a local DICOM service inside this process.
 
@@ -136,6 +143,8 @@ def start_local(
     operation_polls : int, optional
         How often a long operation (reindexing, a bulk update, an export) reports that it is running before it is done,
         so that lessons and tests see the same states on every run; by default it runs at once, in the background.
+    export_root : str or pathlib.Path, optional
+        The folder below which exports may write; without one, the service exports to no folder.
 
     Returns
     -------
@@ -158,6 +167,7 @@ def start_local(
         token=token,
         faults=faults,
         operation_polls=operation_polls,
+        export_root=export_root,
     )
 
 
@@ -170,6 +180,7 @@ def serve(
     token: str | None = None,
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
+    export_root: str | Path | None = None,
 ) -> None:
     """Run a local service until the process is told to end; print one line with its base URL when it is ready.
 
@@ -180,7 +191,7 @@ def serve(
     home = _Home(path, samples=samples)
     try:
         settings = {"partitions": partitions, "strict": strict, "token": token, "faults": faults}
-        serve_forever(home.open(**settings, operation_polls=operation_polls), port)
+        serve_forever(home.open(**settings, operation_polls=operation_polls, export_root=export_root), port)
     finally:
         home.close()
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, operations, retrieve, search, store
+from dicomframe.service import delete, export, operations, retrieve, search, store, update
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -50,6 +50,8 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("POST", "studies/$bulkupdate", update.bulk_update, versions=("v2",)),
+    Route("POST", "export", export.export),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
@@ -65,8 +67,6 @@ ROUTES: Final = (
     Route("DELETE", "extendedquerytags/{}"),
     Route("GET", "extendedquerytags/{}/errors"),
     Route("POST", "extendedquerytags/{}/reindex"),
-    Route("POST", "studies/$bulkupdate", versions=("v2",)),
-    Route("POST", "export"),
     Route("GET", "partitions"),
     Route("GET", "workitems"),
     Route("POST", "workitems"),
@@ -83,7 +83,6 @@ _WITHOUT_PARTITION: Final = {
     "changefeed",
     "extendedquerytags",
     "operations",
-    "export",
     "partitions",
     "api.yaml",
 }

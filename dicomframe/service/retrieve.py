@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
 from dicomframe.dicom.multipart import closing, part_head
-from dicomframe.service import negotiation, transcoding
+from dicomframe.service import negotiation, transcoding, versions
 from dicomframe.service.attributes import LEVELS
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.delete import missing
-from dicomframe.service.faults import not_acceptable
+from dicomframe.service.faults import bad_request, not_acceptable
 from dicomframe.service.index import Stored
 from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
 
@@ -23,7 +24,17 @@ async def objects(call: Call) -> Answer:
     """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
     single = len(call.uids) == 3
     wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
-    found = await _find(call)
+    with suppress(FileNotFoundError):
+        # Otherwise an update has replaced, or a deletion removed, what was found a moment ago.
+        return await _objects(call, wanted)
+    try:
+        return await _objects(call, wanted)
+    except FileNotFoundError:
+        raise missing(LEVELS[len(call.uids) - 1]) from None
+
+
+async def _objects(call: Call, wanted: Wanted) -> Answer:
+    found = await _find_versions(call)
     if not all(transcoding.can_send(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
         raise not_acceptable(
             "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
@@ -35,8 +46,6 @@ async def objects(call: Call) -> Answer:
         # What can fail for the first object, fails before a status is sent.
         first = await anext(body)
         headers = _headers(call, found, wanted, boundary)
-    except FileNotFoundError:
-        raise missing(LEVELS[len(call.uids) - 1]) from None
     except transcoding.CannotTranscode:
         raise not_acceptable(
             "The pixels of an object cannot be decoded; ask for the bytes as stored with transfer-syntax=*."
@@ -49,6 +58,22 @@ async def _find(call: Call) -> list[Stored]:
     if not found:
         raise missing(LEVELS[len(call.uids) - 1])
     return found
+
+
+async def _find_versions(call: Call) -> list[Stored]:
+    """Find instances in the version that the request asks for: the newest, or the first."""
+    found = await _find(call)
+    if _wants_original(call):
+        return await call.service.offload.brief(versions.originals, call.service.index.reader, found)
+    return found
+
+
+def _wants_original(call: Call) -> bool:
+    """Read ``msdicom-request-original``, which asks for what was stored before all bulk updates."""
+    said = (call.header(b"msdicom-request-original") or "false").strip().lower()
+    if said not in {"true", "false"}:
+        raise bad_request("The header msdicom-request-original must be true or false.")
+    return said == "true"
 
 
 async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -109,9 +134,12 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
     json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
-    found = await _find(call)
+    found = await _find_versions(call)
     newest = max(stored.version for stored in found)
     tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
+    if _wants_original(call):
+        # Some instances may be newer than the update of the others: then the numbers alone do not tell.
+        tag += "-original"
     if _matches(call.header(b"if-none-match"), tag):
         return Answer(HTTPStatus.NOT_MODIFIED)
     headers = {"Content-Type": json_type, "ETag": tag}
@@ -133,7 +161,11 @@ async def _metadata_pages(call: Call, found: Sequence[Stored]) -> AsyncIterator[
 
 
 def _metadata(call: Call, found: Sequence[Stored]) -> list[bytes]:
-    items = (call.service.index.metadata(stored.key) for stored in found)
+    index = call.service.index
+    if _wants_original(call):
+        items = [versions.original_metadata(index.reader, stored.key) for stored in found]
+    else:
+        items = [index.metadata(stored.key) for stored in found]
     return [item for item in items if item is not None]
 
 
