@@ -51,7 +51,7 @@ def test_what_is_not_built_says_so(http, route):
 
 
 def test_bulk_update_is_of_version_2(http):  # facts 39 and 51
-    assert http("POST", "/v2/studies/$bulkUpdate").status == 501
+    assert http("POST", "/v2/studies/$bulkUpdate").status == 400
     assert http("POST", "/v1/studies/$bulkUpdate").status == 404
 
 
