@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -37,9 +38,6 @@ class CannotPut(Exception):
 
 class Destination(Protocol):
     """What takes exported files. Names have slashes between folders."""
-
-    def check(self) -> None:
-        """Raise a `Fault` if nothing can be put there."""
 
     def put(self, name: str, source: Path | bytes) -> None:
         """Write one file, over an older one of that name.
@@ -113,17 +111,10 @@ class FolderDestination:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def check(self) -> None:
-        """Raise a 400 if the folder cannot be made."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            raise bad_request("The folder cannot be made below the export root.") from None
-
     def put(self, name: str, source: Path | bytes) -> None:
         """Write one file under a temporary name first."""
         path = self._folder / name
-        part = path.with_name(f".{secrets.token_hex(8)}.part")
+        part = self._folder / f".{secrets.token_hex(8)}.part"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(source, bytes):
@@ -137,7 +128,8 @@ class FolderDestination:
         except OSError as error:
             raise CannotPut(error.strerror or "The file cannot be written.") from None
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
     def href(self, name: str) -> str:
         """Give the file's URL."""
@@ -224,17 +216,15 @@ class BlobDestination:
             ) from None
         self._url = url
         self._container: Any = ContainerClient.from_container_url(
-            url, credential, retry_total=2, permit_redirects=False, use_env_settings=False
+            url,
+            credential,
+            retry_total=2,
+            retry_connect=0,  # where nobody listens on this machine, nobody soon will
+            initial_backoff=1,
+            increment_base=2,
+            permit_redirects=False,
+            use_env_settings=False,
         )
-
-    def check(self) -> None:
-        """Raise a 400 if there is no such container, or no access to it."""
-        from azure.core.exceptions import AzureError
-
-        try:
-            self._container.get_container_properties(retry_total=0)
-        except AzureError as error:
-            raise bad_request(f"The container cannot be used: {_reason(error)}.") from None
 
     def put(self, name: str, source: Path | bytes) -> None:
         """Upload one blob."""

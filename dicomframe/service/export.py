@@ -23,7 +23,7 @@ from dicomframe.service.validation import is_uid
 if TYPE_CHECKING:
     from dicomframe.service.destinations import Destination
     from dicomframe.service.index import Stored
-    from dicomframe.service.operations import Job
+    from dicomframe.service.operations import Job, Operation
     from dicomframe.service.service import Service
 
 #: After so many files in a row that the destination did not take, the rest is not tried.
@@ -39,14 +39,31 @@ async def export(call: Call) -> Answer:
         raise bad_request("The body must be an object with source and destination.")
     identifiers = _identifiers(body.get("source"))
     destination = destination_of(body["destination"], call.service.export_root)
-    await call.service.offload.lengthy(destination.check)
     payload = {
         "partition": call.partition,
         "identifiers": identifiers,
         "destination": body["destination"],
     }
-    operation = await call.service.offload.lengthy(call.service.operations.start, "export", payload)
+    operation = await call.service.offload.lengthy(_start, call.service, payload, destination)
     return operations.accepted(call, operation)
+
+
+def _start(service: Service, payload: Mapping[str, Any], destination: Destination) -> Operation:
+    """Begin with an empty error log, as the real service does: what cannot be written is told at once."""
+    with service.index.transaction() as writer:
+        operation = service.operations.insert(writer, "export", payload)
+    try:
+        destination.put(_log_of(operation.id), b"")
+    except CannotPut as error:
+        with service.index.transaction() as writer:
+            writer.execute("DELETE FROM operation WHERE id = ?", (operation.id,))
+        raise bad_request(f"The destination cannot be used: {error}") from None
+    service.operations.schedule(operation)
+    return operation
+
+
+def _log_of(operation: str) -> str:
+    return f"{operation}/errors.log"
 
 
 def _identifiers(source: Any) -> list[str] | None:
@@ -108,7 +125,7 @@ class _Export:
         results = {
             "exported": self._exported,
             "skipped": self._skipped,
-            "errorHref": self._destination.href(self._log),
+            "errorHref": self._destination.href(_log_of(self._job.id)),
         }
         if not is_logged or self._refused_in_a_row >= _HOPELESS:
             raise OperationFailed(results)
@@ -163,11 +180,7 @@ class _Export:
 
     def _write_log(self) -> bool:
         try:
-            self._destination.put(self._log, b"".join(line + b"\n" for line in self._errors))
+            self._destination.put(_log_of(self._job.id), b"".join(line + b"\n" for line in self._errors))
         except CannotPut:
             return False
         return True
-
-    @property
-    def _log(self) -> str:
-        return f"{self._job.id}/errors.log"

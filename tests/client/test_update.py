@@ -117,13 +117,21 @@ def test_the_accessor(client):
 
 def test_a_dry_run_tells_before_and_after_and_changes_nothing(client):
     plan = client.update_studies(
-        ["1.1", "1.9", "1.2"], PatientName={"Alphabetic": "Old^Name"}, PatientWeight=70, PatientAge="042Y", dry_run=True
+        ["1.1", "1.9", "1.2"],
+        PatientName={"Alphabetic": "Old^Name"},
+        PatientWeight=70,
+        PatientAge="042Y",
+        dry_run=True,
     )
     assert plan.columns.tolist() == ["StudyInstanceUID", "keyword", "before", "after", "changes", "error"]
     assert [str(dtype) for dtype in plan.dtypes] == ["string"] * 4 + ["boolean", "string"]
     first = plan[plan.StudyInstanceUID == "1.1"].set_index("keyword")
     assert first.changes.to_dict() == {"PatientName": False, "PatientWeight": True, "PatientAge": True}
-    assert first.before.fillna("-").to_dict() == {"PatientName": "Old^Name", "PatientWeight": "-", "PatientAge": "-"}
+    assert first.before.fillna("-").to_dict() == {
+        "PatientName": "Old^Name",
+        "PatientWeight": "-",
+        "PatientAge": "-",
+    }
     assert first.after.to_dict() == {"PatientName": "Old^Name", "PatientWeight": "70", "PatientAge": "042Y"}
     absent = plan[plan.StudyInstanceUID == "1.9"]
     assert absent.changes.isna().all()
@@ -181,7 +189,11 @@ class Service:
             return self.as_json({"id": f"{number}", "href": f"http://inside/v2/operations/{number}"}, 202)
         number = int(asked.path.rpartition("/")[2])
         status = self.ends[number - 1]
-        results = {"studyUpdated": 1, "studyFailed": int(status == "failed"), "errors": [status] * (status == "failed")}
+        results = {
+            "studyUpdated": 1,
+            "studyFailed": int(status == "failed"),
+            "errors": [status] * (status == "failed"),
+        }
         return self.as_json({"status": status, "type": "update", "percentComplete": 100, "results": results})
 
 
@@ -192,7 +204,12 @@ def test_a_failed_operation_does_not_stop_the_others(serve, connect, as_json):
         bulk.wait()
     assert bulk.status == "failed"
     assert [len(uids) for uids in service.begun] == [50, 1]
-    assert caught.value.results == {"studyUpdated": 2, "studyFailed": 1, "instanceUpdated": 0, "errors": ["failed"]}
+    assert caught.value.results == {
+        "studyUpdated": 2,
+        "studyFailed": 1,
+        "instanceUpdated": 0,
+        "errors": ["failed"],
+    }
 
 
 def test_waiting_bears_an_update_of_somebody_else(serve, connect, as_json):
@@ -291,7 +308,11 @@ def test_bad_values_are_refused_before_anything_is_sent(serve, connect, reply, a
         ("PatientWeight", np.float32(70.5), 70.5),
         ("PatientWeight", np.int64(70), 70),
         ("PatientWeight", "70.5", 70.5),
-        ("PatientName", {"Alphabetic": "A^B", "Ideographic": "山"}, {"Alphabetic": "A^B", "Ideographic": "山"}),
+        (
+            "PatientName",
+            {"Alphabetic": "A^B", "Ideographic": "山"},
+            {"Alphabetic": "A^B", "Ideographic": "山"},
+        ),
         ("PatientName", "A^B=山", {"Alphabetic": "A^B", "Ideographic": "山"}),
         ("00100020", "X", "X"),
     ],
@@ -355,7 +376,11 @@ def test_stopped_and_odd_servers(serve, connect, reply, as_json):
     site.stop()
     with pytest.raises(ConnectionFailed):
         connect(site.url).update_studies("1.1", PatientID="X")
-    for odd in (reply(200, b"<html></html>", {"Content-Type": "text/html"}), as_json({}, 202), as_json([], 202)):
+    for odd in (
+        reply(200, b"<html></html>", {"Content-Type": "text/html"}),
+        as_json({}, 202),
+        as_json([], 202),
+    ):
         with pytest.raises(UnexpectedAnswerError):
             connect(serve(odd).url).update_studies("1.1", PatientID="X")
     plan = connect(serve(reply(200, b"garbage")).url).update_studies("1.1", PatientID="X", dry_run=True)
