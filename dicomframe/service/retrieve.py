@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 
 from dicomframe.dicom.multipart import closing, part_head
@@ -12,7 +11,7 @@ from dicomframe.service import negotiation, transcoding, versions
 from dicomframe.service.attributes import LEVELS
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.delete import missing
-from dicomframe.service.faults import bad_request, not_acceptable
+from dicomframe.service.faults import Fault, bad_request, not_acceptable
 from dicomframe.service.index import Stored
 from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
 
@@ -24,17 +23,23 @@ async def objects(call: Call) -> Answer:
     """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
     single = len(call.uids) == 3
     wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
-    with suppress(FileNotFoundError):
-        # Otherwise an update has replaced, or a deletion removed, what was found a moment ago.
-        return await _objects(call, wanted)
     try:
-        return await _objects(call, wanted)
-    except FileNotFoundError:
-        raise missing(LEVELS[len(call.uids) - 1]) from None
+        return await send(call, await find_versions(call), wanted)
+    except Fault as fault:
+        if fault.status != HTTPStatus.NOT_FOUND:
+            raise
+    # What was found a moment ago may have been replaced by an update: looked up once more, it is there.
+    return await send(call, await find_versions(call), wanted)
 
 
-async def _objects(call: Call, wanted: Wanted) -> Answer:
-    found = await _find_versions(call)
+async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
+    """Send objects that were found.
+
+    Raises
+    ------
+    Fault
+        406 if one cannot be brought into the transfer syntax, 404 if they are gone.
+    """
     if not all(transcoding.can_send(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
         raise not_acceptable(
             "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
@@ -46,6 +51,8 @@ async def _objects(call: Call, wanted: Wanted) -> Answer:
         # What can fail for the first object, fails before a status is sent.
         first = await anext(body)
         headers = _headers(call, found, wanted, boundary)
+    except FileNotFoundError:
+        raise missing(LEVELS[len(call.uids) - 1]) from None
     except transcoding.CannotTranscode:
         raise not_acceptable(
             "The pixels of an object cannot be decoded; ask for the bytes as stored with transfer-syntax=*."
@@ -53,16 +60,23 @@ async def _objects(call: Call, wanted: Wanted) -> Answer:
     return Answer(body=_after(first, body), headers=headers)
 
 
-async def _find(call: Call) -> list[Stored]:
+async def find(call: Call) -> list[Stored]:
+    """Find the instances that the path names.
+
+    Raises
+    ------
+    Fault
+        404 if there are none.
+    """
     found = await call.service.offload.brief(call.service.index.find, call.partition, call.uids)
     if not found:
         raise missing(LEVELS[len(call.uids) - 1])
     return found
 
 
-async def _find_versions(call: Call) -> list[Stored]:
+async def find_versions(call: Call) -> list[Stored]:
     """Find instances in the version that the request asks for: the newest, or the first."""
-    found = await _find(call)
+    found = await find(call)
     if _wants_original(call):
         return await call.service.offload.brief(versions.originals, call.service.index.reader, found)
     return found
@@ -134,7 +148,7 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
     json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
-    found = await _find_versions(call)
+    found = await find_versions(call)
     newest = max(stored.version for stored in found)
     tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
     if _wants_original(call):

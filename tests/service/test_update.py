@@ -8,15 +8,23 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.charset import python_encoding
 from pydicom.data import get_testdata_file
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
 
+from dicomframe.service.header import read_header, read_layout
 from dicomframe.service.service import Service
+from dicomframe.service.splicing import Change, splice
 
 NEW_NAME = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
 ORIGINAL = {"Msdicom-Request-Original": "true"}
@@ -282,6 +290,73 @@ def test_a_name_that_the_file_cannot_hold_fails_its_study_and_no_other(http, dic
     assert not list(http.service.blobs._incoming.glob("[!l]*"))
 
 
+@pytest.mark.parametrize("length", range(1, 9))
+def test_a_deflated_file_stays_of_even_length(http, length):
+    content = Path(get_testdata_file("image_dfl.dcm", download=False)).read_bytes()
+    http.store(content)
+    row = http.get("instances").json[0]
+    study, series, instance = (row[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018"))
+    update(http, [study], {"00100020": {"vr": "LO", "Value": ["abcdefghi"[:length]]}})
+    rewritten = file_of(http, f"studies/{study}/series/{series}/instances/{instance}")
+    meta = 132 + 12 + len(_meta_of(rewritten))
+    assert (len(rewritten) - meta) % 2 == 0  # PS3.5 section A.5
+    assert pydicom.dcmread(io.BytesIO(rewritten)).PatientID == "abcdefghi"[:length]
+
+
+KEYWORDS = [
+    "PatientName",
+    "PatientID",
+    "AccessionNumber",
+    "PatientComments",
+    "StudyDescription",
+    "PatientAge",
+]
+
+
+@given(
+    present=st.dictionaries(
+        st.sampled_from([*KEYWORDS, "StudyID", "SeriesNumber"]), st.just("1"), min_size=1
+    ),
+    changed=st.dictionaries(
+        st.sampled_from(KEYWORDS), st.text("aé山0 ", min_size=1, max_size=12), min_size=1
+    ),
+    syntax=st.sampled_from(
+        ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"]
+    ),
+    pixels=st.binary(max_size=50),
+)
+def test_splicing_is_what_pydicom_would_have_written(present, changed, syntax, pixels):
+    changed = {keyword: "012Y" if keyword == "PatientAge" else text for keyword, text in changed.items()}
+    before = Dataset()
+    before.SpecificCharacterSet = "ISO_IR 192"
+    before.SOPClassUID, before.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2"
+    for keyword, value in present.items():
+        setattr(before, keyword, "012Y" if keyword == "PatientAge" else value)
+    before.BitsAllocated, before.PixelRepresentation = 8, 0
+    before.add_new(0x7FE00010, "OW", pixels + b"\0" * (len(pixels) % 2))
+    before.file_meta = FileMetaDataset()
+    before.file_meta.TransferSyntaxUID = syntax
+    buffer = io.BytesIO()
+    before.save_as(buffer, enforce_file_format=True)
+    data = buffer.getvalue()
+    changes = [
+        Change(int(tag_for_keyword(keyword)), dictionary_VR(keyword), text)
+        for keyword, text in changed.items()
+    ]
+    out = bytearray()
+    splice(data, read_header(data), read_layout(data), changes, out.extend)
+    for keyword, text in changed.items():
+        setattr(before, keyword, text)
+    expected = io.BytesIO()
+    before.save_as(expected, enforce_file_format=True)
+    start = 144 + len(_meta_of(bytes(out)))
+    wanted = expected.getvalue()[144 + len(_meta_of(expected.getvalue())) :]
+    if syntax.endswith(".99"):
+        assert zlib.decompress(bytes(out[start:]), -15) == zlib.decompress(wanted, -15)
+    else:
+        assert bytes(out[start:]) == wanted
+
+
 # -- what it refuses -------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +472,34 @@ def test_data_partitions(tmp_path, dicom, http_for, multipart):
         assert names == [{"Alphabetic": "New^Name"}, {"Alphabetic": "Doe^John"}]
 
 
+def test_readers_get_whole_objects_while_updates_go_on(anyhow, dicom):
+    anyhow.stored(dicom("1/1/1", raw={"7FE00010": ("OW", bytes(300_000))}), dicom("1/1/2"))
+    stop = threading.Event()
+    problems: list[object] = []
+    read = 0
+
+    def reads():
+        nonlocal read
+        while not stop.is_set():
+            reply = anyhow("GET", FIRST, AS_STORED)
+            metadata = anyhow.get("studies/1.1/metadata")
+            names = {each["Alphabetic"] for each in metadata.values("00100010")}
+            read += 1
+            if reply.status != 200 or len(names) != 1 or len(reply.body) < 300_000:
+                problems.append((reply.status, names))
+
+    threads = [threading.Thread(target=reads) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(12):
+        update(anyhow, ["1.1"], {"00100010": {"vr": "PN", "Value": [{"Alphabetic": f"Name^{number}"}]}})
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    assert read
+
+
 # -- deletions, kills --------------------------------------------------------------------------------------------------
 
 
@@ -446,8 +549,11 @@ elif place == "splice":
 else:
     service.blobs.remove = die_at(service.blobs.remove)
 changes = [[0x00100010, "PN", "New^Name"]]
-operation = service.operations.start("update", {"partition": 1, "studies": ["1.1", "1.2"], "changes": changes})
+with service.index.transaction() as writer:
+    payload = {"partition": 1, "studies": ["1.1", "1.2"], "changes": changes}
+    operation = service.operations.insert(writer, "update", payload)
 print(operation.id, flush=True)
+service.operations.schedule(operation)
 service.operations._thread.shutdown()
 """
 
