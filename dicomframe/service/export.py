@@ -88,12 +88,7 @@ def _identifiers(source: Any) -> list[str] | None:
 def work(service: Service, job: Job) -> Mapping[str, Any]:
     """Write file after file to the destination."""
     destination = destination_of(job.payload["destination"], service.export_root)
-    try:
-        return _Export(service, job, destination).run()
-    finally:
-        # The destination may hold a secret, which is not kept for longer than it is needed.
-        with service.index.transaction() as writer:
-            writer.execute("UPDATE operation SET payload = '{}' WHERE id = ?", (job.id,))
+    return _Export(service, job, destination).run()
 
 
 class _Export:

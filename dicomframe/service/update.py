@@ -218,7 +218,8 @@ class _Study:
             with service.index.transaction() as writer:
                 count, garbage = versions.replace(writer, self._partition, replacements, service.blobs.keep)
                 writer.execute(
-                    "INSERT INTO updated_study VALUES (?, ?, ?, ?)", (self._job.id, study, count, problem)
+                    "INSERT OR IGNORE INTO updated_study VALUES (?, ?, ?, ?)",
+                    (self._job.id, study, count, problem),
                 )
         service.blobs.remove(garbage)
         service.index.forget(garbage)

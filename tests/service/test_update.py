@@ -458,6 +458,27 @@ def test_one_at_a_time(stepped, dicom):
     assert ask(stepped, ["1.1"], NEW_NAME).status == 202
 
 
+def test_the_new_values_are_not_kept_with_the_operation(http, dicom):
+    http.stored(dicom())
+    update(http, ["1.1"], {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Secret^Name"}]}})
+    assert "Secret" not in str(http.service.index.reader.execute("SELECT * FROM operation").fetchall())
+
+
+def test_two_who_ask_at_the_same_time_update_once(tmp_path, http_for, dicom):
+    with Service.open(tmp_path / "data", operation_polls=0) as service:  # done when it is asked for
+        http = http_for(service)
+        http.stored(*(dicom(f"1/1/{number}") for number in range(1, 6)))
+        accepted = ask(http, ["1.1"], NEW_NAME)
+        threads = [threading.Thread(target=http.get, args=(path_of(accepted),)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        body = http.get(path_of(accepted)).json
+        assert (body["status"], body["results"]["instanceUpdated"]) == ("succeeded", 5)
+        assert [action for action, _, _ in changes(http)].count("Update") == 5
+
+
 def test_data_partitions(tmp_path, dicom, http_for, multipart):
     with Service.open(tmp_path / "data", partitions=True) as service:
         http = http_for(service)
