@@ -12,8 +12,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 # Real servers that the tests talk to; later features add chromium.
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb
+# Microsoft's emulator of Azure Storage, which exports are tested against.
+AZURITE := azurite@3.37.0
 
-.PHONY: help demo test check lint types layers notebooks clean debian-packages
+.PHONY: help demo test check lint types layers notebooks clean debian-packages azurite
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,7 +38,7 @@ $(VENV)/.dev: $(BIN)/python $(SOURCES)
 demo: $(VENV)/.runtime ## Store sample studies in a local service, search them, draw a montage
 	$(BIN)/dicomframe demo
 
-test: $(VENV)/.dev debian-packages ## Run every test, against real servers too, and the notebooks
+test: $(VENV)/.dev debian-packages azurite ## Run every test, against real servers too, and the notebooks
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	$(MAKE) --no-print-directory notebooks
 
@@ -64,6 +66,14 @@ debian-packages:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	  else echo "Not installed:$$missing. The tests against them will be skipped; to run them: sudo apt-get install$$missing" >&2; fi; fi
 
+azurite:
+	@if [ ! -x node_modules/.bin/azurite-blob ]; then \
+	  if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nodejs npm; fi; \
+	  if command -v npm >/dev/null; then \
+	    mkdir -p node_modules && npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error --prefix . $(AZURITE); \
+	  else echo "npm is not installed. The tests against Azurite will be skipped; to run them: sudo apt-get install npm" >&2; fi; fi
+
 clean: ## Remove the virtual environment and all caches of the checkout
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
+	rm -rf $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="report long operations as running N times before they are done (default: run them at once)",
     )
+    serve.add_argument(
+        "--export-root",
+        type=Path,
+        metavar="DIR",
+        help="let exports write below this folder (default: nowhere)",
+    )
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
@@ -119,6 +125,7 @@ def _serve(options: argparse.Namespace) -> None:
         token=options.token,
         read_only_token=options.read_only_token,
         operation_polls=options.operation_polls,
+        export_root=options.export_root,
     )
 
 

@@ -42,7 +42,7 @@ class LocalService:
     samples : bool
         Whether a new folder begins with the teaching cohort in it (`dicomframe.samples`). It is made once and kept
         in a per-user cache; what you store or delete here changes only this service, never the cache.
-    partitions, strict, token, read_only_token, faults, operation_polls
+    partitions, strict, token, read_only_token, faults, operation_polls, export_root
         As for `start_local`.
 
     Attributes
@@ -71,6 +71,7 @@ class LocalService:
         read_only_token: str | None = None,
         faults: Mapping[str, Any] | None = None,
         operation_polls: int | None = None,
+        export_root: str | Path | None = None,
     ) -> None:
         from dicomframe.service.server import Server
 
@@ -83,6 +84,7 @@ class LocalService:
             read_only_token=read_only_token,
             faults=faults,
             operation_polls=operation_polls,
+            export_root=export_root,
         )
         self._server = Server(service, port)
         self._server.start()
@@ -121,6 +123,7 @@ def start_local(
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
     read_only_token: str | None = None,
+    export_root: str | Path | None = None,
 ) -> LocalService:
     """Start a local DICOM service inside this process.
 
@@ -147,6 +150,8 @@ def start_local(
     read_only_token : str, optional
         A bearer token that may only read, as the role DICOM Data Reader; other verbs answer 403. Without ``token``
         nobody may write.
+    export_root : str or pathlib.Path, optional
+        The folder below which exports may write; without one, the service exports to no folder.
 
     Returns
     -------
@@ -170,6 +175,7 @@ def start_local(
         read_only_token=read_only_token,
         faults=faults,
         operation_polls=operation_polls,
+        export_root=export_root,
     )
 
 
@@ -183,6 +189,7 @@ def serve(
     faults: Mapping[str, Any] | None = None,
     operation_polls: int | None = None,
     read_only_token: str | None = None,
+    export_root: str | Path | None = None,
 ) -> None:
     """Run a local service until the process is told to end; print one line with its base URL when it is ready.
 
@@ -199,6 +206,7 @@ def serve(
             read_only_token=read_only_token,
             faults=faults,
             operation_polls=operation_polls,
+            export_root=export_root,
         )
         serve_forever(service, port)
     finally:

@@ -7,9 +7,14 @@ import matplotlib as mpl
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if "```python\n" in path.read_text(encoding="utf-8")
+]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md", "docs/work-items.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DICOMFRAME_URL", raising=False)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.client.client import Client
+    from dicomframe.client.operations import Operation
     from dicomframe.client.search import Search
+    from dicomframe.client.update import BulkOperation
     from dicomframe.dicom.paths import Level, ResourcePath
 
 
@@ -97,6 +99,18 @@ class RemoteMethods(TableBase):
             UIDs, status and error.
         """
         return self._client.delete_many(addresses(self._table), dry_run=dry_run)
+
+    def update(self, *, dry_run: bool = False, **attributes: Any) -> Operation | BulkOperation | pd.DataFrame:
+        """Give patient attributes new values in the rows' studies, whole, whatever the table's level.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Only tell what would change, as a table.
+        **attributes
+            Keyword and new value; `Client.update_studies` has the rest.
+        """
+        return self._client.update_studies(self._table, dry_run=dry_run, **attributes)
 
 
 def _search_at(client: Client, level: Level, filters: dict[str, Any], path: ResourcePath) -> Search:

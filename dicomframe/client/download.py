@@ -92,12 +92,15 @@ class Folder:
         Made if it is not there.
     layout : Layout
         Where files go.
+    original : bool
+        Whether the files are first versions, from before all bulk updates; the newest ones are not taken for them.
     """
 
-    def __init__(self, root: Path, layout: Layout) -> None:
+    def __init__(self, root: Path, layout: Layout, *, original: bool = False) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self._layout = layout
+        self._original = original
         self._lock = threading.Lock()
         self._sizes = dict(_read_ledger(root / _LEDGER))
 
@@ -109,7 +112,7 @@ class Folder:
             size = path.stat().st_size
         except OSError:
             return None
-        return (path, size) if self._sizes.get(name) == size else None
+        return (path, size) if self._sizes.get(name) == (size, self._original) else None
 
     def save(self, body: ObjectBody, expected: Identity | None = None) -> tuple[Identity, Path, int]:
         """Write an object to a temporary file, and give it its name once it is whole.
@@ -135,14 +138,16 @@ class Folder:
         finally:
             part.unlink(missing_ok=True)
         # The line break stands in front as well: the last line may have been cut off when the machine stopped.
-        line = f"\n{json.dumps({'path': name, 'bytes': size})}\n"
+        entry = {"path": name, "bytes": size} | ({"original": True} if self._original else {})
+        line = f"\n{json.dumps(entry)}\n"
         with self._lock, (self.root / _LEDGER).open("a", encoding="utf-8") as ledger:
-            self._sizes[name] = size
+            self._sizes[name] = size, self._original
             ledger.write(line)
         return uids, path, size
 
 
-def _read_ledger(path: Path) -> Iterator[tuple[str, int]]:
+def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:
+    """Yield each finished file's path, its size, and whether it is an original; the last word on a path counts."""
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -150,8 +155,8 @@ def _read_ledger(path: Path) -> Iterator[tuple[str, int]]:
     for line in lines:
         try:
             entry = json.loads(line)
-            yield str(entry["path"]), int(entry["bytes"])
-        except (ValueError, KeyError, TypeError):
+            yield str(entry["path"]), (int(entry["bytes"]), bool(entry.get("original")))
+        except (ValueError, KeyError, TypeError, AttributeError):
             # An empty line, or one that was cut off: that file is fetched again.
             continue
 
@@ -216,10 +221,21 @@ class Downloader:
         Told of each instance that is done.
     width : int, optional
         How many requests run at the same time; by default as many as the session's.
+    original : bool
+        Whether first versions are wanted.
     """
 
-    def __init__(self, retriever: Retriever, folder: Folder, bar: Bar, width: int | None = None) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        folder: Folder,
+        bar: Bar,
+        width: int | None = None,
+        *,
+        original: bool = False,
+    ) -> None:
         self._retriever = retriever
+        self._original = original
         self._folder = folder
         self._bar = bar
         self._width = width or retriever.session.max_workers
@@ -273,7 +289,7 @@ class Downloader:
 
     def _stream(self, job: Job) -> None:
         try:
-            for body in self._retriever.bodies(job.path):
+            for body in self._retriever.bodies(job.path, original=self._original):
                 uids, path, size = self._folder.save(body)
                 job.note(uids, "saved", path, size)
                 self._bar.update()
@@ -299,10 +315,11 @@ class Downloader:
     def _fetch_once(self, uids: Identity) -> tuple[Path, int]:
         saved: tuple[Path, int] | None = None
         # Read to the end of the answer, so that its connection can be used again.
-        for body in self._retriever.bodies(ResourcePath(uids.study, uids.series, uids.instance)):
+        path = ResourcePath(uids.study, uids.series, uids.instance)
+        for body in self._retriever.bodies(path, original=self._original):
             if saved is None:
-                _, path, size = self._folder.save(body, expected=uids)
-                saved = path, size
+                _, file, size = self._folder.save(body, expected=uids)
+                saved = file, size
         if saved is None:
             raise DecodeError("the answer holds no object")
         return saved
@@ -320,6 +337,7 @@ def download(
     folder: str | Path,
     *,
     layout: str = DEFAULT_LAYOUT,
+    original: bool = False,
     errors: OnFailure = "rows",
     progress: Progress = False,
     max_workers: int | None = None,
@@ -328,9 +346,9 @@ def download(
     is_number = isinstance(max_workers, int) and not isinstance(max_workers, bool)
     if max_workers is not None and (not is_number or max_workers < 1):
         raise QueryError("max_workers= is a whole number from 1 on.")
-    target = Folder(Path(folder), Layout(layout))
+    target = Folder(Path(folder), Layout(layout), original=original)
     with progress_bar(progress, "Downloading", None, "instance") as bar:
-        jobs = Downloader(retriever, target, bar, max_workers).run(paths)
+        jobs = Downloader(retriever, target, bar, max_workers, original=original).run(paths)
     rows = {
         (row.get("StudyInstanceUID"), row.get("SeriesInstanceUID"), row.get("SOPInstanceUID")): row
         for job in jobs

@@ -7,7 +7,7 @@ bytes as stored, at all three levels. Servers that know no such parameter are as
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
@@ -42,6 +42,8 @@ ACCEPTS = (
     "application/dicom; transfer-syntax=*",
     "*/*",
 )
+#: Asks for the first version of what was updated in bulk; servers that know no such header ignore it.
+ORIGINAL = {"msdicom-request-original": "true"}
 #: Objects up to this size are held in memory while they are read, larger ones in a temporary file.
 SPOOL_BYTES = 32 * 1024 * 1024
 
@@ -92,10 +94,17 @@ class Retriever:
         self.session = session
         self._accept = 0
 
-    def bodies(self, path: ResourcePath) -> Iterator[ObjectBody]:
+    def bodies(self, path: ResourcePath, *, original: bool = False) -> Iterator[ObjectBody]:
         """Yield the objects of a study, series or instance as they come in.
 
         Each is valid until the next is asked for; memory is bounded by the chunk.
+
+        Parameters
+        ----------
+        path : ResourcePath
+            What to retrieve.
+        original : bool
+            Whether the first version is wanted of what was updated since.
 
         Raises
         ------
@@ -106,7 +115,7 @@ class Retriever:
         ServiceError, TransportError
             If the service refuses or the connection is cut.
         """
-        with self._ask(path) as answer:
+        with self._ask(path, ORIGINAL if original else {}) as answer:
             media = MediaType.parse(answer.content_type)
             if media.type.startswith("multipart/"):
                 yield from iter_parts(answer.content_type, answer.iter_bytes())
@@ -119,11 +128,11 @@ class Retriever:
                     message=f"the answer is of type {media.type[:80] or 'none'!r}, not DICOM",
                 )
 
-    def _ask(self, path: ResourcePath) -> Answer:
+    def _ask(self, path: ResourcePath, more: Mapping[str, str]) -> Answer:
         """Ask in the way that this server understands; find that out at the first refusal."""
         first = self._accept
         for at in range(first, len(ACCEPTS)):
-            headers = {"Accept": ACCEPTS[at], "Accept-Encoding": "identity"}
+            headers = {"Accept": ACCEPTS[at], "Accept-Encoding": "identity", **more}
             try:
                 answer = self.session.request("GET", path.url_path, headers=headers, stream=True)
             except (NotAcceptableError, BadRequestError) as error:
@@ -133,7 +142,7 @@ class Retriever:
                 return answer
         raise refusal
 
-    def objects(self, path: ResourcePath) -> Iterator[Dataset]:
+    def objects(self, path: ResourcePath, *, original: bool = False) -> Iterator[Dataset]:
         """Yield the objects as Datasets, one at a time.
 
         Raises
@@ -141,14 +150,14 @@ class Retriever:
         UnexpectedAnswerError
             If the server sends an object of another study, series or instance.
         """
-        for body in self.bodies(path):
+        for body in self.bodies(path, original=original):
             yield checked(read_dataset(body), path)
 
-    def instance(self, path: ResourcePath) -> Dataset:
+    def instance(self, path: ResourcePath, *, original: bool = False) -> Dataset:
         """Retrieve the one object of an instance."""
         found: Dataset | None = None
         # Read to the end of the answer, so that its connection can be used again.
-        for body in self.bodies(path):
+        for body in self.bodies(path, original=original):
             found = checked(read_dataset(body), path) if found is None else found
         if found is not None:
             return found
@@ -160,13 +169,15 @@ class Retriever:
         keywords: Sequence[str] | None = None,
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
+        *,
+        original: bool = False,
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table, one row an instance."""
         from dicomframe.tables.convert import from_pages
 
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
         table = from_pages(
-            list(self._metadata_pages(paths)),
+            list(self._metadata_pages(paths, ORIGINAL if original else {})),
             "instance",
             dtype_backend,
             errors,
@@ -174,16 +185,16 @@ class Retriever:
         )
         return table if wanted is None else _only(table, wanted, dtype_backend)
 
-    def _metadata_pages(self, paths: Sequence[ResourcePath]) -> Iterator[bytes]:
+    def _metadata_pages(self, paths: Sequence[ResourcePath], more: Mapping[str, str]) -> Iterator[bytes]:
         if len(paths) == 1:
-            yield self._metadata_page(paths[0])
+            yield self._metadata_page(paths[0], more)
             return
         width = self.session.max_workers
         with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-metadata") as workers:
-            yield from in_order(workers, self._metadata_page, paths, width)
+            yield from in_order(workers, lambda path: self._metadata_page(path, more), paths, width)
 
-    def _metadata_page(self, path: ResourcePath) -> bytes:
-        headers = {"Accept": "application/dicom+json"}
+    def _metadata_page(self, path: ResourcePath, more: Mapping[str, str]) -> bytes:
+        headers = {"Accept": "application/dicom+json", **more}
         answer = self.session.request("GET", f"{path.url_path}/metadata", headers=headers)
         if not answer.content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and answer.content:
             decode_rows(answer.content)

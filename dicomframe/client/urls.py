@@ -31,7 +31,7 @@ _RESOURCE = re.compile(
     re.IGNORECASE,
 )
 # Resources of the service as a whole, which lie outside its data partitions.
-_WITHOUT_PARTITION = frozenset({"changefeed", "export", "extendedquerytags", "operations", "partitions"})
+_WITHOUT_PARTITION = frozenset({"changefeed", "extendedquerytags", "operations", "partitions"})
 _PARTITION_AT_END = re.compile(r"/partitions/[^/]+$", re.IGNORECASE)
 # Sent as they are: Orthanc compares a query value without percent-decoding it.
 _LITERAL = "^*,?~"

@@ -15,12 +15,14 @@ from starlette.routing import Mount
 from dicomframe.service import (
     bulkdata,
     delete,
+    export,
     frames,
     operations,
     rendering,
     retrieve,
     search,
     store,
+    update,
     wado_uri,
     workitems,
 )
@@ -72,6 +74,8 @@ ROUTES: Final = (
     Route("POST", "workitems/{}", workitems.update),
     Route("PUT", "workitems/{}/state", workitems.change_state),
     Route("POST", "workitems/{}/cancelrequest", workitems.request_cancellation),
+    Route("POST", "studies/$bulkupdate", update.bulk_update, versions=("v2",)),
+    Route("POST", "export", export.export),
     # Not built yet.
     Route("GET", "changefeed"),
     Route("GET", "changefeed/latest"),
@@ -82,8 +86,6 @@ ROUTES: Final = (
     Route("DELETE", "extendedquerytags/{}"),
     Route("GET", "extendedquerytags/{}/errors"),
     Route("POST", "extendedquerytags/{}/reindex"),
-    Route("POST", "studies/$bulkupdate", versions=("v2",)),
-    Route("POST", "export"),
     Route("GET", "partitions"),
     Route("GET", "api.yaml"),
 )
@@ -93,7 +95,6 @@ _WITHOUT_PARTITION: Final = {
     "changefeed",
     "extendedquerytags",
     "operations",
-    "export",
     "partitions",
     "api.yaml",
 }

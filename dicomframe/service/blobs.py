@@ -98,9 +98,13 @@ class Blobs:
             The newest committed version. No process may be writing to the index meanwhile: a file of a later
             version then belongs to a transaction that never ended.
         """
-        for path in self.path(newest + 1).parent.glob("*.dcm"):
-            if int(path.stem) > newest:
-                path.unlink(missing_ok=True)
+        first = newest + 1
+        # One transaction may have written more files than one folder holds.
+        while (inside := self.path(first).parent).exists():
+            for path in inside.glob("*.dcm"):
+                if int(path.stem) > newest:
+                    path.unlink(missing_ok=True)
+            first += _FILES_IN_FOLDER
         for folder in (self._folder / "incoming").iterdir():
             if folder == self._incoming:
                 continue

@@ -26,6 +26,7 @@ DEFLATED_LITTLE: Final = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 
 PREAMBLE: Final = bytes(128) + b"DICM"
+_META_START = len(PREAMBLE)
 
 _UNDEFINED = 0xFFFFFFFF
 _DELIMITER_BYTES = 8
@@ -99,6 +100,63 @@ def read_header(data: Buffer) -> Header:
     DecodeError
         If it is not a DICOM file, or ends within an element.
     """
+    opened = _open(data)
+    elements, _ = opened.reader.elements(opened.start, len(opened.data), depth=0)
+    reader = opened.reader
+    return Header(
+        opened.transfer_syntax, opened.meta, elements, reader.implicit, reader.order == ">", opened.data
+    )
+
+
+class Span(NamedTuple):
+    """Where one element stands, its head included."""
+
+    tag: int
+    start: int
+    end: int
+
+
+class Layout(NamedTuple):
+    """Where a file's top-level elements stand, in file order.
+
+    `data` holds the data set: the file itself or, where that is deflated, what it inflates to.
+    """
+
+    meta: list[Span]
+    data: Buffer
+    elements: list[Span]
+
+
+def read_layout(data: Buffer) -> Layout:
+    """Find a file's elements; parameters and errors are those of `read_header`."""
+    opened = _open(data)
+    meta: list[Span] = []
+    position = _META_START
+    meta_reader = _Reader(data, "<", implicit=False)
+    while data[position : position + 2] == b"\x02\x00":
+        tag, _, behind = meta_reader.element(position, len(data), depth=0)
+        meta.append(Span(tag, position, behind))
+        position = behind
+    elements: list[Span] = []
+    position = opened.start
+    while position < len(opened.data):
+        tag, _, behind = opened.reader.element(position, len(opened.data), depth=0)
+        elements.append(Span(tag, position, behind))
+        position = behind
+    return Layout(meta, opened.data, elements)
+
+
+class _Opened(NamedTuple):
+    """A file whose file meta information is read: what holds the data set, where it begins, what reads it."""
+
+    transfer_syntax: str
+    meta: Elements
+    data: Buffer
+    start: int
+    reader: _Reader
+
+
+def _open(data: Buffer) -> _Opened:
     if data[128:132] != b"DICM":
         raise DecodeError("No DICOM file: the letters DICM are missing at byte 128.")
     meta, start = _read_meta(data)
@@ -112,16 +170,14 @@ def read_header(data: Buffer) -> Header:
     # Files that announce one encoding and use the other exist; the first element's VR letters tell.
     letters = data[start + 4 : start + 6]
     implicit = not (letters.isalpha() and letters.isupper()) if len(letters) == 2 else False
-    reader = _Reader(data, order, implicit)
-    elements, _ = reader.elements(start, len(data), depth=0)
-    return Header(transfer_syntax, meta, elements, implicit, order == ">", data)
+    return _Opened(transfer_syntax, meta, data, start, _Reader(data, order, implicit))
 
 
 def _read_meta(data: Buffer) -> tuple[Elements, int]:
     """Give group 0002 and where the data set begins; the group's own length element is often wrong."""
     reader = _Reader(data, "<", implicit=False)
     meta: Elements = {}
-    position = 132
+    position = _META_START
     while data[position : position + 2] == b"\x02\x00":
         tag, element, position = reader.element(position, len(data), depth=0)
         meta[tag] = element
@@ -147,8 +203,8 @@ class _Reader:
 
     def __init__(self, data: Buffer, order: str, implicit: bool) -> None:
         self._data = data
-        self._implicit = implicit
-        self._order = order
+        self.implicit = implicit
+        self.order = order
         self._tag_and_length = struct.Struct(f"{order}HHL").unpack_from
         self._tag = struct.Struct(f"{order}HH").unpack_from
         self._short = struct.Struct(f"{order}H").unpack_from
@@ -175,7 +231,7 @@ class _Reader:
         except struct.error:
             raise DecodeError("The data set is cut off within an element's head.") from None
         reader = self
-        if vr == "UN" and not self._implicit:
+        if vr == "UN" and not self.implicit:
             # Whatever surrounds it, UN is in Implicit VR Little Endian, and the dictionary may know better
             # (PS3.5 section 6.2.2).
             vr, reader = _implicit_vr(tag), _Reader(self._data, "<", implicit=True)
@@ -191,7 +247,7 @@ class _Reader:
         return tag, Raw(vr, self._data[position:behind]), behind
 
     def _head(self, tag: int, position: int) -> tuple[str, int, int]:
-        if self._implicit:
+        if self.implicit:
             return _implicit_vr(tag), self._long(self._data, position + 4)[0], position + 8
         letters = self._data[position + 4 : position + 6]
         if letters in _SHORT:

@@ -39,6 +39,7 @@ _CACHE_KIB = 64 * 1024
 _BRIEF_KEYS = 300
 _BRIEF_OFFSET = 10_000
 _ANSWERS = ", ".join(API_VERSIONS)
+_FORGET_ORIGINAL = "DELETE FROM original WHERE key = ? RETURNING version"
 
 
 class Stored(NamedTuple):
@@ -185,7 +186,7 @@ class Index:
         """
         rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
         with self.transaction() as writer:
-            if _find(writer, partition, new.uids):
+            if find_instances(writer, partition, new.uids):
                 raise AlreadyStored
             (version,) = writer.execute(
                 "UPDATE counter SET version = version + 1 RETURNING version"
@@ -203,7 +204,7 @@ class Index:
                 f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
                 (version, *rows["instance"].answers, new.metadata),
             )
-            _log_changes(writer, "Create", partition, [(*new.uids, version)])
+            log_changes(writer, "Create", partition, [(*new.uids, version)])
             keep_bytes(version)
         return int(version)
 
@@ -220,7 +221,7 @@ class Index:
             One to three UIDs, from the study down.
         """
         with self.transaction() as writer:
-            doomed = _find(writer, partition, uids)
+            doomed = find_instances(writer, partition, uids)
             parents: dict[Level, set[int]] = {"series": set(), "study": set()}
             for key in (stored.key for stored in doomed):
                 series, study = writer.execute(
@@ -231,9 +232,11 @@ class Index:
                 _delete_row(writer, "instance", key)
             for level, keys in parents.items():
                 for key in keys:
-                    _refresh_row(writer, level, key)
-            _log_changes(writer, "Delete", partition, [(*stored.uids, stored.version) for stored in doomed])
+                    refresh_row(writer, level, key)
+            log_changes(writer, "Delete", partition, [(*stored.uids, stored.version) for stored in doomed])
             versions = [stored.version for stored in doomed]
+            for stored in doomed:
+                versions += (version for (version,) in writer.execute(_FORGET_ORIGINAL, (stored.key,)))
             writer.executemany("INSERT INTO garbage VALUES (?)", [(version,) for version in versions])
         return versions
 
@@ -267,7 +270,17 @@ class Index:
         uids : sequence of str
             One to three UIDs, from the study down.
         """
-        return _find(self.reader, partition, uids)
+        return find_instances(self.reader, partition, uids)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Read the archive as it stands at one moment: no write of another thread is seen half."""
+        reader = self.reader
+        reader.execute("BEGIN")
+        try:
+            yield reader
+        finally:
+            reader.execute("COMMIT")
 
     def metadata(self, key: int) -> bytes | None:
         """Give an instance's metadata as DICOM JSON; None if it is gone."""
@@ -294,7 +307,8 @@ class Index:
         return self.reader.execute(*plan.statement).fetchall()
 
 
-def _find(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
+def find_instances(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
+    """Give the instances of a study, series or instance, oldest first; `Index.find` has the rest."""
     levels = zip(("t.uid = ?", "s.uid = ?", "i.uid = ?"), uids, strict=False)
     where = " AND ".join(test for test, _ in levels)
     rows = connection.execute(
@@ -347,7 +361,7 @@ def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) ->
         writer.execute(f"UPDATE {table} SET {assignments} WHERE key = ?", (*values.values(), key))
 
 
-def _refresh_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
+def refresh_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
     """Take a study's or series' values from the newest instance that is left, or take the row away."""
     newest = writer.execute(
         f"SELECT metadata FROM instance JOIN instance_json USING (key) WHERE {level} = ?"
@@ -365,9 +379,10 @@ def _delete_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
         writer.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
 
 
-def _log_changes(
+def log_changes(
     writer: sqlite3.Connection, action: str, partition: int, changed: Sequence[tuple[str, str, str, int]]
 ) -> None:
+    """Write rows of the change feed: each the three UIDs and the version that the change made or took away."""
     (last,) = writer.execute("SELECT max(timestamp) FROM change").fetchone()
     # A clock that is set back must not put a change before the ones that readers of the feed have passed.
     now = max(_microseconds(), last or 0)

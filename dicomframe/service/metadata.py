@@ -24,7 +24,7 @@ SEPARATOR = b",\n"
 _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 #: VRs whose text the Specific Character Set governs (PS3.5 section 6.1.2.3).
-_IN_CHARACTER_SET = frozenset("LO LT PN SH ST UC UT".split())
+IN_CHARACTER_SET = frozenset("LO LT PN SH ST UC UT".split())
 _NUMBERS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -189,7 +189,7 @@ def _split(text: str) -> list[str]:
 
 
 def _texts(vr: str, content: bytes, codec: str) -> tuple[Values, str]:
-    if vr in _IN_CHARACTER_SET:
+    if vr in IN_CHARACTER_SET:
         text, whole = decode(content, codec)
     else:
         text, whole = content.decode("latin_1"), True

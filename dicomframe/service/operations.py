@@ -237,7 +237,8 @@ class Operations:
             place = "".join(traceback.format_tb(error.__traceback__))
             logger.error("Operation %s failed with %s\n%s", operation.type, type(error).__name__, place)  # noqa: TRY400
             results, status = {"errors": ["The operation failed; see the service's log."]}, "failed"
-        self._change(identifier, status=status, percent=100, results=orjson.dumps(results))
+        # What was wanted may hold names of patients or a key to a destination: it is not kept for longer than needed.
+        self._change(identifier, status=status, percent=100, results=orjson.dumps(results), payload="{}")
 
     def _change(self, identifier: str, **values: Any) -> None:
         values["updated"] = _microseconds()

@@ -7,23 +7,33 @@ from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
 from dicomframe.dicom.multipart import closing, part_head
-from dicomframe.service import negotiation, transcoding
+from dicomframe.service import negotiation, transcoding, versions
 from dicomframe.service.attributes import LEVELS
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.delete import missing
-from dicomframe.service.faults import not_acceptable
+from dicomframe.service.faults import Fault, bad_request, not_acceptable
 from dicomframe.service.index import Stored
 from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
 
 #: Metadata is sent in pieces of this many instances.
 _INSTANCES_AT_ONCE = 100
+#: What was found a moment ago may have been replaced by an update: looked up again, it is there. A study that is
+#: updated without a pause is not looked up for ever.
+_LOOK_UPS = 10
 
 
 async def objects(call: Call) -> Answer:
     """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
     single = len(call.uids) == 3
     wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
-    return await send(call, await find(call), wanted)
+    for _ in range(_LOOK_UPS):
+        found = await find_versions(call)
+        try:
+            return await send(call, found, wanted)
+        except Fault as fault:
+            if fault.status != HTTPStatus.NOT_FOUND:
+                raise
+    raise missing(LEVELS[len(call.uids) - 1])
 
 
 async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
@@ -66,6 +76,22 @@ async def find(call: Call) -> list[Stored]:
     if not found:
         raise missing(LEVELS[len(call.uids) - 1])
     return found
+
+
+async def find_versions(call: Call) -> list[Stored]:
+    """Find instances in the version that the request asks for: the newest, or the first."""
+    found = await find(call)
+    if _wants_original(call):
+        return await call.service.offload.brief(versions.originals, call.service.index.reader, found)
+    return found
+
+
+def _wants_original(call: Call) -> bool:
+    """Read ``msdicom-request-original``, which asks for what was stored before all bulk updates."""
+    said = (call.header(b"msdicom-request-original") or "false").strip().lower()
+    if said not in {"true", "false"}:
+        raise bad_request("The header msdicom-request-original must be true or false.")
+    return said == "true"
 
 
 async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -126,9 +152,12 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
     json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
-    found = await find(call)
+    found = await find_versions(call)
     newest = max(stored.version for stored in found)
     tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
+    if _wants_original(call):
+        # Some instances may be newer than the update of the others: then the numbers alone do not tell.
+        tag += "-original"
     if _matches(call.header(b"if-none-match"), tag):
         return Answer(HTTPStatus.NOT_MODIFIED)
     headers = {"Content-Type": json_type, "ETag": tag}
@@ -150,7 +179,12 @@ async def _metadata_pages(call: Call, found: Sequence[Stored]) -> AsyncIterator[
 
 
 def _metadata(call: Call, found: Sequence[Stored]) -> list[bytes]:
-    items = (call.service.index.metadata(stored.key) for stored in found)
+    index = call.service.index
+    with index.snapshot() as reader:
+        if _wants_original(call):
+            items = [versions.original_metadata(reader, stored.key) for stored in found]
+        else:
+            items = [index.metadata(stored.key) for stored in found]
     return [item for item in items if item is not None]
 
 

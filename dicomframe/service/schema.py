@@ -74,6 +74,11 @@ CREATE TABLE change (sequence INTEGER PRIMARY KEY AUTOINCREMENT, timestamp INTEG
     partition INTEGER NOT NULL, study TEXT NOT NULL, series TEXT NOT NULL, instance TEXT NOT NULL,
     version INTEGER NOT NULL);
 CREATE INDEX change_timestamp ON change (timestamp);
+-- The first version of each instance that was updated since; the tables above describe its newest.
+CREATE TABLE original (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, metadata BLOB NOT NULL);
+-- How far bulk updates have come: a study that is done, written together with its new versions.
+CREATE TABLE updated_study (operation TEXT NOT NULL, study TEXT NOT NULL, instances INTEGER NOT NULL,
+    problem TEXT NOT NULL, PRIMARY KEY (operation, study));
 -- Versions whose rows are gone and whose bytes are to be removed.
 CREATE TABLE garbage (version INTEGER PRIMARY KEY);
 -- Long operations; the owner is the process that does the work.

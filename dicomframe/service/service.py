@@ -44,6 +44,8 @@ class Service:
         A folder that is removed at the end.
     operation_polls : int, optional
         How often an operation reports that it is running before it does its work, as for `Operations`.
+    export_root : Path, optional
+        The folder below which exports may write; without one, none goes to a folder.
 
     Attributes
     ----------
@@ -61,12 +63,14 @@ class Service:
         admission: Admission | None = None,
         temporary: Path | None = None,
         operation_polls: int | None = None,
+        export_root: str | Path | None = None,
     ) -> None:
         self.index = index
         self.blobs = blobs
         self.partitions = partitions
         self.strict = strict
         self.admission = admission or Admission()
+        self.export_root = None if export_root is None else Path(export_root)
         self.base_url = ""
         self.offload = Offload()
         self.operations = Operations(self, operation_polls)
@@ -83,6 +87,7 @@ class Service:
         read_only_token: str | None = None,
         faults: Mapping[str, Any] | None = None,
         operation_polls: int | None = None,
+        export_root: str | Path | None = None,
     ) -> Self:
         """Open a folder, or make one.
 
@@ -90,7 +95,7 @@ class Service:
         ----------
         path : str or Path, optional
             The folder; by default a temporary one that is removed by `close`.
-        partitions, strict, operation_polls
+        partitions, strict, operation_polls, export_root
             As for `Service`.
         token, read_only_token
             As for `Admission`.
@@ -131,6 +136,7 @@ class Service:
             admission=admission,
             temporary=temporary,
             operation_polls=operation_polls,
+            export_root=export_root,
         )
         service.operations.resume()
         return service

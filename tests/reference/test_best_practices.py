@@ -197,7 +197,8 @@ def test_what_the_server_asks_for_is_waited(busy, waits):
     url, _ = busy(2, **{"Retry-After": "3"})
     with closing(dfr.connect(url)) as client:
         client.search_studies().to_frame()
-    assert waits == [3.5, 3.5]
+    # Up to half a second by chance on top, twice: for this request, and so that not all workers come back at once.
+    assert waits == [4.0, 4.0]
 
 
 @pytest.mark.covers("Best Practices: Implement Retry Logic")

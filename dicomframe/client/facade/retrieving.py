@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 class RetrieveVerbs(ClientBase):
     """Retrieval of objects and metadata (PS3.18 section 10.4)."""
 
-    def retrieve(self, path: ResourcePath) -> Iterator[Dataset]:
+    def retrieve(self, path: ResourcePath, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve the objects of a study, series or instance, one at a time, as they are stored."""
-        return self._retriever.objects(path)
+        return self._retriever.objects(path, original=original)
 
-    def retrieve_study(self, study_uid: str) -> Iterator[Dataset]:
+    def retrieve_study(self, study_uid: str, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve a study's objects (WADO-RS, PS3.18 section 10.4), one at a time, in their stored transfer syntax.
 
         Parameters
         ----------
         study_uid : str
             The study.
+        original : bool
+            Whether to give the objects as they were before all bulk updates.
 
         Yields
         ------
@@ -48,15 +50,20 @@ class RetrieveVerbs(ClientBase):
         TruncatedBody, ConnectionFailed
             If the answer breaks off; what was yielded before is whole.
         """
-        return self._retriever.objects(ResourcePath(study_uid))
+        return self._retriever.objects(ResourcePath(study_uid), original=original)
 
-    def retrieve_series(self, study_uid: str, series_uid: str) -> Iterator[Dataset]:
+    def retrieve_series(
+        self, study_uid: str, series_uid: str, *, original: bool = False
+    ) -> Iterator[Dataset]:
         """Retrieve a series' objects; `retrieve_study` has the rest."""
-        return self._retriever.objects(ResourcePath(study_uid, series_uid))
+        return self._retriever.objects(ResourcePath(study_uid, series_uid), original=original)
 
-    def retrieve_instance(self, study_uid: str, series_uid: str, instance_uid: str) -> Dataset:
+    def retrieve_instance(
+        self, study_uid: str, series_uid: str, instance_uid: str, *, original: bool = False
+    ) -> Dataset:
         """Retrieve one object; `retrieve_study` has the errors."""
-        return self._retriever.instance(ResourcePath(study_uid, series_uid, instance_uid))
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        return self._retriever.instance(path, original=original)
 
     def retrieve_representative(self, path: ResourcePath) -> Dataset:
         """Retrieve the instance that stands for a resource: of a study's largest series of pictures, the middle one.
@@ -76,6 +83,8 @@ class RetrieveVerbs(ClientBase):
         keywords: Sequence[str] | None = None,
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
+        *,
+        original: bool = False,
     ) -> pd.DataFrame:
         """Retrieve all attributes but bulk data (PS3.18 section 10.4.1.1.2).
 
@@ -87,6 +96,8 @@ class RetrieveVerbs(ClientBase):
             Only these columns (keywords or eight hex digits) beside the three UIDs; all by default.
         dtype_backend, errors
             As for `Search.to_frame`.
+        original : bool
+            Whether to give the metadata as it was before all bulk updates.
 
         Returns
         -------
@@ -101,7 +112,7 @@ class RetrieveVerbs(ClientBase):
             If a UID or keyword is malformed.
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
-        return self._retriever.metadata([path], keywords, dtype_backend, errors)
+        return self._retriever.metadata([path], keywords, dtype_backend, errors, original=original)
 
     def collect_metadata(
         self,
@@ -109,9 +120,11 @@ class RetrieveVerbs(ClientBase):
         keywords: Sequence[str] | None = None,
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
+        *,
+        original: bool = False,
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest."""
-        return self._retriever.metadata(list(paths), keywords, dtype_backend, errors)
+        return self._retriever.metadata(list(paths), keywords, dtype_backend, errors, original=original)
 
     def download(
         self,
@@ -119,6 +132,7 @@ class RetrieveVerbs(ClientBase):
         folder: str | Path,
         *,
         layout: str = DEFAULT_LAYOUT,
+        original: bool = False,
         errors: OnFailure = "rows",
         progress: bool | str | None = None,
         max_workers: int | None = None,
@@ -135,6 +149,8 @@ class RetrieveVerbs(ClientBase):
             Made if it is not there. A hidden file in it remembers which files are whole.
         layout : str
             The path of a file in it, with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}``.
+        original : bool
+            Whether to save the objects as they were before all bulk updates.
         errors : {"rows", "raise"}
             Whether failures are rows, or the first is raised when all else is done.
         progress : bool or "auto", optional
@@ -162,6 +178,7 @@ class RetrieveVerbs(ClientBase):
             addresses_of(what),
             folder,
             layout=layout,
+            original=original,
             errors=check_on_failure(errors),
             progress=self._bar(progress),
             max_workers=max_workers,
