@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, operations, retrieve, search, store
+from dicomframe.service import delete, operations, querytags, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -50,6 +50,13 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("GET", "extendedquerytags", querytags.list_all),
+    Route("POST", "extendedquerytags", querytags.add),
+    Route("GET", "extendedquerytags/{}", querytags.one),
+    Route("PATCH", "extendedquerytags/{}", querytags.change),
+    Route("DELETE", "extendedquerytags/{}", querytags.delete),
+    Route("GET", "extendedquerytags/{}/errors", querytags.errors),
+    Route("POST", "extendedquerytags/{}/reindex", querytags.reindex),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
@@ -58,13 +65,6 @@ ROUTES: Final = (
     Route("GET", f"{_INSTANCE}/bulkdata/{{*}}"),
     Route("GET", "changefeed"),
     Route("GET", "changefeed/latest"),
-    Route("GET", "extendedquerytags"),
-    Route("POST", "extendedquerytags"),
-    Route("GET", "extendedquerytags/{}"),
-    Route("PATCH", "extendedquerytags/{}"),
-    Route("DELETE", "extendedquerytags/{}"),
-    Route("GET", "extendedquerytags/{}/errors"),
-    Route("POST", "extendedquerytags/{}/reindex"),
     Route("POST", "studies/$bulkupdate", versions=("v2",)),
     Route("POST", "export"),
     Route("GET", "partitions"),

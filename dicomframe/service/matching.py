@@ -26,7 +26,7 @@ _PATTERN = "(?||'')"
 #: What statements call the table of a level.
 ALIAS: dict[Level, str] = {"study": "t", "series": "s", "instance": "i"}
 
-Parameter = str | int
+Parameter = str | int | float
 Clause = tuple[str, list[Parameter]]
 
 
@@ -34,7 +34,7 @@ Clause = tuple[str, list[Parameter]]
 class Equal:
     """Matches a value that is the same once both are brought to comparable form."""
 
-    value: str | int
+    value: str | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class Filter:
 def clauses_of(filtered: Filter) -> list[Clause]:
     """Write a filter as SQL conditions of which one must hold, each of which an index may serve.
 
-    They speak of the tables as `ALIAS` names them.
+    They speak of the tables as `ALIAS` names them, and of an extended query tag's values as ``x``.
     """
     attribute, test = filtered.attribute, filtered.test
     if attribute is MODALITIES_FILTER:
         return [_modalities_test(test)]
-    column = f"{ALIAS[attribute.level]}.{attribute.column}"
+    column = f"{'x' if attribute.extended else ALIAS[attribute.level]}.{attribute.column}"
     return _name_tests(column, test) if attribute.vr == "PN" else [_test(column, test)]
 
 
@@ -86,7 +86,13 @@ def clause_of(filtered: Filter) -> Clause:
     """Write a filter as one SQL condition."""
     clauses = clauses_of(filtered)
     sql = " OR ".join(sql for sql, _ in clauses)
-    return f"({sql})", [value for _, values in clauses for value in values]
+    parameters = [value for _, values in clauses for value in values]
+    extended = filtered.attribute.extended
+    if extended:
+        owner = f"{ALIAS[filtered.attribute.level]}.key"
+        sql = f"EXISTS (SELECT 1 FROM tag_value x WHERE x.tag = ? AND x.owner = {owner} AND ({sql}))"
+        parameters.insert(0, extended)
+    return f"({sql})", parameters
 
 
 def can_use_index(test: Test) -> bool:

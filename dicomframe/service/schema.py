@@ -80,4 +80,16 @@ CREATE TABLE garbage (version INTEGER PRIMARY KEY);
 CREATE TABLE operation (id TEXT PRIMARY KEY, type TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
     status TEXT NOT NULL, percent INTEGER NOT NULL, polls INTEGER NOT NULL, payload TEXT NOT NULL,
     resources TEXT NOT NULL, results TEXT NOT NULL, owner TEXT NOT NULL);
+-- Extended query tags, of all partitions; the operation is the latest one on the tag.
+CREATE TABLE tag (key INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, vr TEXT NOT NULL,
+    creator TEXT NOT NULL, level TEXT NOT NULL, status TEXT NOT NULL, enabled INTEGER NOT NULL,
+    operation TEXT NOT NULL);
+-- Their values; the owner is the study, series or instance. The columns have no type: the VR decides it.
+CREATE TABLE tag_value (tag INTEGER NOT NULL, owner INTEGER NOT NULL, partition INTEGER NOT NULL, value,
+    value_groups, value_words, PRIMARY KEY (tag, owner)) WITHOUT ROWID;
+CREATE INDEX tag_value_searched ON tag_value (tag, partition, value);
+CREATE INDEX tag_value_groups ON tag_value (tag, partition, value_groups) WHERE value_groups IS NOT NULL;
+CREATE TABLE tag_error (tag INTEGER NOT NULL, instance INTEGER NOT NULL, created INTEGER NOT NULL,
+    message TEXT NOT NULL, PRIMARY KEY (tag, instance)) WITHOUT ROWID;
+CREATE INDEX tag_error_of_instance ON tag_error (instance);
 """

@@ -188,11 +188,10 @@ def _keys_of(filtered: Filter, partition: int) -> Clause:
     if filtered.attribute is MODALITIES_FILTER:
         level, key, filtered = "series", "study", Filter(_MODALITY, filtered.test)
     alias = ALIAS[level]
-    selects = [
-        (
-            f"SELECT {alias}.{key} FROM {level} {alias} WHERE {alias}.partition = ? AND {sql}",
-            [partition, *values],
-        )
-        for sql, values in clauses_of(filtered)
-    ]
+    source = f"SELECT {alias}.{key} FROM {level} {alias} WHERE {alias}.partition = ?"
+    first: list[Parameter] = [partition]
+    if filtered.attribute.extended:
+        source = "SELECT x.owner FROM tag_value x WHERE x.tag = ? AND x.partition = ?"
+        first = [filtered.attribute.extended, partition]
+    selects = [(f"{source} AND {sql}", [*first, *values]) for sql, values in clauses_of(filtered)]
     return " UNION ALL ".join(sql for sql, _ in selects), [value for _, values in selects for value in values]

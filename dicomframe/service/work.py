@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from dicomframe.service import delete
+from dicomframe.service import delete, querytags
 from dicomframe.service.operations import Work
 
 WORK: Final[dict[str, Work]] = {
     "delete": delete.work,
+    querytags.DELETION: querytags.delete_work,
+    querytags.REINDEXING: querytags.reindex_work,
 }
