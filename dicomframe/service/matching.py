@@ -150,6 +150,8 @@ def _name_tests(column: str, test: Test) -> list[Clause]:
     alphabetic, equals, others = name.partition("=")
     sql, parameters = _test(column, type(test)(alphabetic))
     escaped = literal.sub(r"[\g<0>]", others if equals else name)
+    if equals and not alphabetic:
+        sql, parameters = f"{column} IS NULL AND {groups} IS NOT NULL", []
     if equals:  # all groups were given, so all must match as they stand
         return [(f"{sql} AND {groups} GLOB {_PATTERN}", [*parameters, f"={escaped}="])]
     return [(sql, parameters), (f"{groups} IS NOT NULL AND {groups} GLOB {_PATTERN}", [f"*={escaped}=*"])]
