@@ -19,7 +19,13 @@ from dicomframe.client.query import Query
 from dicomframe.client.session import Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import Level
-from dicomframe.errors import DicomFrameError, QueryError, UnexpectedAnswerError, UnsearchableWarning
+from dicomframe.errors import (
+    DicomFrameError,
+    QueryError,
+    ServiceError,
+    UnexpectedAnswerError,
+    UnsearchableWarning,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +62,6 @@ _WILDCARD_VRS: Final = frozenset("AE AS CS LO PN SH".split())
 _MOST_TAGS: Final = 200
 # The server has no such route, or nothing that this client could read there.
 _ABSENT: Final = (400, 404, 405, 406, 410, 415, 501)
-_FORBIDDEN: Final = (401, 403)
 
 
 class Listing:
@@ -236,15 +241,24 @@ def _what_to_do(key: tags.Attribute, levels: tuple[Level, ...]) -> str:
     return f"is not searchable in this service. To make it so: {add}.wait()"
 
 
-def _ask(session: Session) -> Listing:
-    """List the tags; whatever comes of it is a listing."""
+def _listing(session: Session) -> Listing:
+    """List the tags, none where the server has no such thing."""
     try:
         return Listing(list_tags(session))
     except UnexpectedAnswerError:
         return Listing(is_offered=False, is_known=False)
-    except DicomFrameError as error:
-        status = getattr(error, "status", 0)
-        return Listing(is_offered=status not in _ABSENT, is_known=False)
+    except ServiceError as error:
+        if error.status not in _ABSENT:
+            raise
+        return Listing(is_offered=False, is_known=False)
+
+
+def _ask(session: Session) -> Listing:
+    """List the tags for a search, which must not fail because of them."""
+    try:
+        return _listing(session)
+    except DicomFrameError:
+        return Listing(is_known=False)
 
 
 def _levels_of(query: Query) -> tuple[Level, ...]:
@@ -271,7 +285,7 @@ def searchable(session: Session, level: Level | None = None) -> pd.DataFrame:
     """List what can be searched by; `dicomframe.client.client.Client.searchable` documents it."""
     if level is not None and level not in LEVELS:
         raise QueryError("level must be 'study', 'series' or 'instance'.")
-    listing = _ask(session)
+    listing = _listing(session)
     is_azure = session.address.is_azure
     rows = [_row(tags.attribute(keyword), own, "core", "Ready") for keyword, own in CORE.items()]
     rows += [

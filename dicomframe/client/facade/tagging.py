@@ -39,6 +39,8 @@ class TagVerbs(ClientBase):
         ------
         QueryError
             If the level is none.
+        ServiceError, TransportError
+            If the service refuses to list its tags or does not answer; one that has none is no error.
 
         Examples
         --------
