@@ -212,7 +212,7 @@ def add_instance(writer: Connection, keys: Mapping[Level, int], pieces: Pieces) 
 
 
 def refresh(writer: Connection, level: Level, key: int, pieces: Pieces) -> None:
-    """Take the values of a study or series from the metadata of the newest instance that is left of it."""
+    """Take the values of a study, series or instance from the metadata of the newest instance that is left of it."""
     for tag in indexed_tags(writer):
         if tag.level == level:
             _put(writer, tag, key, value_of(tag, pieces))

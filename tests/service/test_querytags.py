@@ -47,6 +47,7 @@ def aged(dicom, uids, age, **more):
 # -- adding --------------------
 
 
+@pytest.mark.covers("fact 48")
 def test_a_tag_passes_through_its_states(stepped, dicom):
     stepped.stored(aged(dicom, "1/1/1", "042Y"))
     reply = post(stepped, [{"path": "PatientAge", "level": "Study"}])
@@ -71,6 +72,7 @@ def test_a_tag_passes_through_its_states(stepped, dicom):
     ]
     assert seen[-1].json["type"] == "reindex"
     assert [local(url) for url in seen[-1].json["resources"]] == [f"/v2/extendedquerytags/{AGE}"]
+    assert stepped.get(local(link).replace("/v2/", "/v1/")).json["status"] == "completed"
     ready = stepped.get(f"extendedquerytags/{AGE}").json
     assert ready == {name: value for name, value in tag.items() if name != "operation"} | {"status": "Ready"}
     assert stepped.search("studies", PatientAge="042Y").values(AGE) == ["042Y"]
