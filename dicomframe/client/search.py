@@ -203,7 +203,7 @@ class Search:
                 f"Some instances could not be indexed by {', '.join(findings.erroneous)}, and may be missing from the"
                 f" rows; client.query_tag_errors({findings.erroneous[0]!r}) tells which.",
                 ErroneousAttributesWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         if findings.drifted:
             message = (

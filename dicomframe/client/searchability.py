@@ -192,7 +192,7 @@ def _judge(session: Session, key: tags.Attribute, levels: tuple[Level, ...], lis
         warnings.warn(
             f"{key.column} may not be searchable here: the service does not tell which extended query tags it has.",
             UnsearchableWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
         return
     else:

@@ -44,17 +44,16 @@ class _Running(Exception):
 async def list_all(call: Call) -> Answer:
     """List the tags, oldest first; none is an empty array."""
     limit, offset = _page(call)
-    reader = call.service.index.reader
-    counts = tagindex.error_counts(reader)
-    listed = tagindex.tags_of(reader)[offset : offset + limit]
+    counts = await _error_counts(call)
+    listed = tagindex.tags_of(call.service.index.reader)[offset : offset + limit]
     return _answer([_body(call, tag, counts) for tag in listed])
 
 
 async def one(call: Call) -> Answer:
     """Tell about one tag."""
     call.refuse_query()
-    tag = _tag(call)
-    return _answer(_body(call, tag, tagindex.error_counts(call.service.index.reader)))
+    counts = await _error_counts(call)
+    return _answer(_body(call, _tag(call), counts))
 
 
 async def errors(call: Call) -> Answer:
@@ -106,7 +105,7 @@ async def change(call: Call) -> Answer:
             return _known(tagindex.find_tag(writer, path))
 
     tag = await call.service.offload.lengthy(write)
-    return _answer(_body(call, tag, tagindex.error_counts(call.service.index.reader)))
+    return _answer(_body(call, tag, await _error_counts(call)))
 
 
 async def delete(call: Call) -> Answer:
@@ -266,6 +265,11 @@ def _page(call: Call) -> tuple[int, int]:
         seen.add(name)
         found[name] = int(value)
     return found["limit"], found["offset"]
+
+
+async def _error_counts(call: Call) -> dict[int, int]:
+    # There may be as many errors as instances.
+    return await call.service.offload.lengthy(lambda: tagindex.error_counts(call.service.index.reader))
 
 
 def _url(call: Call, path: str) -> str:

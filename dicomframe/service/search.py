@@ -20,7 +20,7 @@ from dicomframe.service.call import Answer, Call
 from dicomframe.service.metadata import SEPARATOR, piece_of, pieces_of
 from dicomframe.service.query import Query, read_query
 from dicomframe.service.selection import Selection
-from dicomframe.service.tagindex import Tag, error_counts, tags_of
+from dicomframe.service.tagindex import Tag, has_errors, tags_of
 
 
 async def studies(call: Call) -> Answer:
@@ -66,10 +66,8 @@ async def _search(call: Call, level: Level) -> Answer:
 
 def _about_errors(call: Call, query: Query) -> dict[str, str]:
     """Name the tags, as the caller wrote them, of which some instances could not be indexed."""
-    if not query.tags:
-        return {}
-    counts = error_counts(call.service.index.reader)
-    erroneous = [name for name, tag in query.tags.items() if tag.key in counts]
+    reader = call.service.index.reader
+    erroneous = [name for name, tag in query.tags.items() if has_errors(reader, tag.key)]
     return {"erroneous-dicom-attributes": ",".join(erroneous)} if erroneous else {}
 
 

@@ -176,6 +176,11 @@ def error_counts(connection: Connection) -> dict[int, int]:
     return dict(connection.execute("SELECT tag, count(*) FROM tag_error GROUP BY tag").fetchall())
 
 
+def has_errors(connection: Connection, key: int) -> bool:
+    """Tell whether some instances could not be indexed by a tag."""
+    return connection.execute("SELECT 1 FROM tag_error WHERE tag = ? LIMIT 1", (key,)).fetchone() is not None
+
+
 def insert_tag(writer: Connection, path: str, vr: str, creator: str, level: Level, operation: str) -> None:
     """Write a tag down whose values are still to be indexed."""
     writer.execute(

@@ -406,6 +406,17 @@ def test_reindexing_does_not_replace_what_is_newer(stepped, dicom):
     assert stepped.search("studies", PatientAge="04?Y").values(AGE) == ["043Y"]
 
 
+@pytest.mark.parametrize(("level", "route"), [("Study", "studies"), ("Series", "series")])
+def test_reindexing_goes_by_versions_not_by_the_order_of_rows(http, dicom, level, route):
+    """An instance that is updated stays in its row and becomes the newest."""
+    http.stored(aged(dicom, "1/1/1", "041Y"), aged(dicom, "1/1/2", "042Y"))
+    with http.service.index.transaction() as writer:
+        writer.execute("UPDATE instance SET version = 3 WHERE key = 1")
+    added(http, {"path": "PatientAge", "level": level})
+    assert http.search(route, PatientAge="041Y").status == 200
+    assert http.search(route, PatientAge="042Y").status == 204
+
+
 def test_batches_report_how_far_they_are(http, dicom, monkeypatch):
     monkeypatch.setattr(tagindex, "BATCH", 2)
     http.stored(*(aged(dicom, f"{n}/1/1", f"{n:03}Y") for n in range(1, 6)))
