@@ -28,6 +28,8 @@
 
     DicomFrameWarning (UserWarning)
      +-- IncompleteSearchWarning          a search may have missed rows
+     +-- ErroneousAttributesWarning       the service could not index some instances by what was searched for
+     +-- UnsearchableWarning              a filter may be one that the service does not search by
      +-- IssuesWarning                    values became missing; see the issues table
      +-- ServiceWarning                   the service did what was asked, and has something to say about it
 
@@ -179,7 +181,15 @@ class NotAcceptableError(ServiceError):
 
 
 class ConflictError(ServiceError):
-    """409: it exists already, or the state does not allow it."""
+    """409: it exists already, or the state does not allow it.
+
+    Attributes
+    ----------
+    operation_id : str
+        The operation that stands in the way, for `Client.operation`; empty where it is none.
+    """
+
+    operation_id: str = ""
 
 
 class TooLargeError(ServiceError):
@@ -228,6 +238,14 @@ class DicomFrameWarning(UserWarning):
 
 class IncompleteSearchWarning(DicomFrameWarning):
     """A search whose rows may not be all there are."""
+
+
+class ErroneousAttributesWarning(DicomFrameWarning):
+    """A search by attributes that the service could not index for all instances: those are not among the rows."""
+
+
+class UnsearchableWarning(DicomFrameWarning):
+    """A search by an attribute that the service may not search by; it could not be found out beforehand."""
 
 
 class IssuesWarning(DicomFrameWarning):

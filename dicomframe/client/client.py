@@ -10,6 +10,7 @@ from dicomframe.client.facade.managing import ManageVerbs
 from dicomframe.client.facade.picturing import PictureVerbs
 from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
+from dicomframe.client.facade.tagging import TagVerbs
 from dicomframe.client.facade.updating import UpdateVerbs
 from dicomframe.client.facade.worklist import WorklistVerbs
 from dicomframe.client.facade.writing import WriteVerbs
@@ -45,7 +46,9 @@ def client_for(url: str) -> Client:
     return client
 
 
-class Client(SearchVerbs, RetrieveVerbs, PictureVerbs, WriteVerbs, UpdateVerbs, ManageVerbs, WorklistVerbs):
+class Client(
+    SearchVerbs, RetrieveVerbs, PictureVerbs, WriteVerbs, UpdateVerbs, TagVerbs, ManageVerbs, WorklistVerbs
+):
     """A DICOM service (DICOMweb, PS3.18), through which tables, objects and files come and go.
 
     `dicomframe.connect` makes one. It may be used from many threads, and as a context manager.

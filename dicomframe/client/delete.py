@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 COLUMNS = (*UID_COLUMNS, "status", "error")
 
 
-def delete_one(session: Session, path: ResourcePath, *, wait: bool = True) -> str:
+def delete_one(
+    session: Session,
+    path: ResourcePath,
+    *,
+    wait: bool = True,
+    background: bool = False,
+    progress: Progress = False,
+) -> str:
     """Delete one resource; give ``"deleted"``, or ``"accepted"`` if it goes on without waiting.
+
+    With ``background`` the service is asked to delete in an operation of its own (RFC 7240, respond-async).
 
     Raises
     ------
@@ -31,7 +40,8 @@ def delete_one(session: Session, path: ResourcePath, *, wait: bool = True) -> st
     ServiceError, TransportError
         If the service refuses or does not answer.
     """
-    answer = session.request("DELETE", path.url_path, accept_status=(404,))
+    headers = {"Prefer": "respond-async"} if background else {}
+    answer = session.request("DELETE", path.url_path, headers=headers, accept_status=(404,))
     if answer.status == 404:
         if answer.attempts > 1:
             # The first attempt's answer was lost on the way; its work was not.
@@ -41,7 +51,7 @@ def delete_one(session: Session, path: ResourcePath, *, wait: bool = True) -> st
         return "deleted"
     if not wait or link_of(answer) is None:
         return "accepted"
-    Operation.of(session, answer).wait()
+    Operation.of(session, answer, progress).wait()
     return "deleted"
 
 
@@ -51,6 +61,7 @@ def delete_many(
     *,
     dry_run: bool = False,
     wait: bool = True,
+    background: bool = False,
     errors: OnFailure = "rows",
     progress: Progress = False,
 ) -> pd.DataFrame:
@@ -58,25 +69,25 @@ def delete_many(
     if dry_run:
         return _plan(session, paths)
     failures: list[DicomFrameError] = []
+    # One deletion shows how far it is; of several, how many are done is shown.
+    only_one = len(paths) == 1
+    of_operation, of_all = (progress, False) if background and only_one else (False, progress)
 
     def delete(path: ResourcePath) -> dict[str, Any]:
         row: dict[str, Any] = dict(zip(UID_COLUMNS, path.uids, strict=False))
         try:
-            return {**row, "status": delete_one(session, path, wait=wait)}
+            status = delete_one(session, path, wait=wait, background=background, progress=of_operation)
         except DicomFrameError as error:
             failures.append(error)
             status = "absent" if isinstance(error, NotFoundError) else "failed"
-            return {
-                **row,
-                "status": status,
-                "error": f"{type(error).__name__}: {' '.join(str(error).split())}",
-            }
+            row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return {**row, "status": status}
 
     width = session.max_workers
     rows = []
     with (
         ThreadPoolExecutor(width, thread_name_prefix="dicomframe-delete") as workers,
-        progress_bar(progress, "Deleting", len(paths), "") as bar,
+        progress_bar(of_all, "Deleting", len(paths), "") as bar,
     ):
         for row in in_order(workers, delete, list(dict.fromkeys(paths)), width):
             rows.append(row)

@@ -23,6 +23,8 @@ Completeness = Literal["complete", "truncated", "drifted"]
 
 #: The answers of the service, and of the local one, carry this.
 _VERSION_HEADER = "api-supported-versions"
+#: With it, the service names attributes that it could not index for all instances.
+_ERRONEOUS_HEADER = "erroneous-dicom-attributes"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,11 +42,14 @@ class Findings:
         The server ended the search before its end.
     limited : bool
         There are more rows than the caller's limit.
+    erroneous : list of str
+        Attributes searched by that the service could not index for all instances.
     """
 
     drifted: bool = False
     capped: bool = False
     limited: bool = False
+    erroneous: list[str] = field(default_factory=list)
 
     @property
     def completeness(self) -> Completeness:
@@ -201,6 +206,9 @@ class _Run:
             return _Found(place, None)
         if _VERSION_HEADER in answer.headers:
             self._documented = True
+        named = [name.strip() for name in answer.headers.get(_ERRONEOUS_HEADER, "").split(",")]
+        erroneous = self._reader.findings.erroneous
+        erroneous += [name for name in named if name and name not in erroneous]
         warning = answer.headers.get("Warning", "")
         more = warning.startswith("299") and "additional" in warning.lower()
         page = read_page(answer.content, self._reader.level, place.asked, announces_more=more)

@@ -33,7 +33,7 @@ MOST_QUERIES = 10_000
 # UN stands for private attributes, which may be anything.
 _SEARCHABLE = tags.ALL_VRS - tags.BINARY_VRS - {"SQ"} | {"UN"}
 # A refused search must not carry these into a message or a log: whatever may tell who somebody is.
-_PRIVATE_VRS = frozenset({"PN", "LO", "SH", "LT", "ST", "UT", "UC"})
+_PRIVATE_VRS = frozenset({"PN", "LO", "SH", "LT", "ST", "UT", "UC", "UN"})
 
 
 @dataclass(frozen=True, slots=True)

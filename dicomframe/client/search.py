@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dicomframe.client.paging import Completeness, Findings, Reader
 from dicomframe.client.query import Query, build_queries
+from dicomframe.client.searchability import check_searchable
 from dicomframe.client.session import Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import Level
-from dicomframe.errors import IncompleteSearchWarning, QueryError
+from dicomframe.errors import ErroneousAttributesWarning, IncompleteSearchWarning, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,8 @@ class Search:
         ------
         ServiceError, TransportError, DecodeError
             If a page cannot be had.
+        QueryError
+            If the service does not search by a filter at this level.
         """
         reader = self._reader()
         for page in reader.read(self.queries):
@@ -141,6 +144,9 @@ class Search:
         ------
         ServiceError, TransportError, DecodeError
             If a page cannot be had.
+        QueryError
+            If the service does not search by a filter at this level; it is asked only about what is not always
+            searchable.
         ValueRefused
             With ``errors="raise"``, at the first bad value.
 
@@ -148,13 +154,24 @@ class Search:
         -----
         IncompleteSearchWarning
             If rows moved while they were read, or the server ended before its end.
+        ErroneousAttributesWarning
+            If the service could not index some instances by an attribute searched by; ``df.attrs["dicom"]`` names
+            it under ``erroneous_attributes``.
+        UnsearchableWarning
+            If it could not be found out whether the service searches by a filter.
         """
         from dicomframe.tables.convert import from_pages, issues
 
         reader = self._reader()
         contents = [page.content for page in reader.read(self.queries)]
         completeness = self._judge(reader.findings)
-        attrs = {"service": self.session.base, "filters": self.keywords, "completeness": completeness}
+        attrs: dict[str, Any] = {
+            "service": self.session.base,
+            "filters": self.keywords,
+            "completeness": completeness,
+        }
+        if reader.findings.erroneous:
+            attrs["erroneous_attributes"] = reader.findings.erroneous
         table = from_pages(contents, self.level, dtype_backend, errors, attrs, self.own_columns)
         self._issues = issues(table)
         return table
@@ -182,10 +199,18 @@ class Search:
         return self._completeness or "complete"
 
     def _reader(self) -> Reader:
+        check_searchable(self.session, self.queries)
         return Reader(self.session, self.level, self.page_size, self.limit)
 
     def _judge(self, findings: Findings) -> Completeness:
         self._completeness = findings.completeness
+        if findings.erroneous:
+            warnings.warn(
+                f"Some instances could not be indexed by {', '.join(findings.erroneous)}, and may be missing from the"
+                f" rows; client.query_tag_errors({findings.erroneous[0]!r}) tells which.",
+                ErroneousAttributesWarning,
+                stacklevel=3,
+            )
         if findings.drifted:
             message = (
                 "Rows came twice while the search was read page by page: data arrived meanwhile, or the server ignores "

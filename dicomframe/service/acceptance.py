@@ -1,18 +1,21 @@
 """Whether an instance is taken: the rules of API versions 1 and 2, which differ.
 
-Version 1 looks at the attributes that can be searched and refuses the instance for any bad value among them.
+Version 1 looks at the attributes that can be searched, those of extended query tags included, and refuses the
+instance for any bad value among them.
 Version 2 refuses for the UIDs and the PatientID only; any other bad value, nested ones included, is a warning,
 and leaves the metadata and the index, not the file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dicomframe.service.attributes import PATIENT_ID, SEARCHABLE, ApiVersion
 from dicomframe.service.header import Header
 from dicomframe.service.metadata import Description, Pieces, Problem, describe
+from dicomframe.service.tagindex import Tag, value_of
 from dicomframe.service.validation import is_uid
 
 #: Failure and warning reasons of the conformance statement.
@@ -79,7 +82,9 @@ class Verdict:
     multiple_values: tuple[str, ...]
 
 
-def judge(header: Header, version: ApiVersion, study_of_route: str | None) -> Verdict:
+def judge(
+    header: Header, version: ApiVersion, study_of_route: str | None, extended: Sequence[Tag] = ()
+) -> Verdict:
     """Decide whether an instance is taken, and as what.
 
     Parameters
@@ -90,6 +95,8 @@ def judge(header: Header, version: ApiVersion, study_of_route: str | None) -> Ve
         Whose rules apply.
     study_of_route : str, optional
         The study that the request named.
+    extended : sequence of Tag
+        The extended query tags.
 
     Raises
     ------
@@ -97,8 +104,13 @@ def judge(header: Header, version: ApiVersion, study_of_route: str | None) -> Ve
         If it is not taken.
     """
     found = describe(header, drop_invalid=version != "v1")
+    tagged = _not_indexable(found, extended)
     uids = tuple(found.text(tag) for tag in _UIDS)
     reasons = _missing(found, version) + _invalid(found.problems, version)
+    if version == "v1":
+        reasons += [text for text in map(str, tagged) if text not in reasons]
+    else:
+        found.problems += tagged
     if not reasons and study_of_route is not None and uids[0] != study_of_route:
         reasons = [_comment(0x0020000D, "The StudyInstanceUID is not the one that the request names.")]
     sop_class = found.text(_SOP_CLASS)
@@ -111,7 +123,7 @@ def judge(header: Header, version: ApiVersion, study_of_route: str | None) -> Ve
     warning = DOES_NOT_MATCH_SOP_CLASS if header.implicit else HAS_INVALID_VALUES if comments else 0
     multiple = tuple(
         attribute.keyword for tag, attribute in _SEARCHED.items() if len(found.values.get(tag, ())) > 1
-    )
+    ) + tuple(tag.keyword for tag in extended if len(found.values.get(_place(tag, found), ())) > 1)
     if version != "v1":
         found.drop_invalid(keep=_UIDS.keys())
     study, series, instance = uids
@@ -146,6 +158,20 @@ def _invalid(problems: list[Problem], version: ApiVersion) -> list[str]:
     return [
         str(problem) for problem in problems if not problem.is_nested and problem.tag in fatal | {_SOP_CLASS}
     ]
+
+
+def _not_indexable(found: Description, extended: Sequence[Tag]) -> list[Problem]:
+    """Say which values the extended query tags cannot index; version 2 has left other bad values out already."""
+    problems = ((tag, value_of(tag, found.pieces).problem) for tag in extended)
+    return [
+        Problem(_place(tag, found), text.removeprefix("The value ").removesuffix("."))
+        for tag, text in problems
+        if text
+    ]
+
+
+def _place(tag: Tag, found: Description) -> int:
+    return int(tag.place_in(found.pieces) or tag.path, 16)
 
 
 def _comment(tag: int, text: str) -> str:

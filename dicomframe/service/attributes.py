@@ -6,7 +6,9 @@ the stored metadata by `Row.of`, and only there.
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +18,12 @@ import orjson
 
 from dicomframe.dicom.paths import Level
 from dicomframe.service.metadata import SEPARATOR, Pieces
+from dicomframe.service.moments import date_time_bounds
 from dicomframe.service.validation import is_date, is_time
 
 ApiVersion = Literal["v1", "v2"]
+#: A value in the form in which it is compared.
+Comparable = str | int | float
 API_VERSIONS: Final[tuple[ApiVersion, ...]] = ("v1", "v2")
 LEVELS: Final[tuple[Level, ...]] = ("study", "series", "instance")
 
@@ -53,6 +58,9 @@ class Searchable:
         Its column in the index; person names have two more, see `NAME_COLUMNS`.
     is_core : bool
         Whether the real service searches it; the others are those that the reference shows beyond that.
+    extended : int
+        The key of the extended query tag that it is, 0 where it is none. The values of tags stand in a table of their
+        own, in columns that are named as if ``column`` were ``value``.
     """
 
     tag: bytes
@@ -61,6 +69,7 @@ class Searchable:
     level: Level
     column: str
     is_core: bool = True
+    extended: int = 0
 
 
 SEARCHABLE: Final = (
@@ -148,7 +157,7 @@ def time_number(text: str) -> int | None:
     return int(whole.ljust(6, "0") + fraction.ljust(6, "0"))
 
 
-def comparable(vr: str, text: str) -> str | int | None:
+def comparable(vr: str, text: str) -> Comparable | None:
     """Bring one value to the form that its index column holds; None where it has none."""
     bare = text.strip(" \0")
     if not bare:
@@ -164,10 +173,39 @@ def _whole_number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[+-]?[0-9]{1,12}", text) else None
 
 
-_COMPARABLE: dict[str, Callable[[str], str | int | None]] = {
+def _number(text: str) -> float | None:
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _single_precision(text: str) -> float | None:
+    """Give what single precision holds of a number, so that 0.1 finds the FL value that was written as 0.1."""
+    number = _number(text)
+    try:
+        return None if number is None else float(struct.unpack("f", struct.pack("f", number))[0])
+    except OverflowError:
+        return None
+
+
+def _date_time_number(text: str) -> int | None:
+    bounds = date_time_bounds(text)
+    return None if bounds is None else bounds[0]
+
+
+#: VRs whose values are compared as numbers.
+WHOLE_NUMBER_VRS: Final = frozenset({"IS", "SL", "SS", "UL", "US"})
+NUMBER_VRS: Final = WHOLE_NUMBER_VRS | {"DS", "FD", "FL"}
+
+_COMPARABLE: dict[str, Callable[[str], Comparable | None]] = {
+    **dict.fromkeys(WHOLE_NUMBER_VRS, _whole_number),
     "CS": str.upper,
     "DA": _date_number,
-    "IS": _whole_number,
+    "DS": _number,
+    "DT": _date_time_number,
+    "FD": _number,
+    "FL": _single_precision,
     "PN": fold_name,
     "TM": time_number,
     "UI": str,
@@ -177,7 +215,7 @@ _COMPARABLE: dict[str, Callable[[str], str | int | None]] = {
 class Row(NamedTuple):
     """One study, series or instance as the index keeps it."""
 
-    columns: dict[str, str | int | None]
+    columns: dict[str, Comparable | None]
     answers: tuple[bytes, ...]
 
     @classmethod
@@ -196,9 +234,9 @@ class Row(NamedTuple):
         Row
             `answers` holds, for each of `API_VERSIONS`, the default answer's attributes without braces.
         """
-        columns: dict[str, str | int | None] = {}
+        columns: dict[str, Comparable | None] = {}
         for attribute in _SEARCHABLE_AT[level]:
-            columns |= _columns(attribute, first_value(pieces, attribute.tag))
+            columns |= columns_of(attribute.vr, attribute.column, first_value(pieces, attribute.tag))
         answers = tuple(
             SEPARATOR.join(pieces[tag] for tag in wanted if tag in pieces)
             for wanted in _SORTED_ANSWERS[level]
@@ -210,10 +248,10 @@ class Row(NamedTuple):
 
         What is missing, empty or invalid in a later instance takes nothing away from its study or series.
         """
-        kept: dict[str, str | int | None] = {}
+        kept: dict[str, Comparable | None] = {}
         tags: set[bytes] = set()
         for attribute in _SEARCHABLE_AT[level]:
-            columns = _column_names(attribute)
+            columns = _column_names(attribute.vr, attribute.column)
             if attribute.is_core and all(self.columns[name] is None for name in columns):
                 kept |= {name: older.columns[name] for name in columns}
                 tags.add(attribute.tag)
@@ -234,21 +272,20 @@ def first_value(pieces: Pieces, tag: bytes) -> object:
     return values[0] if values else None
 
 
-def _column_names(attribute: Searchable) -> tuple[str, ...]:
-    name = attribute.column
-    return (name, *(pattern.format(name) for pattern in NAME_COLUMNS)) if attribute.vr == "PN" else (name,)
+def _column_names(vr: str, name: str) -> tuple[str, ...]:
+    return (name, *(pattern.format(name) for pattern in NAME_COLUMNS)) if vr == "PN" else (name,)
 
 
-def _columns(attribute: Searchable, value: object) -> dict[str, str | int | None]:
-    name = attribute.column
-    if attribute.vr != "PN":
-        return {name: None if value is None else comparable(attribute.vr, str(value))}
+def columns_of(vr: str, name: str, value: object) -> dict[str, Comparable | None]:
+    """Give the index's columns for one value of DICOM JSON: one, or three for a person name."""
+    if vr != "PN":
+        return {name: None if value is None else comparable(vr, str(value))}
     groups = value if isinstance(value, dict) else {}
     folded = [fold_name(groups.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic")]
     other = "".join(f"={group}" for group in folded[1:] if group)
     words = [word for group in folded for word in words_of(group)]
     more = (f"{other}=" if other else None, " " + " ".join(words) if words else None)
-    return dict(zip(_column_names(attribute), (folded[0] or None, *more), strict=True))
+    return dict(zip(_column_names(vr, name), (folded[0] or None, *more), strict=True))
 
 
 def _with_pieces(target: bytes, source: bytes, tags: set[bytes]) -> bytes:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from dicomframe.dicom.paths import Level
 from dicomframe.errors import DicomFrameError
+from dicomframe.service import tagindex
 from dicomframe.service.attributes import API_VERSIONS, Row
 from dicomframe.service.matching import Clause, has_phrase
 from dicomframe.service.metadata import Pieces, pieces_of
@@ -204,6 +205,7 @@ class Index:
                 f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
                 (version, *rows["instance"].answers, new.metadata),
             )
+            tagindex.add_instance(writer, {"study": study, "series": series, "instance": version}, new.pieces)
             log_changes(writer, "Create", partition, [(*new.uids, version)])
             keep_bytes(version)
         return int(version)
@@ -364,19 +366,22 @@ def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) ->
 def refresh_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
     """Take a study's or series' values from the newest instance that is left, or take the row away."""
     newest = writer.execute(
-        f"SELECT metadata FROM instance JOIN instance_json USING (key) WHERE {level} = ?"
+        f"SELECT metadata, version FROM instance JOIN instance_json USING (key) WHERE {level} = ?"
         " ORDER BY version DESC LIMIT 1",
         (key,),
     ).fetchone()
     if newest is None:
         _delete_row(writer, level, key)
     else:
-        _change_row(writer, level, key, Row.of(level, pieces_of(newest[0])))
+        pieces = pieces_of(newest[0])
+        _change_row(writer, level, key, Row.of(level, pieces))
+        tagindex.refresh(writer, level, key, pieces, newest[1])
 
 
 def _delete_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
     for table in (level, f"{level}_json"):
         writer.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+    tagindex.forget(writer, level, key)
 
 
 def log_changes(

@@ -26,7 +26,7 @@ _PATTERN = "(?||'')"
 #: What statements call the table of a level.
 ALIAS: dict[Level, str] = {"study": "t", "series": "s", "instance": "i"}
 
-Parameter = str | int
+Parameter = str | int | float
 Clause = tuple[str, list[Parameter]]
 
 
@@ -34,7 +34,7 @@ Clause = tuple[str, list[Parameter]]
 class Equal:
     """Matches a value that is the same once both are brought to comparable form."""
 
-    value: str | int
+    value: str | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ class Filter:
 def clauses_of(filtered: Filter) -> list[Clause]:
     """Write a filter as SQL conditions of which one must hold, each of which an index may serve.
 
-    They speak of the tables as `ALIAS` names them.
+    They speak of the tables as `ALIAS` names them, and of an extended query tag's values as ``x``.
     """
     attribute, test = filtered.attribute, filtered.test
     if attribute is MODALITIES_FILTER:
         return [_modalities_test(test)]
-    return column_clauses(f"{ALIAS[attribute.level]}.{attribute.column}", attribute.vr, test)
+    column = f"{'x' if attribute.extended else ALIAS[attribute.level]}.{attribute.column}"
+    return column_clauses(column, attribute.vr, test)
 
 
 def column_clauses(column: str, vr: str, test: Test) -> list[Clause]:
@@ -90,7 +91,13 @@ def clause_of(filtered: Filter) -> Clause:
     """Write a filter as one SQL condition."""
     clauses = clauses_of(filtered)
     sql = " OR ".join(sql for sql, _ in clauses)
-    return f"({sql})", [value for _, values in clauses for value in values]
+    parameters = [value for _, values in clauses for value in values]
+    extended = filtered.attribute.extended
+    if extended:
+        owner = f"{ALIAS[filtered.attribute.level]}.key"
+        sql = f"EXISTS (SELECT 1 FROM tag_value x WHERE x.tag = ? AND x.owner = {owner} AND ({sql}))"
+        parameters.insert(0, extended)
+    return f"({sql})", parameters
 
 
 def can_use_index(test: Test) -> bool:
@@ -148,6 +155,8 @@ def _name_tests(column: str, test: Test) -> list[Clause]:
     alphabetic, equals, others = name.partition("=")
     sql, parameters = _test(column, type(test)(alphabetic))
     escaped = literal.sub(r"[\g<0>]", others if equals else name)
+    if equals and not alphabetic:
+        sql, parameters = f"{column} IS NULL AND {groups} IS NOT NULL", []
     if equals:  # all groups were given, so all must match as they stand
         return [(f"{sql} AND {groups} GLOB {_PATTERN}", [*parameters, f"={escaped}="])]
     return [(sql, parameters), (f"{groups} IS NOT NULL AND {groups} GLOB {_PATTERN}", [f"*={escaped}=*"])]

@@ -101,8 +101,8 @@ class Operation:
         body = {
             "operationId": self.id,
             "type": self.type,
-            "createdTime": _iso(self.created),
-            "lastUpdatedTime": _iso(self.updated),
+            "createdTime": iso_time(self.created),
+            "lastUpdatedTime": iso_time(self.updated),
             "status": status,
             "percentComplete": self.percent,
             "resources": self.resources,
@@ -169,6 +169,11 @@ class Operations:
         """Have an operation's work done, unless it waits to be asked for."""
         if self._polls is None:
             self._thread.submit(self._run, operation)
+
+    def run(self, operation: Operation) -> Operation:
+        """Do an operation's work now, in the calling thread, and give it as it ended."""
+        self._run(operation)
+        return self.find(operation.id) or operation
 
     def find(self, identifier: str) -> Operation | None:
         """Give an operation as it stands."""
@@ -286,7 +291,8 @@ def _microseconds() -> int:
     return time.time_ns() // 1000
 
 
-def _iso(microseconds: int) -> str:
+def iso_time(microseconds: int) -> str:
+    """Write microseconds since 1970 as the service writes times, in UTC."""
     return (
         datetime.fromtimestamp(microseconds / 1e6, UTC)
         .isoformat(timespec="microseconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dicomframe.dicom import tags
@@ -11,26 +11,36 @@ from dicomframe.dicom.paths import Level
 from dicomframe.service.attributes import (
     ALL_ANSWER,
     MODALITIES_FILTER,
+    NUMBER_VRS,
     SEARCHABLE,
+    WHOLE_NUMBER_VRS,
     Searchable,
     comparable,
     time_number,
 )
 from dicomframe.service.faults import Fault, bad_request
 from dicomframe.service.matching import Between, Equal, Filter, Phrase, Test, phrase_of, wildcard_of
+from dicomframe.service.moments import date_time_bounds, split_range
+from dicomframe.service.tagindex import Tag
 from dicomframe.service.validation import is_date, is_uid
 
 DEFAULT_LIMIT = 100
 MOST_ROWS = 200
 MOST_OFFSET = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_RANGE_VRS = {"DA", "TM"}
 #: The reference's code for a request whose values are wrong.
 VALIDATION_ERROR = "RequestValidationError"
 #: Dates that identify a patient.
 _IDENTIFYING = {"PatientBirthDate"}
 #: Digits and the signs that people put between them.
 _LIKE_A_MOMENT = re.compile(r"[0-9][0-9\-/.:, TZ]{0,39}")
+#: VRs that are searched by range, and how one value of them is written.
+_SHAPES = {
+    "DA": "YYYYMMDD",
+    "DT": "YYYYMMDDHHMMSS.FFFFFF&ZZXX",
+    "TM": "HHMMSS.FFFFFF",
+}
+_KINDS = {"DA": "Date", "DT": "DateTime", "TM": "Time"}
 
 
 @dataclass(slots=True)
@@ -45,15 +55,24 @@ class Query:
         Tags that are wanted beside the default ones.
     limit, offset : int
         Which rows.
+    tags : dict
+        The extended query tags among the filters, by the name that the caller wrote.
     """
 
     filters: list[Filter] = field(default_factory=list)
     include: set[bytes] = field(default_factory=set)
     limit: int = DEFAULT_LIMIT
     offset: int = 0
+    tags: dict[str, Tag] = field(default_factory=dict)
 
 
-def read_query(pairs: Sequence[tuple[str, str]], levels: Sequence[Level], *, strict: bool) -> Query:
+def read_query(
+    pairs: Sequence[tuple[str, str]],
+    levels: Sequence[Level],
+    *,
+    strict: bool,
+    extended: Callable[[], Sequence[Tag]] = tuple,
+) -> Query:
     """Read a search's query string.
 
     Parameters
@@ -64,18 +83,21 @@ def read_query(pairs: Sequence[tuple[str, str]], levels: Sequence[Level], *, str
         The levels whose attributes may be filtered by.
     strict : bool
         Whether the reference's extras (wildcards and four more filters) are refused.
+    extended : callable
+        Gives the extended query tags; it is called only if a filter is nothing else.
 
     Raises
     ------
     Fault
         400 if anything in it is not understood; the message says what is accepted.
     """
-    return _Reader(levels, strict).read(pairs)
+    return _Reader(levels, strict, extended).read(pairs)
 
 
 class _Reader:
-    def __init__(self, levels: Sequence[Level], strict: bool) -> None:
+    def __init__(self, levels: Sequence[Level], strict: bool, extended: Callable[[], Sequence[Tag]]) -> None:
         self._strict = strict
+        self._extended = extended
         self._levels = levels
         known = [*SEARCHABLE, MODALITIES_FILTER]
         self._filters = {
@@ -99,7 +121,7 @@ class _Reader:
                     raise doubled(name)
                 controls[name] = value
             else:
-                attribute = self._attribute(key)
+                attribute = self._attribute(query, key)
                 if attribute.keyword in filters:
                     raise doubled(attribute.keyword)
                 filters[attribute.keyword] = (attribute, value)
@@ -113,21 +135,47 @@ class _Reader:
         self._settle_all(query)
         return query
 
-    def _attribute(self, key: str) -> Searchable:
+    def _attribute(self, query: Query, key: str) -> Searchable:
         attribute = self._filters.get(key) or self._by_tag.get(key.upper())
         if attribute is not None:
             return attribute
+        extended = self._extended()
+        for tag in extended:
+            if key in {tag.keyword, tag.path} or key.upper() == tag.path:
+                query.tags[key] = self._usable(tag)
+                return tag.searchable()
         known = tags.find(key)
         if known is None:
             advice = ", ".join(tags.suggest(key)) if key.isascii() and key.isalnum() else ""
             reason = f"{key[:64]!r} is no attribute{f' (did you mean {advice}?)' if advice else ''}."
         else:
             reason = f"{known.column} cannot be searched by here."
+        accepted = [*self._filters, *(tag.keyword for tag in extended if self._is_usable(tag))]
         raise bad_request(
             f"{reason} Accepted are limit, offset, fuzzymatching, includefield, and the attributes"
-            f" {', '.join(self._filters)}; keywords are case-sensitive.",
+            f" {', '.join(accepted)}; keywords are case-sensitive.",
             "UnknownQueryParameter",
         )
+
+    def _is_usable(self, tag: Tag) -> bool:
+        return tag.level in self._levels and tag.status == "Ready" and tag.enabled
+
+    def _usable(self, tag: Tag) -> Tag:
+        """Give the tag back if this search may use it now."""
+        if self._is_usable(tag):
+            return tag
+        if tag.level not in self._levels:
+            reason = f"is an extended query tag of the level {tag.level}, which this route does not search"
+        elif tag.status == "Adding":
+            reason = "is an extended query tag that is still being indexed"
+        elif tag.status == "Deleting":
+            reason = "is an extended query tag that is being deleted"
+        else:
+            reason = (
+                "is an extended query tag that is disabled: some instances may not be indexed. Its errors tell which;"
+                ' PATCH {"queryStatus": "Enabled"} lets it be searched nevertheless'
+            )
+        raise bad_request(f"{tag.keyword} {reason}.", "TagNotSearchable")
 
     def _include(self, query: Query, value: str) -> None:
         for name in value.split(","):
@@ -159,7 +207,7 @@ class _Reader:
             raise _refused(attribute, "has no value; leave it out instead")
         if _CONTROL.search(text):
             raise _refused(attribute, "must not hold control characters")
-        if attribute.vr in _RANGE_VRS:
+        if attribute.vr in _SHAPES:
             return _moment(attribute, text)
         if attribute.vr == "UI":
             if not is_uid(text):
@@ -167,11 +215,12 @@ class _Reader:
             return Equal(text)
         if attribute.vr == "PN" and fuzzy:
             return _phrase(attribute, text)
-        if not self._strict and attribute.vr != "IS" and ("*" in text or "?" in text):
+        if not self._strict and attribute.vr not in NUMBER_VRS and ("*" in text or "?" in text):
             return wildcard_of(attribute, text)
         form = comparable(attribute.vr, text)
         if form is None:
-            raise _refused(attribute, "must be a whole number")
+            whole = attribute.vr in WHOLE_NUMBER_VRS
+            raise _refused(attribute, f"must be a {'whole ' * whole}number")
         return Equal(form)
 
 
@@ -186,9 +235,9 @@ def _phrase(attribute: Searchable, text: str) -> Phrase:
 
 def _moment(attribute: Searchable, text: str) -> Test:
     """Read a date or time, or a range of them."""
-    low_text, hyphen, high_text = text.partition("-")
+    low_text, high_text = _ends(attribute.vr, text)
     bounds = []
-    for part, latest in ((low_text, False), (high_text if hyphen else low_text, True)):
+    for part, latest in ((low_text, False), (high_text, True)):
         bound = _bound(attribute.vr, part, latest=latest)
         if bound is None and part:
             raise _misspelt_moment(attribute, text)
@@ -203,9 +252,20 @@ def _moment(attribute: Searchable, text: str) -> Test:
     return Between(low, high)
 
 
+def _ends(vr: str, text: str) -> tuple[str, str]:
+    """Take a range apart; a single value is both ends of one."""
+    if vr == "DT":
+        return split_range(text) or (text, text)
+    low, hyphen, high = text.partition("-")
+    return low, high if hyphen else low
+
+
 def _bound(vr: str, text: str, *, latest: bool) -> int | None:
     if vr == "DA":
         return int(text) if is_date(text) else None
+    if vr == "DT":
+        bounds = date_time_bounds(text)
+        return None if bounds is None else bounds[latest]
     number = time_number(text)
     if number is None or not latest:
         return number
@@ -252,9 +312,10 @@ def _misspelt_moment(attribute: Searchable, text: str) -> Fault:
     A date of a study identifies nobody by itself, and who sees it knows at once what is wrong. A date of birth, and
     whatever is no date at all, may identify a patient: those are not repeated.
     """
-    kind, shape = ("Date", "YYYYMMDD") if attribute.vr == "DA" else ("Time", "HHMMSS.FFFFFF")
-    is_shown = attribute.keyword not in _IDENTIFYING and _LIKE_A_MOMENT.fullmatch(text)
-    message = f"Expected {shape}, " + (
+    kind = _KINDS[attribute.vr]
+    identifies = attribute.extended or attribute.keyword in _IDENTIFYING
+    is_shown = not identifies and _LIKE_A_MOMENT.fullmatch(text)
+    message = f"Expected {_SHAPES[attribute.vr]}, " + (
         f"received: {text}" if is_shown else "or a range of that: a-b, a- or -b"
     )
     return bad_request(

@@ -93,4 +93,17 @@ CREATE TABLE workitem (key INTEGER PRIMARY KEY, partition INTEGER NOT NULL, uid 
 CREATE TABLE workitem_value (workitem INTEGER NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX workitem_value_found ON workitem_value (path, value);
 CREATE INDEX workitem_value_of ON workitem_value (workitem);
+-- Extended query tags, of all partitions; the operation is the latest one on the tag.
+CREATE TABLE tag (key INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE, vr TEXT NOT NULL,
+    creator TEXT NOT NULL, level TEXT NOT NULL, status TEXT NOT NULL, enabled INTEGER NOT NULL,
+    operation TEXT NOT NULL);
+-- Their values; the owner is the study, series or instance, the version that of the instance that the value is from.
+-- The columns of values have no type: the VR decides it.
+CREATE TABLE tag_value (tag INTEGER NOT NULL, owner INTEGER NOT NULL, partition INTEGER NOT NULL, value,
+    value_groups, value_words, version INTEGER NOT NULL, PRIMARY KEY (tag, owner)) WITHOUT ROWID;
+CREATE INDEX tag_value_searched ON tag_value (tag, partition, value);
+CREATE INDEX tag_value_groups ON tag_value (tag, partition, value_groups) WHERE value_groups IS NOT NULL;
+CREATE TABLE tag_error (tag INTEGER NOT NULL, instance INTEGER NOT NULL, created INTEGER NOT NULL,
+    message TEXT NOT NULL, PRIMARY KEY (tag, instance)) WITHOUT ROWID;
+CREATE INDEX tag_error_of_instance ON tag_error (instance);
 """

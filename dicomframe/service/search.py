@@ -20,6 +20,7 @@ from dicomframe.service.call import Answer, Call
 from dicomframe.service.metadata import SEPARATOR, piece_of, pieces_of
 from dicomframe.service.query import Query, read_query
 from dicomframe.service.selection import Selection
+from dicomframe.service.tagindex import Tag, has_errors, tags_of
 
 
 async def studies(call: Call) -> Answer:
@@ -40,23 +41,34 @@ async def instances(call: Call) -> Answer:
 async def _search(call: Call, level: Level) -> Answer:
     json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
     levels = LEVELS[len(call.uids) : LEVELS.index(level) + 1]
-    query = read_query(call.query(), levels, strict=call.service.strict)
+    index, offload = call.service.index, call.service.offload
+    query = read_query(
+        call.query(), levels, strict=call.service.strict, extended=lambda: tags_of(index.reader)
+    )
     default = frozenset().union(*(DEFAULT_ANSWER[call.version, each] for each in levels))
     extra = (query.include | {filtered.attribute.tag for filtered in query.filters}) - default
     computed = sorted(tag for tag in extra if COMPUTED.get(tag) in levels)
     picked = sorted(extra - COMPUTED.keys())
+    private = [tag for tag in query.tags.values() if tag.creator]
     selection = _selection(call, level, query, computed=tuple(computed), newest_metadata=bool(picked))
-    index, offload = call.service.index, call.service.offload
     plan = await offload.brief(index.plan, selection)
     rows = await (offload.brief if plan.is_brief else offload.lengthy)(index.search, plan)
+    headers = _about_errors(call, query)
     if not rows:
-        return Answer(HTTPStatus.NO_CONTENT)
+        return Answer(HTTPStatus.NO_CONTENT, headers=headers)
     fixed = _route_pieces(call.uids)
     if fixed or len(levels) > 1 or extra:
-        objects = [_merged(row, len(levels), computed, picked, fixed) for row in rows]
+        objects = [_merged(row, len(levels), computed, picked, fixed, private) for row in rows]
     else:
         objects = [b"{%b}" % row[0] for row in rows]
-    return Answer(body=b"[%b]" % b",".join(objects), headers={"Content-Type": json_type})
+    return Answer(body=b"[%b]" % b",".join(objects), headers={"Content-Type": json_type} | headers)
+
+
+def _about_errors(call: Call, query: Query) -> dict[str, str]:
+    """Name the tags, as the caller wrote them, of which some instances could not be indexed."""
+    reader = call.service.index.reader
+    erroneous = [name for name, tag in query.tags.items() if has_errors(reader, tag.key)]
+    return {"erroneous-dicom-attributes": ",".join(erroneous)} if erroneous else {}
 
 
 def _selection(
@@ -86,13 +98,20 @@ def _route_pieces(uids: tuple[str, ...]) -> dict[bytes, bytes]:
 
 
 def _merged(
-    row: tuple[Any, ...], levels: int, computed: list[bytes], picked: list[bytes], fixed: dict[bytes, bytes]
+    row: tuple[Any, ...],
+    levels: int,
+    computed: list[bytes],
+    picked: list[bytes],
+    fixed: dict[bytes, bytes],
+    private: list[Tag],
 ) -> bytes:
     """Put one row's object together from its levels' answers, what was computed and what was picked."""
     pieces: dict[bytes, bytes] = {}
     if picked:
         newest = pieces_of(row[-1])
-        pieces = {tag: newest[tag] for tag in picked if tag in newest}
+        # Private attributes stand in another block than their tag's path says, where the file's writer had it so.
+        places = [place for tag in private if (place := tag.place_in(newest))]
+        pieces = {tag: newest[tag] for tag in (*picked, *places) if tag in newest}
     for answer in row[:levels]:
         pieces.update(_taken_apart(answer))
     pieces |= fixed

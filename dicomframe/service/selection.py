@@ -1,10 +1,11 @@
 # ruff: noqa: S608 - statements are put together from the names in this module and in attributes.py
 """A search as one SQL statement, and which way it goes through the tables.
 
-There are three ways to a page of rows, newest first:
+There are four ways to a page of rows, newest first:
 
 - *below* a study or series that the route names: its rows, sorted;
 - *gather*: the keys that the narrowest filter's index leads to, then the other filters, sorted;
+- *follow*: the index of an extended query tag's values, which has the rows of one value in their order;
 - *walk*: the rows from the newest on, until the page is full. Reading a table in its order costs a tenth of a
   microsecond a row, so it is the way whenever no filter is narrow.
 """
@@ -23,7 +24,16 @@ from dicomframe.service.attributes import (
     STUDY_INSTANCES,
     ApiVersion,
 )
-from dicomframe.service.matching import ALIAS, Clause, Filter, Parameter, can_use_index, clause_of, clauses_of
+from dicomframe.service.matching import (
+    ALIAS,
+    Clause,
+    Equal,
+    Filter,
+    Parameter,
+    can_use_index,
+    clause_of,
+    clauses_of,
+)
 
 #: A filter that leads to fewer keys than this is narrow.
 NARROW = 5_000
@@ -94,7 +104,7 @@ def to_sql(selection: Selection, narrow: Filter | None) -> Clause:
     selection : Selection
         What is wanted.
     narrow : Filter, optional
-        The filter to gather from; without one, the way is below or walk.
+        The filter to gather from; without one, the way is below, follow or walk.
     """
     keys, parameters = _page(selection, narrow)
     columns = [f"{ALIAS[level]}j.{selection.version}" for level in selection.levels]
@@ -135,11 +145,15 @@ _STUDY_OF_ROUTE = "(SELECT key FROM study WHERE partition = ? AND uid = ?)"
 def _page(selection: Selection, narrow: Filter | None) -> Clause:
     """Select the keys of one page: narrow tables only, so that an offset costs little."""
     own = ALIAS[selection.level]
-    hint, order = "", f"+{own}.key"
+    hint, order, source = "", f"+{own}.key", ""
+    followed = None if narrow is not None else _followed(selection)
     if selection.study is not None:
         first = _below(selection)
     elif narrow is not None:
         first = _among(selection, narrow)
+    elif followed is not None:
+        source, order, narrow = "tag_value x CROSS JOIN ", "x.owner", followed
+        first = _following(selection, followed)
     else:
         # Without filters the index of the partition's keys is quickest; with some, the table in its own order.
         hint, order = " NOT INDEXED" if selection.filters else "", f"{own}.key"
@@ -147,7 +161,7 @@ def _page(selection: Selection, narrow: Filter | None) -> Clause:
     clauses = [first, *(clause_of(filtered) for filtered in selection.filters if filtered is not narrow)]
     levels = {filtered.attribute.level for filtered in selection.filters}
     sql = (
-        f"SELECT {_KEY_COLUMNS[selection.level]} FROM {_tables(selection.level, levels, hint)}"
+        f"SELECT {_KEY_COLUMNS[selection.level]} FROM {source}{_tables(selection.level, levels, hint)}"
         f" WHERE {' AND '.join(sql for sql, _ in clauses)} ORDER BY {order} DESC LIMIT ? OFFSET ?"
     )
     return sql, [value for _, values in clauses for value in values] + [selection.limit, selection.offset]
@@ -182,17 +196,39 @@ def _among(selection: Selection, narrow: Filter) -> Clause:
     return f"{ALIAS[selection.level]}.{column} IN ({sql})", parameters
 
 
+def _followed(selection: Selection) -> Filter | None:
+    """Give a filter by one value of an extended query tag of the rows' own level."""
+    if selection.study is not None:
+        return None
+    candidates = (each for each in selection.filters if each.attribute.level == selection.level)
+    return next(
+        (
+            each
+            for each in candidates
+            if each.attribute.extended and isinstance(each.test, Equal) and each.attribute.vr != "PN"
+        ),
+        None,
+    )
+
+
+def _following(selection: Selection, followed: Filter) -> Clause:
+    [(sql, values)] = clauses_of(followed)
+    return (
+        f"{ALIAS[selection.level]}.key = x.owner AND x.tag = ? AND x.partition = ? AND {sql}",
+        [followed.attribute.extended, selection.partition, *values],
+    )
+
+
 def _keys_of(filtered: Filter, partition: int) -> Clause:
     """Select the keys that a filter's index leads to, those of studies for ModalitiesInStudy."""
     level, key = filtered.attribute.level, "key"
     if filtered.attribute is MODALITIES_FILTER:
         level, key, filtered = "series", "study", Filter(_MODALITY, filtered.test)
     alias = ALIAS[level]
-    selects = [
-        (
-            f"SELECT {alias}.{key} FROM {level} {alias} WHERE {alias}.partition = ? AND {sql}",
-            [partition, *values],
-        )
-        for sql, values in clauses_of(filtered)
-    ]
+    source = f"SELECT {alias}.{key} FROM {level} {alias} WHERE {alias}.partition = ?"
+    first: list[Parameter] = [partition]
+    if filtered.attribute.extended:
+        source = "SELECT x.owner FROM tag_value x WHERE x.tag = ? AND x.partition = ?"
+        first = [filtered.attribute.extended, partition]
+    selects = [(f"{source} AND {sql}", [*first, *values]) for sql, values in clauses_of(filtered)]
     return " UNION ALL ".join(sql for sql, _ in selects), [value for _, values in selects for value in values]

@@ -24,6 +24,7 @@ from dicomframe.service.faults import Fault, bad_request, unsupported_media_type
 from dicomframe.service.header import PREAMBLE, read_header
 from dicomframe.service.index import AlreadyStored, NewInstance
 from dicomframe.service.negotiation import DICOM, MULTIPART
+from dicomframe.service.tagindex import Tag, indexed_tags
 
 #: The hosted service's limit on one request.
 MOST_BYTES: Final = 4 << 30
@@ -183,15 +184,16 @@ def _comments(comments: tuple[str, ...]) -> dict[str, object]:
 
 def _store_all(call: Call, blobs: list[NewBlob]) -> _Report:
     report = _Report(call)
+    extended = indexed_tags(call.service.index.reader)
     for blob in blobs:
         try:
-            report.add_stored(_store_one(call, blob))
+            report.add_stored(_store_one(call, blob, extended))
         except Refusal as refusal:
             report.add_failed(refusal)
     return report
 
 
-def _store_one(call: Call, blob: NewBlob) -> Verdict:
+def _store_one(call: Call, blob: NewBlob, extended: list[Tag]) -> Verdict:
     if blob.path.stat().st_size < len(PREAMBLE):
         raise Refusal(272, comments=("The part is empty, or too short for a DICOM file.",))
     with blob.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -199,7 +201,7 @@ def _store_one(call: Call, blob: NewBlob) -> Verdict:
             header = read_header(data)
         except DecodeError as error:
             raise Refusal(272, comments=(str(error),)) from None
-        verdict = judge(header, call.version, call.uids[0] if call.uids else None)
+        verdict = judge(header, call.version, call.uids[0] if call.uids else None, extended)
     new = NewInstance(verdict.uids, header.transfer_syntax, verdict.pieces, verdict.metadata)
     service = call.service
     try:

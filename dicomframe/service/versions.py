@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from dicomframe.service import tagindex
 from dicomframe.service.attributes import Row
 from dicomframe.service.blobs import NewBlob
 from dicomframe.service.index import Connection, Stored, log_changes, refresh_row
@@ -90,6 +91,7 @@ def replace(
             "UPDATE instance_json SET v1 = ?, v2 = ?, metadata = ? WHERE key = ?",
             (*Row.of("instance", pieces).answers, Description(pieces).json(), stored.key),
         )
+        tagindex.refresh(writer, "instance", stored.key, pieces, version)
         keep_bytes(blob, version)
         changed.append((*stored.uids, version))
     for series, study in parents:

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import orjson
 
-from dicomframe.service.attributes import comparable, fold_name, words_of
+from dicomframe.service.attributes import Comparable, comparable, fold_name, words_of
 from dicomframe.service.datetimes import interval_of
 from dicomframe.service.index import Connection
 from dicomframe.service.matching import Clause, Test, column_clauses
@@ -145,7 +145,7 @@ def _clause(filtered: WorkitemFilter) -> Clause:
     )
 
 
-def _columns(data_set: DataSet) -> dict[str, str | int | None]:
+def _columns(data_set: DataSet) -> dict[str, Comparable | None]:
     name = next(iter(values_of(data_set, "00100010")), None) or {}
     groups = [fold_name(name.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic")]
     others = "".join(f"={group}" for group in groups[1:] if group)

@@ -181,5 +181,7 @@ def _between(attribute: WorkitemAttribute, low: Interval | None, high: Interval 
 
 def _refused(attribute: WorkitemAttribute, reason: str) -> Fault:
     return bad_request(
-        f"Invalid {attribute.path}.", "RequestValidationError", [("InvalidValue", f"{attribute.path} {reason}.")]
+        f"Invalid {attribute.path}.",
+        "RequestValidationError",
+        [("InvalidValue", f"{attribute.path} {reason}.")],
     )

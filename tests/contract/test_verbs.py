@@ -137,8 +137,10 @@ def test_unknown_things_and_refused_filters(client):
         client.delete("1.2.3")
     assert caught.value.status == 404
     assert "1.2.3" not in str(caught.value)
-    with pytest.raises(BadRequestError):
+    with pytest.raises(QueryError, match="Rows is not searchable"):
         client.search_studies(Rows=512).to_frame()
+    with pytest.raises(BadRequestError):
+        client.session.request("GET", "studies", params=[("Rows", "512")])
 
 
 def test_no_service_and_no_token(tmp_path):

@@ -98,6 +98,9 @@ class WriteVerbs(ClientBase):
         instance_uid: str | None = None,
         dry_run: bool = False,
         wait: bool = True,
+        *,
+        background: bool = False,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Delete a study, series or instance. There is no way back.
 
@@ -109,6 +112,10 @@ class WriteVerbs(ClientBase):
             Only tell which instances would go.
         wait : bool
             Whether to wait for the end where the service deletes in the background.
+        background : bool
+            Whether to ask the service for that (``Prefer: respond-async``); one that does not know it deletes at once.
+        progress : bool or "auto", optional
+            Whether a bar shows how far a deletion in the background is; by default the client's.
 
         Returns
         -------
@@ -124,7 +131,15 @@ class WriteVerbs(ClientBase):
             If a UID is malformed.
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
-        return deletion.delete_many(self.session, [path], dry_run=dry_run, wait=wait, errors="raise")
+        return deletion.delete_many(
+            self.session,
+            [path],
+            dry_run=dry_run,
+            wait=wait,
+            background=background,
+            errors="raise",
+            progress=self._bar(progress) if background else False,
+        )
 
     def delete_many(
         self,
@@ -132,6 +147,7 @@ class WriteVerbs(ClientBase):
         *,
         dry_run: bool = False,
         wait: bool = True,
+        background: bool = False,
         errors: OnFailure = "rows",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
@@ -141,7 +157,7 @@ class WriteVerbs(ClientBase):
         ----------
         paths : iterable of ResourcePath, or whatever `download` takes
             What to delete.
-        dry_run, wait
+        dry_run, wait, background
             As for `delete`.
         errors : {"rows", "raise"}
             Whether failures are rows, or the first is raised when all else is done.
@@ -159,6 +175,7 @@ class WriteVerbs(ClientBase):
             addresses_of(paths),
             dry_run=dry_run,
             wait=wait,
+            background=background,
             errors=check_on_failure(errors),
             progress=self._bar(progress),
         )
