@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dicomframe.client.client import Client
     from dicomframe.local import LocalService, connect, start_local
     from dicomframe.tables.convert import concat, from_json
+    from dicomframe.tables.feed import from_change_feed
 
 #: Public name -> module that holds it (PEP 562: loaded at first use).
 _HOME = {
@@ -30,12 +31,22 @@ _HOME = {
     "concat": "dicomframe.tables.convert",
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
+    "from_change_feed": "dicomframe.tables.feed",
     "from_json": "dicomframe.tables.convert",
     "samples": "dicomframe.samples",
     "start_local": "dicomframe.local",
 }
 
-__all__ = ["Client", "LocalService", "__version__", "concat", "connect", "from_json", "start_local"]
+__all__ = [
+    "Client",
+    "LocalService",
+    "__version__",
+    "concat",
+    "connect",
+    "from_change_feed",
+    "from_json",
+    "start_local",
+]
 
 
 def __getattr__(name: str) -> Any:

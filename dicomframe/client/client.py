@@ -8,6 +8,7 @@ from typing import Any, Self
 from dicomframe.client.facade.managing import ManageVerbs
 from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
+from dicomframe.client.facade.watching import WatchVerbs
 from dicomframe.client.facade.writing import WriteVerbs
 from dicomframe.client.progress import check_progress
 from dicomframe.client.retrieve import Retriever
@@ -39,7 +40,7 @@ def client_for(url: str) -> Client:
     return client
 
 
-class Client(SearchVerbs, RetrieveVerbs, WriteVerbs, ManageVerbs):
+class Client(SearchVerbs, RetrieveVerbs, WriteVerbs, WatchVerbs, ManageVerbs):
     """A DICOM service (DICOMweb, PS3.18), through which tables, objects and files come and go.
 
     `dicomframe.connect` makes one. It may be used from many threads, and as a context manager.

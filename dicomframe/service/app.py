@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, operations, retrieve, search, store
+from dicomframe.service import changefeed, delete, operations, partitions, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -50,14 +50,15 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("GET", "changefeed", changefeed.changes),
+    Route("GET", "changefeed/latest", changefeed.latest),
+    Route("GET", "partitions", partitions.listing),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
     Route("GET", f"{_INSTANCE}/rendered"),
     Route("GET", f"{_INSTANCE}/thumbnail"),
     Route("GET", f"{_INSTANCE}/bulkdata/{{*}}"),
-    Route("GET", "changefeed"),
-    Route("GET", "changefeed/latest"),
     Route("GET", "extendedquerytags"),
     Route("POST", "extendedquerytags"),
     Route("GET", "extendedquerytags/{}"),
@@ -67,7 +68,6 @@ ROUTES: Final = (
     Route("POST", "extendedquerytags/{}/reindex"),
     Route("POST", "studies/$bulkupdate", versions=("v2",)),
     Route("POST", "export"),
-    Route("GET", "partitions"),
     Route("GET", "workitems"),
     Route("POST", "workitems"),
     Route("GET", "workitems/{}"),
@@ -131,7 +131,12 @@ class Dispatcher:
         version, partition_name, segments = self._split(scope["path"])
         route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
-        if service.partitions and segments[0].lower() not in _WITHOUT_PARTITION:
+        if segments[0].lower() in _WITHOUT_PARTITION:
+            if partition_name:
+                raise not_found(
+                    f"{segments[0]} lies outside data partitions: leave partitions/{{name}} out of the path."
+                )
+        elif service.partitions:
             partition = await self._partition(partition_name, route)
         if route.handler is None:
             raise Fault(
