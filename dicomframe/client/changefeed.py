@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dicomframe.client.feedcursor import MARGIN, Cursor
@@ -33,8 +33,6 @@ MOST_V1 = 100
 MOST_V2 = 200
 
 _HEADERS = {"Accept": "application/json"}
-#: The answers of the service, and of the local one, carry this; they keep to what is documented.
-_VERSION_HEADER = "api-supported-versions"
 _LAST_MOMENT = 253_402_300_799_999_999  # of the year 9999
 
 
@@ -170,13 +168,6 @@ def cursor_now(session: Session) -> Cursor:
     return Cursor(feed.sequence_of(entry) or 0, feed.microseconds_of(entry.get("timestamp")))
 
 
-class _Page(NamedTuple):
-    """A page as it came, and whether the server keeps to what is documented."""
-
-    entries: list[Any]
-    is_documented: bool
-
-
 class Reading:
     """One reading of the feed, from a cursor to the latest change that there is when it begins.
 
@@ -233,12 +224,12 @@ class Reading:
         start, end = self.cursor.start, self._end
         return moment is None or ((start is None or moment >= start) and (end is None or moment < end))
 
-    def _fresh(self, page: _Page) -> list[Any]:
+    def _fresh(self, page: list[Any]) -> list[Any]:
         """Give the entries that belong here and were not given before."""
-        is_copy = bool(page.entries) and page.entries == self._before
+        is_copy = bool(page) and page == self._before
         self._was_repeated |= is_copy
-        self._before = page.entries
-        return [entry for entry in page.entries if self._belongs(entry, is_copy=is_copy)]
+        self._before = page
+        return [entry for entry in page if self._belongs(entry, is_copy=is_copy)]
 
     def _belongs(self, entry: Any, *, is_copy: bool) -> bool:
         sequence = feed.sequence_of(entry)
@@ -250,14 +241,13 @@ class Reading:
             return not is_copy
         return sequence <= self._last and self.cursor.take(sequence, moment)
 
-    def _ask(self, offset: int, limit: int, *window: tuple[str, str], metadata: bool = False) -> _Page:
+    def _ask(self, offset: int, limit: int, *window: tuple[str, str], metadata: bool = False) -> list[Any]:
         params = [*window, ("offset", str(offset)), ("limit", str(limit)), *_with_metadata(metadata)]
         answer = self._session.request("GET", ROUTE, params=params, headers=_HEADERS)
-        entries = [
+        return [
             feed.named(entry) if isinstance(entry, Mapping) else entry
             for entry in feed.read_entries(answer.content)
         ]
-        return _Page(entries, _VERSION_HEADER in answer.headers)
 
     # -- version 1: by sequence number ------------------------------------------------------------------------
 
@@ -271,27 +261,27 @@ class Reading:
         with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-feed") as workers:
             for page in in_order(workers, self._span, spans, width):
                 yield self._fresh(page)
-                if self._end is not None and _first_moment(page.entries, -_LAST_MOMENT) >= self._end + MARGIN:
+                if self._end is not None and _first_moment(page, -_LAST_MOMENT) >= self._end + MARGIN:
                     return
 
-    def _span(self, span: tuple[int, int]) -> _Page:
+    def _span(self, span: tuple[int, int]) -> list[Any]:
         """Read a span of numbers; a server that gives fewer entries at a time is asked for the rest."""
         begin, size = span
         page = self._ask(begin, size, metadata=self._metadata)
-        entries, newest = list(page.entries), _newest(page.entries)
-        while begin < newest < span[0] + span[1] and page.entries:
+        entries, newest = list(page), _newest(page)
+        while begin < newest < span[0] + span[1] and page:
             begin, size = newest, span[0] + span[1] - newest
             page = self._ask(begin, size, metadata=self._metadata)
-            entries += page.entries
-            newest = _newest(page.entries)
-        return _Page(entries, page.is_documented)
+            entries += page
+            newest = _newest(page)
+        return entries
 
     def _first_moment_after(self, number: int) -> int:
         """Give the time of the first change after a number; after all times if it cannot be told."""
         for begin in range(number, self._last, MOST_V1):
             page = self._ask(begin, MOST_V1)
-            if page.entries:
-                return _first_moment(page.entries, _LAST_MOMENT)
+            if page:
+                return _first_moment(page, _LAST_MOMENT)
         return _LAST_MOMENT
 
     # -- version 2: by window of time -------------------------------------------------------------------------
@@ -315,24 +305,24 @@ class Reading:
     def _rows(self, window: tuple[tuple[str, str], ...]) -> Iterator[list[Any]]:
         """Yield the pages of a window; several at a time as long as they are full."""
 
-        def ask(offset: int) -> _Page:
+        def ask(offset: int) -> list[Any]:
             return self._ask(offset, MOST_V2, *window, metadata=self._metadata)
 
         page = ask(0)
-        offset = len(page.entries)
+        offset = len(page)
         yield self._fresh(page)
-        if offset == MOST_V2 and page.is_documented:
+        if offset == MOST_V2:
             width = self._session.max_workers
             places = range(offset, self._most_rows, MOST_V2)
             with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-feed") as workers:
                 for page in in_order(workers, ask, places, width):
-                    offset += len(page.entries)
+                    offset += len(page)
                     yield self._fresh(page)
-                    if len(page.entries) != MOST_V2 or self._was_repeated:
+                    if len(page) != MOST_V2 or self._was_repeated:
                         break
         while not self._is_last(page) and not self._was_repeated and offset < self._most_rows:
             page = ask(offset)
-            offset += len(page.entries)
+            offset += len(page)
             yield self._fresh(page)
 
     @property
@@ -340,25 +330,28 @@ class Reading:
         """More rows than numbers there are not, whatever a server says; some are newer than the latest one."""
         return self._last + 1 + MOST_V2
 
-    def _is_last(self, page: _Page) -> bool:
-        """Whether no page follows: this one is empty; or it is short, and the server documents what that means."""
-        if not page.entries:
+    def _is_last(self, page: list[Any]) -> bool:
+        """Whether no page follows: this one is empty; or it is short, and the latest change has come.
+
+        That a short page is the last is documented, but a server may have shorter pages than it was asked for.
+        """
+        if not page:
             return True
         has_latest = self.cursor.sequence >= self._last
-        return len(page.entries) < MOST_V2 and (has_latest or (page.is_documented and self._end is not None))
+        return len(page) < MOST_V2 and has_latest
 
     def _moment_of(self, sequence: int) -> int | None:
         """Give a time shortly before the change with a number, for which version 2 has no parameter."""
 
         def is_beyond(offset: int) -> bool:
-            entries = self._ask(offset, 1).entries
+            entries = self._ask(offset, 1)
             number = feed.sequence_of(entries[0]) if entries else None
             return number is None or number > sequence
 
         rows_before = _first(sequence + 1, is_beyond)
         if rows_before == 0:
             return None
-        moment = _first_moment(self._ask(rows_before - 1, 1).entries, -_LAST_MOMENT)
+        moment = _first_moment(self._ask(rows_before - 1, 1), -_LAST_MOMENT)
         return None if moment == -_LAST_MOMENT else moment - MARGIN
 
 

@@ -74,7 +74,7 @@ def read_entries(content: bytes) -> list[Any]:
         entries = orjson.loads(content)
     except orjson.JSONDecodeError:
         try:
-            entries = json.loads(content.decode("utf-8", "backslashreplace"), strict=False)
+            entries = json.loads(content.decode("utf-8", "surrogateescape"), strict=False)
         except (ValueError, RecursionError):
             head = "It looks like a web page." if content[:1] == b"<" else "The text breaks JSON's grammar."
             raise DecodeError(

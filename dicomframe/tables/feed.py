@@ -57,6 +57,10 @@ def _text(value: Any) -> str | None:
     return value.rstrip(" \0").encode("utf-8", "backslashreplace").decode() or None
 
 
+def _shown(value: Any) -> str:
+    return shown(value).encode("utf-8", "backslashreplace").decode()
+
+
 def _one_of(words: tuple[str, ...]) -> Callable[[Any], str | None]:
     """Give what reads one of some words in any letter case."""
 
@@ -180,7 +184,7 @@ class FeedTable:
     def _named(self, at: int, entry: Any) -> dict[str, Any]:
         if isinstance(entry, Mapping):
             return feed.named(entry)
-        self._issues.append(_Issue(at, "", shown(entry), "an entry of the change feed is an object"))
+        self._issues.append(_Issue(at, "", _shown(entry), "an entry of the change feed is an object"))
         return {}
 
     def _read(self, column: _Column, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
@@ -189,7 +193,7 @@ class FeedTable:
             value = row.get(column.source)
             cell = None if value is None else column.read(value)
             if cell is None and value is not None and value != "":
-                self._issues.append(_Issue(at, column.name, shown(value), f"{column.accepted} is accepted"))
+                self._issues.append(_Issue(at, column.name, _shown(value), f"{column.accepted} is accepted"))
             cells.append(cell)
         return pa.array(cells, column.arrow)
 
@@ -197,14 +201,14 @@ class FeedTable:
         """Give an entry's metadata, a copy; empty where it has none."""
         given = row.get("metadata")
         if given is not None and not isinstance(given, Mapping):
-            self._issues.append(_Issue(at, "metadata", shown(given), "an object is accepted"))
+            self._issues.append(_Issue(at, "metadata", _shown(given), "an object is accepted"))
             return {}
         metadata = dict(given or {})
         for name, own in _uids_of(row).items():
             told = metadata.get(_TAG_OF[name])
             if isinstance(told, Mapping) and told.get("Value") not in (None, [], [own]):
                 reason = "the metadata names another UID than its entry, which counts"
-                self._issues.append(_Issue(at, name, shown(told), reason))
+                self._issues.append(_Issue(at, name, _shown(told), reason))
         return metadata
 
     def finish(
@@ -229,7 +233,8 @@ class FeedTable:
             raise ValueRefused(issue.row, issue.column, "", issue.reason, issue.raw)
         cells = {column.name: self._cells(column, dtype_backend) for column in _COLUMNS}
         if brings_metadata:
-            cells |= {str(name): typed[name].array for name in typed.columns if name not in _TAG_OF}
+            # The UIDs among them are the entries', or the metadata's where an entry lacks one.
+            cells |= {str(name): typed[name].array for name in typed.columns}
         table = pd.DataFrame(cells, index=pd.RangeIndex(self._length), copy=False)
         table.attrs["dicom"] = about = dict(typed.attrs["dicom"])
         if self._issues:
