@@ -553,7 +553,8 @@ def test_a_day_as_the_end_counts_in_full(version):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"start": dt.datetime.fromisoformat("2024-01-15T00:00:00")}, "time zone"), ({"end": "2024-01-15T14:30:00"}, "time zone"),
+    [({"start": dt.datetime.fromisoformat("2024-01-15T00:00:00")}, "time zone"),
+     ({"end": "2024-01-15T14:30:00"}, "time zone"),
      ({"start": pd.NaT}, "time zone"), ({"start": pd.Timestamp("2024-01-15")}, "time zone"),
      ({"start": 17}, "after="), ({"start": "soon"}, "ISO 8601"), ({"start": "2024-02-30"}, "ISO 8601"),
      ({"end": 1.5}, "float"),
