@@ -1,4 +1,4 @@
-"""The Python blocks of README and quickstart run as they stand, in order."""
+"""The Python blocks of README, quickstart and guides run as they stand, in order."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md", "docs/change-feed.md"])
 def test_the_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DICOMFRAME_URL", raising=False)
