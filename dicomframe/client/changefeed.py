@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from dicomframe.tables.schema import DtypeBackend, OnBadValue
 
 ROUTE = "changefeed"
+INCOMPLETE = (
+    "The server's pages ended before the latest change that it names, or gave the same changes again and again; changes"
+    " may be missing."
+)
 #: The most that ``limit`` may be: a span of numbers in version 1, rows in version 2.
 MOST_V1 = 100
 MOST_V2 = 200
@@ -97,12 +101,7 @@ class ChangeFeed:
         yield from reading.pages()
         self._cursor = reading.cursor
         if not reading.is_complete:
-            warnings.warn(
-                "The server's pages ended before the latest change that it names, or gave the same changes again and"
-                " again; changes may be missing.",
-                IncompleteSearchWarning,
-                stacklevel=3,
-            )
+            warnings.warn(INCOMPLETE, IncompleteSearchWarning, stacklevel=3)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the changes one by one; see `pages`."""

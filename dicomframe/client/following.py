@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from dicomframe.client.changefeed import Reading
+from dicomframe.client.changefeed import INCOMPLETE, Reading
 from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.session import Session
-from dicomframe.errors import ThrottledError, TransportError, TruncatedBody, UnavailableError
+from dicomframe.errors import (
+    IncompleteSearchWarning,
+    ThrottledError,
+    TransportError,
+    TruncatedBody,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +117,11 @@ class ChangeFollower:
             If the server was out of reach for longer than ``patience``.
         ServiceError, DecodeError
             If it refuses, or answers what is no change feed. Nothing is lost: the next call asks again.
+
+        Warns
+        -----
+        IncompleteSearchWarning
+            If the server names a later change and does not give it.
         """
         failed_since: float | None = None
         pause = min(_FIRST_PAUSE, self._interval)
@@ -142,7 +154,9 @@ class ChangeFollower:
                 if len(entries) >= MOST_ROWS:
                     break
             else:
-                # Read to its end.
+                # Read to its end. What a server keeps back this time may come the next, unless nothing comes.
+                if not entries and not self._reading.is_complete:
+                    warnings.warn(INCOMPLETE, IncompleteSearchWarning, stacklevel=3)
                 self._cursor, self._reading = self._reading.cursor, None
                 return entries
         except BaseException:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import dicomframe as dfr
 from dicomframe.client.backoff import Backoff
+from dicomframe.client.changefeed import api_version
 from dicomframe.client.client import Client
 from dicomframe.client.feedcursor import Cursor, Gap
 from dicomframe.client.session import InProcessAdapter
@@ -750,6 +751,41 @@ def test_throttling_and_restarts_are_waited_out(version, caplog):
             seen += numbers(next(changes))
     assert seen == list(range(1, 451))
     assert "out of reach" in caplog.text
+
+
+def test_a_server_that_keeps_changes_back_is_told_of(version):
+    rows = [change(number, seconds=0) for number in range(1, 301)]
+    server = FeedServer(rows, version=version, ignore_offset=True)
+    changes = server.connect().follow_changes(interval=0.001, after=0)
+    given_at_once = 100 if version == "v1" else 200
+    assert numbers(next(changes)) == list(range(1, given_at_once + 1))
+    server.before = lambda asked: changes.close() if asked > 12 else None
+    with pytest.warns(IncompleteSearchWarning, match="may be missing"):
+        assert list(changes) == []
+    server.ignore_offset = False
+    resumed = server.connect().follow_changes(interval=0.001, after=changes.cursor)
+    assert numbers(next(resumed)) == list(range(given_at_once + 1, 301))
+
+
+@pytest.mark.parametrize(
+    ("url", "spoken"),
+    [("http://h", "v2"), ("http://h/v1", "v1"), ("http://h/V1/", "v1"), ("http://h/gate/v1/partitions/a", "v1"),
+     ("http://h/v2", "v2"), ("http://h/dicom-web", "v2"), ("http://h/v10", "v2")],
+)  # fmt: skip
+def test_the_version_is_told_by_the_url(url, spoken):
+    assert api_version(Client(url).session) == spoken
+
+
+def test_tables_that_were_followed_become_one(version):
+    server = FeedServer([change(1), change(2)], version=version)
+    client = server.connect()
+    changes = client.follow_changes(interval=0.001, after=0)
+    tables = [next(changes)]
+    server.rows.append(change(3, sopInstanceUid="1.2.1.1", action="Delete", state="Deleted"))
+    tables.append(next(changes))
+    whole = pd.concat(tables, ignore_index=True)
+    assert (whole.dtypes == tables[0].dtypes).all()
+    assert whole.dicom.latest()[["sequence", "action"]].to_numpy().tolist() == [[2, "create"], [3, "delete"]]
 
 
 def test_patience_ends(version):
