@@ -255,7 +255,7 @@ class Reading:
         if self.cursor.sequence < 0 and self.cursor.start is not None:
             begin = self.cursor.start - MARGIN
             place = _first(self._last, lambda number: self._first_moment_after(number) >= begin)
-        spans = [(at, min(MOST_V1, self._last - at)) for at in range(place, self._last, MOST_V1)]
+        spans = ((at, min(MOST_V1, self._last - at)) for at in range(place, self._last, MOST_V1))
         width = self._session.max_workers
         with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-feed") as workers:
             for page in in_order(workers, self._span, spans, width):
