@@ -1,7 +1,7 @@
 """A million changes: pages of the local service's feed, and the whole feed as a table.
 
-Run it by itself: ``python tests/benchmarks/bench_changefeed.py [ROWS]``. A page of a million changes took 1 to 15
-ms, the last one of the whole feed longest; 200,000 changes as a table took 7 s of CPU time, client and service together.
+Run it by itself: ``python tests/benchmarks/bench_changefeed.py [ROWS]``. A page of a million changes took 1 to
+15 ms, the last one of the whole feed longest; 200,000 changes as a table took 7 s of CPU time of client and service.
 """
 
 import sys
