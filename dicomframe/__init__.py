@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dicomframe.client.workitemdata import new_workitem
     from dicomframe.local import LocalService, connect, start_local
     from dicomframe.tables.convert import concat, from_json
+    from dicomframe.tables.feed import from_change_feed
 
 #: Public name -> module that holds it (PEP 562: loaded at first use).
 _HOME = {
@@ -31,6 +32,7 @@ _HOME = {
     "concat": "dicomframe.tables.convert",
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
+    "from_change_feed": "dicomframe.tables.feed",
     "from_json": "dicomframe.tables.convert",
     "new_workitem": "dicomframe.client.workitemdata",
     "samples": "dicomframe.samples",
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "concat",
     "connect",
+    "from_change_feed",
     "from_json",
     "new_workitem",
     "start_local",

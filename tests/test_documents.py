@@ -1,4 +1,4 @@
-"""The Python blocks of README and quickstart run as they stand, in order."""
+"""The Python blocks of README, quickstart and guides run as they stand, in order."""
 
 import re
 from pathlib import Path

@@ -10,12 +10,13 @@ import pandas as pd
 
 from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
+from dicomframe.accessor.feed import FeedMethods
 from dicomframe.accessor.pictures import PictureMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
-class DicomTable(ConversionMethods, PictureMethods):
+class DicomTable(ConversionMethods, PictureMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters

@@ -12,6 +12,7 @@ from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
 from dicomframe.client.facade.tagging import TagVerbs
 from dicomframe.client.facade.updating import UpdateVerbs
+from dicomframe.client.facade.watching import WatchVerbs
 from dicomframe.client.facade.worklist import WorklistVerbs
 from dicomframe.client.facade.writing import WriteVerbs
 from dicomframe.client.frames import FrameRetriever
@@ -47,7 +48,15 @@ def client_for(url: str) -> Client:
 
 
 class Client(
-    SearchVerbs, RetrieveVerbs, PictureVerbs, WriteVerbs, UpdateVerbs, TagVerbs, ManageVerbs, WorklistVerbs
+    SearchVerbs,
+    RetrieveVerbs,
+    PictureVerbs,
+    WriteVerbs,
+    UpdateVerbs,
+    WatchVerbs,
+    TagVerbs,
+    ManageVerbs,
+    WorklistVerbs,
 ):
     """A DICOM service (DICOMweb, PS3.18), through which tables, objects and files come and go.
 

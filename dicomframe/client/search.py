@@ -198,8 +198,12 @@ class Search:
             self.to_frame()
         return self._completeness or "complete"
 
-    def _reader(self) -> Reader:
+    def _check(self) -> None:
+        """Refuse what the service cannot search by, before it is asked."""
         check_searchable(self.session, self.queries)
+
+    def _reader(self) -> Reader:
+        self._check()
         return Reader(self.session, self.level, self.page_size, self.limit)
 
     def _judge(self, findings: Findings) -> Completeness:

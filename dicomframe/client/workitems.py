@@ -100,6 +100,9 @@ class WorkitemSearch(Search):
         queries = build_workitem_queries(filters=filters, **controls)
         return cls(session, "instance", queries, limit=limit, page_size=page_size)
 
+    def _check(self) -> None:
+        """Work items are searched by a list of their own, which `build_workitem_queries` has checked."""
+
     @property
     def _plural(self) -> str:
         return "work items"

@@ -14,10 +14,12 @@ from starlette.routing import Mount
 
 from dicomframe.service import (
     bulkdata,
+    changefeed,
     delete,
     export,
     frames,
     operations,
+    partitions,
     querytags,
     rendering,
     retrieve,
@@ -84,10 +86,10 @@ ROUTES: Final = (
     Route("DELETE", "extendedquerytags/{}", querytags.delete),
     Route("GET", "extendedquerytags/{}/errors", querytags.errors),
     Route("POST", "extendedquerytags/{}/reindex", querytags.reindex),
+    Route("GET", "changefeed", changefeed.changes),
+    Route("GET", "changefeed/latest", changefeed.latest),
+    Route("GET", "partitions", partitions.listing),
     # Not built yet.
-    Route("GET", "changefeed"),
-    Route("GET", "changefeed/latest"),
-    Route("GET", "partitions"),
     Route("GET", "api.yaml"),
 )
 
@@ -143,7 +145,12 @@ class Dispatcher:
         version, partition_name, segments = self._split(scope["path"])
         route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
-        if service.partitions and segments[0].lower() not in _WITHOUT_PARTITION:
+        if segments[0].lower() in _WITHOUT_PARTITION:
+            if partition_name:
+                raise not_found(
+                    f"{segments[0]} lies outside data partitions: leave partitions/{{name}} out of the path."
+                )
+        elif service.partitions:
             partition = await self._partition(partition_name, route)
         if route.handler is None:
             raise Fault(

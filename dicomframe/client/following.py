@@ -1,0 +1,176 @@
+"""Following the change feed: tables of what is new, as it comes, for as long as one wants."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+from dicomframe.client.changefeed import INCOMPLETE, Reading
+from dicomframe.client.feedcursor import Cursor
+from dicomframe.client.session import Session
+from dicomframe.errors import (
+    IncompleteSearchWarning,
+    ThrottledError,
+    TransportError,
+    TruncatedBody,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dicomframe.tables.schema import DtypeBackend
+
+logger = logging.getLogger(__name__)
+
+#: What passes: the server is busy, restarting or out of reach.
+PASSING = (TransportError, ThrottledError, UnavailableError, TruncatedBody)
+#: Rows of one table at most, give or take a page: a long backlog comes in several tables.
+MOST_ROWS = 5_000
+#: Seconds between attempts while a server cannot be reached: the first, then twice as long each time, up to the last.
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 300.0
+
+
+class ChangeFollower:
+    """An iterator of tables of changes that waits for the next ones; also a context manager.
+
+    `Client.follow_changes` makes it. It is for one thread; `close` may be called from any.
+
+    Parameters
+    ----------
+    session : Session
+        The way to the service.
+    cursor : Cursor
+        After which place to begin.
+    interval : float
+        Seconds between questions while nothing happens.
+    patience : float
+        Seconds for which a server may be out of reach.
+    metadata : bool
+        Whether to ask for the metadata of instances that are there.
+    dtype_backend : {"numpy_nullable", "pyarrow"}
+        Of the tables.
+    stop : threading.Event, optional
+        Ends it when it is set.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        cursor: Cursor,
+        *,
+        interval: float,
+        patience: float,
+        metadata: bool,
+        dtype_backend: DtypeBackend,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._session = session
+        self._cursor = cursor
+        self._interval = interval
+        self._patience = patience
+        self._metadata = metadata
+        self._dtype_backend = dtype_backend
+        self._stop = stop or threading.Event()
+        self._reading: Reading | None = None
+        self._pages: Iterator[list[Any]] = iter(())
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """Where to go on after the tables given so far: plain JSON for ``after=``, also in another process.
+
+        Save it when you have dealt with a table, and each change is dealt with exactly once, or, if the process dies in
+        between, once more.
+        """
+        return self._cursor.saved()
+
+    def close(self) -> None:
+        """End it: a wait is broken off, and the next table is not given any more. Further calls do nothing."""
+        self._stop.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._stop.is_set() else f"every {self._interval:g} s"
+        return f"<Changes after {max(self._cursor.sequence, 0)}, {state}>"
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> pd.DataFrame:
+        """Give the next changes, ordered by number, as soon as there are any.
+
+        Raises
+        ------
+        StopIteration
+            After `close`.
+        TransportError, ThrottledError, UnavailableError
+            If the server was out of reach for longer than ``patience``.
+        ServiceError, DecodeError
+            If it refuses, or answers what is no change feed. Nothing is lost: the next call asks again.
+
+        Warns
+        -----
+        IncompleteSearchWarning
+            If the server names a later change and does not give it.
+        """
+        failed_since: float | None = None
+        pause = min(_FIRST_PAUSE, self._interval)
+        while not self._stop.is_set():
+            try:
+                entries = self._next_entries()
+            except PASSING as error:
+                failed_since = failed_since or time.monotonic()
+                if time.monotonic() - failed_since >= self._patience:
+                    raise
+                logger.warning("The change feed is out of reach (%s); asking again.", type(error).__name__)
+                self._stop.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            if entries:
+                return self._table(entries)
+            failed_since, pause = None, min(_FIRST_PAUSE, self._interval)
+            self._stop.wait(self._interval)
+        raise StopIteration
+
+    def _next_entries(self) -> list[Any]:
+        """Gather some pages of the reading under way, else of a new one; none if there is nothing new."""
+        if self._reading is None:
+            self._reading = Reading(self._session, self._cursor.copy(), metadata=self._metadata)
+            self._pages = self._reading.pages()
+        entries: list[Any] = []
+        try:
+            for page in self._pages:
+                entries += page
+                if len(entries) >= MOST_ROWS:
+                    break
+            else:
+                # Read to its end. What a server keeps back this time may come the next, unless nothing comes.
+                if not entries and not self._reading.is_complete:
+                    warnings.warn(INCOMPLETE, IncompleteSearchWarning, stacklevel=3)
+                self._cursor, self._reading = self._reading.cursor, None
+                return entries
+        except BaseException:
+            # Begin again where the last table ended.
+            self._reading = None
+            raise
+        self._cursor = self._reading.cursor.copy()
+        return entries
+
+    def _table(self, entries: list[Any]) -> pd.DataFrame:
+        from dicomframe.dicom.feed import sequence_of
+        from dicomframe.tables.feed import FeedTable
+
+        entries.sort(key=lambda entry: sequence_of(entry) or 0)
+        table = FeedTable()
+        table.add(entries)
+        return table.finish(self._dtype_backend, attrs={"service": self._session.base})
