@@ -60,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="report long operations as running N times before they are done (default: run them at once)",
     )
+    serve.add_argument(
+        "--faults",
+        type=Path,
+        metavar="FILE",
+        help="inject the faults in this JSON or TOML file (docs/faults.md)",
+    )
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
@@ -91,7 +97,9 @@ def _count(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     from dicomframe.local import serve
+    from dicomframe.service.faultplan import read_settings
 
+    faults = None if options.faults is None else read_settings(options.faults)
     serve(
         options.data,
         options.port,
@@ -99,6 +107,7 @@ def _serve(options: argparse.Namespace) -> None:
         partitions=options.partitions,
         strict=options.strict,
         token=options.token,
+        faults=faults,
         operation_polls=options.operation_polls,
     )
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Self
 import platformdirs
 from filelock import FileLock, Timeout
 
-from dicomframe.errors import DicomFrameError
+from dicomframe.errors import DicomFrameError, QueryError
 
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
+    from dicomframe.service.inject import Faults
     from dicomframe.service.service import Service
 
 #: The environment variable that `connect` looks at first.
@@ -78,10 +79,32 @@ class LocalService:
         service = self._home.open(
             partitions=partitions, strict=strict, token=token, faults=faults, operation_polls=operation_polls
         )
+        self._faults = service.faults
         self._server = Server(service, port)
         self._server.start()
         self.url: str = self._server.url
         atexit.register(self.stop)
+
+    @property
+    def faults(self) -> Faults:
+        """The faults that are injected: ``local.faults.set(latency=0.2)``, ``.clear()``, ``.counts``.
+
+        Raises
+        ------
+        QueryError
+            If the service was started without ``faults=``.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(faults={"throttle": {"count": 1, "retry_after": 0}}) as local:
+        ...     found = local.connect().search_studies().to_frame()
+        ...     len(found), local.faults.counts
+        (0, {'throttle': 1})
+        """
+        if self._faults is None:
+            raise QueryError("This service injects no faults; start it with faults={}, then they can be set.")
+        return self._faults
 
     def connect(self, **options: Any) -> Client:
         """Give a client of this service; the options are those of `dicomframe.connect`."""
@@ -132,7 +155,8 @@ def start_local(
     token : str, optional
         A bearer token that requests must carry.
     faults : mapping, optional
-        Faults to inject.
+        Faults to inject: latency, throttling, resets, cut bodies, drifting pages, bad values; ``{}`` injects none
+        until ``local.faults.set(...)`` does. See `dicomframe.service.faultplan`.
     operation_polls : int, optional
         How often a long operation (reindexing, a bulk update, an export) reports that it is running before it is done,
         so that lessons and tests see the same states on every run; by default it runs at once, in the background.

@@ -21,7 +21,7 @@ from dicomframe.service.routing import Route, RouteTree
 from dicomframe.service.service import DEFAULT_PARTITION
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from dicomframe.service.service import Service
 
@@ -127,7 +127,7 @@ class Dispatcher:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         service = self._service
-        self._admit(scope)
+        self.admit(scope)
         version, partition_name, segments = self._split(scope["path"])
         route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
@@ -144,7 +144,8 @@ class Dispatcher:
         call = Call(service, scope, receive, version, partition, uids, names, f"{base}/{version}", inner)
         return await route.handler(call)
 
-    def _admit(self, scope: Scope) -> None:
+    def admit(self, scope: Scope) -> None:
+        """Raise a `Fault` at headers that are too long, and where the service's token is missing."""
         headers = scope["headers"]
         if sum(len(name) + len(value) for name, value in headers) > _MOST_HEADER_BYTES:
             raise Fault(
@@ -203,6 +204,12 @@ def _refusing(fault: Fault) -> Answer:
     return Answer(fault.status, fault.body(), {"Content-Type": "application/json"} | fault.headers)
 
 
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service) -> ASGIApp:
     """Give the ASGI application of a service."""
-    return Starlette(routes=[Mount("/", app=Dispatcher(service))])
+    dispatcher = Dispatcher(service)
+    app = Starlette(routes=[Mount("/", app=dispatcher)])
+    if service.faults is None:
+        return app
+    from dicomframe.service.inject import Injector
+
+    return Injector(app, service.faults, dispatcher.admit)

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from types import FrameType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.errors import DicomFrameError
 
@@ -62,6 +62,7 @@ class Server:
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             service.app,
+            http=_protocol(service),
             lifespan="off",
             ws="none",
             access_log=False,  # paths hold UIDs, queries hold names
@@ -127,6 +128,15 @@ def serve_forever(service: Service, port: int = 8080) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _protocol(service: Service) -> Any:
+    """Give what speaks HTTP: uvicorn's own choice, or what can cut connections where faults are injected."""
+    if service.faults is None:
+        return "auto"
+    from dicomframe.service.cutting import CuttableProtocol
+
+    return CuttableProtocol
 
 
 def _listen(port: int) -> socket.socket:

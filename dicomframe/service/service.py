@@ -9,14 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dicomframe.errors import DicomFrameError
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
 from dicomframe.service.offload import Offload
 from dicomframe.service.operations import Operations
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
+
+    from dicomframe.service.inject import Faults
 
 #: The partition that everything is in while data partitions are switched off.
 DEFAULT_PARTITION = "Microsoft.Default"
@@ -43,6 +44,8 @@ class Service:
         A folder that is removed at the end.
     operation_polls : int, optional
         How often an operation reports that it is running before it does its work, as for `Operations`.
+    faults : Faults, optional
+        The faults that are injected; None leaves the application as it is.
 
     Attributes
     ----------
@@ -60,6 +63,7 @@ class Service:
         token: str | None = None,
         temporary: Path | None = None,
         operation_polls: int | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.index = index
         self.blobs = blobs
@@ -69,6 +73,7 @@ class Service:
         self.base_url = ""
         self.offload = Offload()
         self.operations = Operations(self, operation_polls)
+        self.faults = faults
         self._temporary = temporary
 
     @classmethod
@@ -91,12 +96,14 @@ class Service:
         partitions, strict, token, operation_polls
             As for `Service`.
         faults : mapping, optional
-            Faults to inject; not built yet.
+            Faults to inject, see `dicomframe.service.faultplan`; ``{}`` injects none until it is told to.
 
         Raises
         ------
+        QueryError
+            If the faults are not understood.
         DicomFrameError
-            If faults are given, or another version of the index is in the folder.
+            If another version of the index is in the folder.
 
         Examples
         --------
@@ -104,8 +111,11 @@ class Service:
         ...     service.index.find(1, ["1.2.3"])
         []
         """
-        if faults:
-            raise DicomFrameError("Injected faults are not built yet; start the service without faults=.")
+        injected = None
+        if faults is not None:
+            from dicomframe.service.inject import Faults
+
+            injected = Faults(faults)
         temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
         folder = temporary or Path(path or "")
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,12 +136,13 @@ class Service:
             token=token,
             temporary=temporary,
             operation_polls=operation_polls,
+            faults=injected,
         )
         service.operations.resume()
         return service
 
     @cached_property
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The ASGI application."""
         from dicomframe.service.app import create_app
 
