@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount
 
-from dicomframe.service import delete, operations, retrieve, search, store
+from dicomframe.service import delete, openapi, operations, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -50,6 +50,7 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
+    Route("GET", "api.yaml", openapi.describe),
     # Not built yet.
     Route("GET", f"{_INSTANCE}/frames/{{}}"),
     Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
@@ -75,11 +76,10 @@ ROUTES: Final = (
     Route("PUT", "workitems/{}/state"),
     Route("POST", "workitems/{}/cancelrequest"),
     Route("GET", "wado"),
-    Route("GET", "api.yaml"),
 )
 
 #: Routes that lie outside partitions.
-_WITHOUT_PARTITION: Final = {
+WITHOUT_PARTITION: Final = {
     "changefeed",
     "extendedquerytags",
     "operations",
@@ -125,13 +125,17 @@ class Dispatcher:
             _log(scope, error)
             raise ConnectionAbortedError("An answer was cut off.") from None
 
+    def admit(self, scope: Scope) -> None:
+        """Raise a `Fault` where a request would not be looked at: for its headers, or its token."""
+        self._admit(scope)
+
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         service = self._service
-        self.admit(scope)
+        self._admit(scope)
         version, partition_name, segments = self._split(scope["path"])
         route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
-        if service.partitions and segments[0].lower() not in _WITHOUT_PARTITION:
+        if service.partitions and segments[0].lower() not in WITHOUT_PARTITION:
             partition = await self._partition(partition_name, route)
         if route.handler is None:
             raise Fault(
@@ -144,8 +148,7 @@ class Dispatcher:
         call = Call(service, scope, receive, version, partition, uids, names, f"{base}/{version}", inner)
         return await route.handler(call)
 
-    def admit(self, scope: Scope) -> None:
-        """Raise a `Fault` at headers that are too long, and where the service's token is missing."""
+    def _admit(self, scope: Scope) -> None:
         headers = scope["headers"]
         if sum(len(name) + len(value) for name, value in headers) > _MOST_HEADER_BYTES:
             raise Fault(
