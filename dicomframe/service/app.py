@@ -9,9 +9,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
-from starlette.routing import Mount
 
 from dicomframe.service import delete, openapi, operations, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
@@ -209,10 +207,10 @@ def _refusing(fault: Fault) -> Answer:
 
 def create_app(service: Service) -> ASGIApp:
     """Give the ASGI application of a service."""
+    # Not within Starlette's own: its routing answers a path with a line break in it in its own way, with a bare 404.
     dispatcher = Dispatcher(service)
-    app = Starlette(routes=[Mount("/", app=dispatcher)])
     if service.faults is None:
-        return app
+        return dispatcher
     from dicomframe.service.inject import Injector
 
-    return Injector(app, service.faults, dispatcher.admit)
+    return Injector(dispatcher, service.faults, dispatcher.admit)
