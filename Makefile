@@ -13,7 +13,9 @@ SOURCES := pyproject.toml constraints.txt
 # Real servers that the tests talk to; later features add chromium.
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb
 
-.PHONY: help demo test check lint types layers notebooks clean debian-packages
+NODE_MODULES := tests/foreign/dcmjs/node_modules
+
+.PHONY: help demo test check lint types layers notebooks conformance clean debian-packages node-packages
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,9 +38,12 @@ $(VENV)/.dev: $(BIN)/python $(SOURCES)
 demo: $(VENV)/.runtime ## Store sample studies in a local service, search them, draw a montage
 	$(BIN)/dicomframe demo
 
-test: $(VENV)/.dev debian-packages ## Run every test, against real servers too, and the notebooks
+test: $(VENV)/.dev debian-packages node-packages ## Run every test, against real servers too, and the notebooks
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	$(MAKE) --no-print-directory notebooks
+
+conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table and the tests' marks
+	$(BIN)/python tests/conformance.py
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
 	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
@@ -64,6 +69,15 @@ debian-packages:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	  else echo "Not installed:$$missing. The tests against them will be skipped; to run them: sudo apt-get install$$missing" >&2; fi; fi
 
+# A foreign client in JavaScript, in the versions of its package.json; the same goes for its tests.
+node-packages:
+	@if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nodejs npm; fi
+	@if ! command -v npm >/dev/null; then \
+	  echo "Not installed: npm. The tests with it will be skipped; to run them: sudo apt-get install nodejs npm" >&2; \
+	elif [ $(NODE_MODULES)/.installed -ot tests/foreign/dcmjs/package.json ]; then \
+	  npm install --prefix tests/foreign/dcmjs --no-package-lock --no-audit --no-fund --loglevel=error && touch $(NODE_MODULES)/.installed; fi
+
 clean: ## Remove the virtual environment and all caches of the checkout
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
+	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
