@@ -7,12 +7,11 @@ Every file that is stored or downloaded is looked at, so the usual ones are read
 from __future__ import annotations
 
 import struct
-import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from dicomframe.dicom.quiet import quiet
 from dicomframe.errors import DecodeError
 
 _TAGS = {"sop_class": 0x00080016, "instance": 0x00080018, "study": 0x0020000D, "series": 0x0020000E}
@@ -30,7 +29,6 @@ _LONG_VRS = frozenset(
 # How a file without a preamble begins: with group 0002 or 0008, in either byte order.
 _BARE_BEGINNINGS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _UNDEFINED = 0xFFFFFFFF
-_FILTERS = threading.Lock()
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
@@ -181,9 +179,8 @@ def _read_with_pydicom(source: Path | BinaryIO, force: bool = False) -> dict[str
     try:
         if not isinstance(source, Path):
             source.seek(0)
-        # Whatever pydicom finds odd in the file, the service is to judge it. Python's filters are one for all threads.
-        with _FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # Whatever pydicom finds odd in the file, the service is to judge it.
+        with quiet():
             dataset = dcmread(
                 source, stop_before_pixels=True, specific_tags=list(_TAGS.values()), force=force
             )

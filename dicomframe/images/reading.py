@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import DecodeError, DicomFrameError
 
 log = logging.getLogger(__name__)
-
-# The warning filters belong to the whole process: two threads must not save and restore them across each other.
-_FILTERS_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -33,7 +30,7 @@ def reading(what: str) -> Iterator[None]:
     DecodeError
         In place of any other error. Those of dicomframe pass.
     """
-    with _FILTERS_LOCK, warnings.catch_warnings(record=True) as caught:
+    with FILTERS_LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect
 
-from dicomframe.service import delete, openapi, operations, retrieve, search, store
+from dicomframe.service import (
+    bulkdata,
+    delete,
+    frames,
+    openapi,
+    operations,
+    rendering,
+    retrieve,
+    search,
+    store,
+    wado_uri,
+)
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
@@ -38,6 +49,12 @@ ROUTES: Final = (
     Route("GET", f"{_STUDY}/metadata", retrieve.metadata),
     Route("GET", f"{_SERIES}/metadata", retrieve.metadata),
     Route("GET", f"{_INSTANCE}/metadata", retrieve.metadata),
+    Route("GET", f"{_INSTANCE}/frames/{{}}", frames.frames),
+    Route("GET", f"{_INSTANCE}/frames/{{}}/rendered", rendering.rendered),
+    Route("GET", f"{_INSTANCE}/rendered", rendering.rendered),
+    Route("GET", f"{_INSTANCE}/thumbnail", rendering.thumbnail),
+    Route("GET", f"{_INSTANCE}/bulkdata/{{*}}", bulkdata.bulkdata),
+    Route("GET", "wado", wado_uri.wado),
     Route("GET", "studies", search.studies),
     Route("GET", "series", search.series),
     Route("GET", "instances", search.instances),
@@ -50,11 +67,6 @@ ROUTES: Final = (
     Route("GET", "operations/{}", operations.status),
     Route("GET", "api.yaml", openapi.describe),
     # Not built yet.
-    Route("GET", f"{_INSTANCE}/frames/{{}}"),
-    Route("GET", f"{_INSTANCE}/frames/{{}}/rendered"),
-    Route("GET", f"{_INSTANCE}/rendered"),
-    Route("GET", f"{_INSTANCE}/thumbnail"),
-    Route("GET", f"{_INSTANCE}/bulkdata/{{*}}"),
     Route("GET", "changefeed"),
     Route("GET", "changefeed/latest"),
     Route("GET", "extendedquerytags"),
@@ -73,7 +85,6 @@ ROUTES: Final = (
     Route("POST", "workitems/{}"),
     Route("PUT", "workitems/{}/state"),
     Route("POST", "workitems/{}/cancelrequest"),
-    Route("GET", "wado"),
 )
 
 #: Routes that lie outside partitions.

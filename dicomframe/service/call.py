@@ -13,7 +13,7 @@ import orjson
 from starlette.requests import ClientDisconnect
 
 from dicomframe.service.attributes import ApiVersion
-from dicomframe.service.faults import Fault, bad_request
+from dicomframe.service.faults import Fault, bad_request, not_found
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -92,6 +92,11 @@ class Call:
         names = sorted({name for name, _ in self.query()})
         if names:
             raise bad_request(f"This route takes no query parameters; it was given {', '.join(names)[:200]}.")
+
+    def refuse_if_strict(self) -> None:
+        """Raise a 404 if the service is strict, on a route that the reference has and the real service has not."""
+        if self.service.strict:
+            raise not_found("There is no such route.")
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in.

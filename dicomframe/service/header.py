@@ -28,6 +28,7 @@ EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 PREAMBLE: Final = bytes(128) + b"DICM"
 
 _UNDEFINED = 0xFFFFFFFF
+_DELIMITER_BYTES = 8
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 #: VRs with a 16-bit length in the explicit encoding (PS3.5 table 7.1-2); all others have 32 bits.
 _SHORT = frozenset(
@@ -45,11 +46,14 @@ _NEVER_INFLATED = 1 << 30
 class Raw(NamedTuple):
     """One element as it stands in the file.
 
-    `value` is the bytes, a list of items for a sequence, or None where it was skipped because its VR is bulk.
+    `value` is the bytes, a list of items for a sequence, or None where it was skipped because its VR is bulk; such
+    a value stands in `Header.data` from `start` to before `end`.
     """
 
     vr: str
     value: bytes | list[Elements] | None
+    start: int = 0
+    end: int = 0
 
 
 #: Tag number -> element, in file order.
@@ -70,6 +74,8 @@ class Header:
         Whether the data set gives no VRs.
     big_endian : bool
         Whether its numbers are big-endian.
+    data : bytes or mmap.mmap
+        What the places of bulk values refer to: the file, or the inflated data set.
     """
 
     transfer_syntax: str
@@ -77,6 +83,7 @@ class Header:
     elements: Elements
     implicit: bool
     big_endian: bool
+    data: Buffer
 
 
 def read_header(data: Buffer) -> Header:
@@ -107,7 +114,7 @@ def read_header(data: Buffer) -> Header:
     implicit = not (letters.isalpha() and letters.isupper()) if len(letters) == 2 else False
     reader = _Reader(data, order, implicit)
     elements, _ = reader.elements(start, len(data), depth=0)
-    return Header(transfer_syntax, meta, elements, implicit, order == ">")
+    return Header(transfer_syntax, meta, elements, implicit, order == ">", data)
 
 
 def _read_meta(data: Buffer) -> tuple[Elements, int]:
@@ -179,8 +186,9 @@ class _Reader:
             raise DecodeError(f"The data set is cut off within {_name(tag)}.")
         if vr == "SQ":
             return tag, Raw(vr, reader.items(position, behind, depth + 1)[0]), behind
-        value = None if vr in BINARY_VRS else self._data[position:behind]
-        return tag, Raw(vr, value), behind
+        if vr in BINARY_VRS:
+            return tag, Raw(vr, None, position, behind), behind
+        return tag, Raw(vr, self._data[position:behind]), behind
 
     def _head(self, tag: int, position: int) -> tuple[str, int, int]:
         if self._implicit:
@@ -197,11 +205,14 @@ class _Reader:
 
     def undefined(self, tag: int, vr: str, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
         if vr in {"OB", "OW"}:
-            return tag, Raw(vr, None), self._skip_fragments(tag, position, end)
+            behind = self._skip_fragments(tag, position, end)
+            return tag, Raw(vr, None, position, behind - _DELIMITER_BYTES), behind
         if vr not in {"SQ", "UN"}:
             raise DecodeError(f"{_name(tag)} has an undefined length, which {vr} does not allow.")
         items, behind = self.items(position, end, depth + 1, delimited=True)
-        return tag, Raw(vr, items if vr == "SQ" else None), behind
+        if vr == "SQ":
+            return tag, Raw(vr, items), behind
+        return tag, Raw(vr, None, position, behind - _DELIMITER_BYTES), behind
 
     def items(
         self, position: int, end: int, depth: int, *, delimited: bool = False

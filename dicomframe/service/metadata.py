@@ -152,7 +152,7 @@ class _Describer:
         return b"{%b}" % b",".join(pieces.values())
 
     def _element(self, tag: int, raw: Raw, codec: str, pieces: Pieces, values: dict[int, Values]) -> None:
-        vr, content = raw
+        vr, content = raw.vr, raw.value
         assert isinstance(content, bytes)  # noqa: S101 - for mypy: sequences and bulk were dealt with
         if vr in _NUMBERS or vr == "AT":
             read, reason = self._numbers(vr, content)

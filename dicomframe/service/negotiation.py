@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicomframe.dicom.multipart import MediaType
-from dicomframe.service.faults import not_acceptable
+from dicomframe.service.faults import bad_request, not_acceptable
 from dicomframe.service.header import EXPLICIT_LITTLE
 
 AS_STORED: Final = "*"
@@ -20,16 +20,27 @@ DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/related"
+OCTETS: Final = "application/octet-stream"
+JPEG_2000: Final = "image/jp2"
+JPEG: Final = "image/jpeg"
+PNG: Final = "image/png"
 
 #: What may be asked for; the bytes as stored go before everything else of the same quality.
 _SYNTAXES: Final = (AS_STORED, EXPLICIT_LITTLE, JPEG_2000_LOSSLESS)
+#: Media type of a frame -> its transfer syntaxes; the first is meant where none is named.
+_FRAME_SYNTAXES: Final = {
+    OCTETS: (EXPLICIT_LITTLE, AS_STORED),
+    JPEG_2000: (JPEG_2000_LOSSLESS,),
+    "*/*": (AS_STORED, EXPLICIT_LITTLE),
+}
+_BULK_SYNTAXES: Final = (EXPLICIT_LITTLE, AS_STORED)
 # A comma within quotes does not separate.
 _COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How objects are to be sent.
+    """How objects, frames or bulk values are to be sent.
 
     Parameters
     ----------
@@ -37,10 +48,13 @@ class Wanted:
         `AS_STORED` or a UID.
     multipart : bool
         Whether as parts of a multipart body.
+    media_type : str
+        Of the whole body, or of each part.
     """
 
     transfer_syntax: str
     multipart: bool
+    media_type: str = DICOM
 
 
 def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
@@ -114,13 +128,123 @@ def objects(accept: str | None, *, single: bool, strict: bool) -> Wanted:
     return min(choices, key=lambda choice: choice[:3])[3]
 
 
+def frames(accept: str | None, *, several: bool, strict: bool) -> Wanted:
+    """Decide how frames are sent.
+
+    Parameters
+    ----------
+    accept : str, optional
+        The header.
+    several : bool
+        Whether more than one frame is asked for: they are sent as multipart only.
+    strict : bool
+        Whether the real service's refusals apply.
+
+    Raises
+    ------
+    Fault
+        406 if the request accepts nothing that the service can send, 400 if it accepts several frames as a single
+        part only.
+    """
+    if not accept and strict:
+        raise not_acceptable(f'The request has no Accept header; {MULTIPART}; type="{OCTETS}" is accepted.')
+    choices = [
+        (-quality, _SYNTAXES.index(wanted.transfer_syntax), place, wanted)
+        for place, (quality, media) in enumerate(ranges_of(accept or "*/*"))
+        if (wanted := _wanted_frames(media)) is not None
+    ]
+    if not choices:
+        raise not_acceptable(
+            f'Frames can be sent as {MULTIPART}; type="{OCTETS}" with transfer-syntax={EXPLICIT_LITTLE} or *, as'
+            f' {MULTIPART}; type="{JPEG_2000}" with transfer-syntax={JPEG_2000_LOSSLESS}, or one frame as {OCTETS};'
+            " the Accept header allows none."
+        )
+    if several:
+        choices = [choice for choice in choices if choice[3].multipart]
+    if not choices:
+        raise bad_request(
+            f'Several frames can be sent as {MULTIPART}; type="{OCTETS}" only; a single part holds one frame.'
+        )
+    return min(choices, key=lambda choice: choice[:3])[3]
+
+
+def bulk(accept: str | None) -> Wanted:
+    """Decide how a bulk value is sent; the real service has no such route, so PS3.18 section 10.4 rules.
+
+    Raises
+    ------
+    Fault
+        406 if the request accepts nothing that the service can send.
+    """
+    for _, media in sorted(ranges_of(accept or "*/*"), key=lambda each: -each[0]):
+        inner = media.parameters.get("type", "").lower()
+        is_multipart = media.type in {MULTIPART, "multipart/*"} and inner in {OCTETS, "*/*", ""}
+        syntax = media.parameters.get("transfer-syntax", EXPLICIT_LITTLE)
+        if (is_multipart or media.type in {"*/*", "application/*", OCTETS}) and syntax in _BULK_SYNTAXES:
+            return Wanted(syntax, is_multipart, OCTETS)
+    raise not_acceptable(
+        f'Bulk data can be sent as {OCTETS} or {MULTIPART}; type="{OCTETS}", with transfer-syntax={EXPLICIT_LITTLE} or'
+        " *; the Accept header allows neither."
+    )
+
+
+def picture(accept: str | None) -> str:
+    """Decide as which media type a rendered image is sent.
+
+    Without an Accept header it is JPEG. Otherwise the header must name one type: the real service refuses two, and
+    ``*/*``.
+
+    Raises
+    ------
+    Fault
+        406 if it names another, or several.
+    """
+    if not accept:
+        return JPEG
+    ranges = ranges_of(accept)
+    if len(_COMMA.split(accept)) == len(ranges) == 1 and ranges[0][1].type in {JPEG, PNG}:
+        return ranges[0][1].type
+    raise not_acceptable(
+        f"A rendered image is sent as {JPEG} or {PNG}; the Accept header must name one of them and no other type, or"
+        " be left out."
+    )
+
+
+def thumbnail(accept: str | None) -> str:
+    """Decide as which media type a thumbnail is sent; the usual rules hold, and JPEG is what anything means.
+
+    Raises
+    ------
+    Fault
+        406 if the request accepts neither JPEG nor PNG.
+    """
+    for _, media in sorted(ranges_of(accept or "*/*"), key=lambda each: -each[0]):
+        if media.type in {"*/*", "image/*", JPEG}:
+            return JPEG
+        if media.type == PNG:
+            return PNG
+    raise not_acceptable(f"A thumbnail is sent as {JPEG} or {PNG}; the Accept header allows neither.")
+
+
 def _wanted(media: MediaType, *, single: bool) -> Wanted | None:
-    if media.type == "*/*":
-        return Wanted(AS_STORED, multipart=True)
     inner = media.parameters.get("type", "").lower()
-    is_multipart = media.type in {MULTIPART, "multipart/*"} and inner in {DICOM, ""}
+    is_multipart = media.type in {MULTIPART, "multipart/*"} and inner in {DICOM, "*/*", ""}
+    if media.type == "*/*" or (is_multipart and inner == "*/*"):
+        syntax = media.parameters.get("transfer-syntax", AS_STORED)
+        return Wanted(syntax, multipart=True) if syntax in _SYNTAXES else None
     if not is_multipart and not (single and media.type in {DICOM, "application/*"}):
         return None
     # An absent transfer syntax means Explicit VR Little Endian, not "as stored".
     syntax = media.parameters.get("transfer-syntax", EXPLICIT_LITTLE)
     return Wanted(syntax, is_multipart) if syntax in _SYNTAXES else None
+
+
+def _wanted_frames(media: MediaType) -> Wanted | None:
+    is_multipart = media.type in {MULTIPART, "multipart/*", "*/*"}
+    inner = media.parameters.get("type", OCTETS).lower()
+    kind = inner if is_multipart and media.type != "*/*" else media.type
+    syntaxes = _FRAME_SYNTAXES.get(kind, ())
+    syntax = media.parameters.get("transfer-syntax", next(iter(syntaxes), ""))
+    if syntax not in syntaxes or (kind == JPEG_2000 and not is_multipart):
+        return None
+    return Wanted(syntax, is_multipart, OCTETS if kind == "*/*" else kind)

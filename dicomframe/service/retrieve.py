@@ -23,7 +23,17 @@ async def objects(call: Call) -> Answer:
     """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
     single = len(call.uids) == 3
     wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
-    found = await _find(call)
+    return await send(call, await find(call), wanted)
+
+
+async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
+    """Send objects that were found.
+
+    Raises
+    ------
+    Fault
+        406 if one cannot be brought into the transfer syntax, 404 if they are gone.
+    """
     if not all(transcoding.can_send(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
         raise not_acceptable(
             "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
@@ -44,7 +54,14 @@ async def objects(call: Call) -> Answer:
     return Answer(body=_after(first, body), headers=headers)
 
 
-async def _find(call: Call) -> list[Stored]:
+async def find(call: Call) -> list[Stored]:
+    """Find the instances that the path names.
+
+    Raises
+    ------
+    Fault
+        404 if there are none.
+    """
     found = await call.service.offload.brief(call.service.index.find, call.partition, call.uids)
     if not found:
         raise missing(LEVELS[len(call.uids) - 1])
@@ -75,7 +92,7 @@ async def _chunks(call: Call, stored: Stored, wanted: Wanted) -> AsyncIterator[b
     service = call.service
     if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
         path = service.blobs.path(stored.version)
-        yield await service.offload.lengthy(transcoding.to_explicit_little, path)
+        yield await service.offload.lengthy(transcoding.transcoded, path, wanted.transfer_syntax)
         return
     chunks = service.blobs.chunks(stored.version)
     while chunk := await service.offload.brief(next, chunks, b""):
@@ -109,7 +126,7 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
     json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
-    found = await _find(call)
+    found = await find(call)
     newest = max(stored.version for stored in found)
     tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
     if _matches(call.header(b"if-none-match"), tag):

@@ -6,8 +6,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dicomframe.dicom.quiet import quiet
+from dicomframe.service import jpeg2000
 from dicomframe.service.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from dicomframe.service.negotiation import AS_STORED
+from dicomframe.service.negotiation import AS_STORED, JPEG_2000_LOSSLESS
+from dicomframe.service.pixels import CannotDecode, NoPixelData, Pixels
+from dicomframe.service.stored_file import WORD_BYTES
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -17,9 +21,9 @@ _UNCOMPRESSED: Final = {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG}
 READABLE: Final = _UNCOMPRESSED | {
     f"1.2.840.10008.1.2.{last}" for last in ("4.50", "4.57", "4.70", "4.90", "4.91", "5")
 }
-_WRITABLE: Final = {EXPLICIT_LITTLE}
-#: Bytes in a word of the bulk VRs (PS3.5 table 6.2-1).
-_WORD_BYTES: Final = {"OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2}
+_WRITABLE: Final = {EXPLICIT_LITTLE, JPEG_2000_LOSSLESS}
+#: They describe the fragments that were.
+_OFFSET_TABLES: Final = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 
 class CannotTranscode(Exception):
@@ -36,8 +40,15 @@ def needs_transcoding(stored: str, wanted: str) -> bool:
     return wanted not in {AS_STORED, stored}
 
 
-def to_explicit_little(path: Path) -> bytes:
-    """Give a file in Explicit VR Little Endian, its pixels decoded.
+def transcoded(path: Path, wanted: str) -> bytes:
+    """Give a file in another transfer syntax, its identity unchanged.
+
+    Parameters
+    ----------
+    path : Path
+        The file as stored.
+    wanted : str
+        Explicit VR Little Endian or JPEG 2000 lossless.
 
     Raises
     ------
@@ -47,7 +58,7 @@ def to_explicit_little(path: Path) -> bytes:
         If the file is gone.
     """
     try:
-        return _rewritten(path)
+        return _rewritten(path, wanted)
     except FileNotFoundError:
         raise
     except Exception:  # noqa: BLE001 - each decoder has errors of its own
@@ -55,27 +66,81 @@ def to_explicit_little(path: Path) -> bytes:
         raise CannotTranscode from None
 
 
-def _rewritten(path: Path) -> bytes:
-    from pydicom import dcmread, dcmwrite
-    from pydicom.uid import ExplicitVRLittleEndian
+def frame(pixels: Pixels, index: int, wanted: str) -> bytes:
+    """Give one frame in a transfer syntax: its bytes in Pixel Data, without items and padding.
 
-    dataset = dcmread(path)
-    stored = str(dataset.file_meta.TransferSyntaxUID)
-    if stored not in _UNCOMPRESSED and "PixelData" in dataset:
-        dataset.decompress(generate_instance_uid=False)
-    if stored == EXPLICIT_BIG:
-        dataset.walk(_swap)
+    Raises
+    ------
+    CannotDecode
+        If that is impossible.
+    """
+    stored = pixels.file.transfer_syntax
+    if not needs_transcoding(stored, wanted):
+        return pixels.as_stored(index)
+    if not can_send(stored, wanted):
+        raise CannotDecode(f"The stored transfer syntax {stored} cannot be brought into {wanted}.")
+    if wanted == EXPLICIT_LITTLE:
+        return pixels.uncompressed(index)
+    return jpeg2000.encode(pixels.decoded(index), pixels.layout)
+
+
+def _rewritten(path: Path, wanted: str) -> bytes:
+    from pydicom import dcmread, dcmwrite
+    from pydicom.uid import UID
+
+    try:
+        pixels = Pixels.open(path)
+    except NoPixelData:
+        pixels = None
+    with quiet():
+        dataset = dcmread(path)
+        stored = str(dataset.file_meta.TransferSyntaxUID)
+        if stored == EXPLICIT_BIG:
+            dataset.walk(_swap)
+    if pixels is not None and (stored not in _UNCOMPRESSED or wanted != EXPLICIT_LITTLE):
+        _replace_pixels(dataset, pixels, wanted)
     out = BytesIO()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dcmwrite(out, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True, overwrite=True)
+    with quiet():
+        dataset.file_meta.TransferSyntaxUID = UID(wanted)
+        dcmwrite(
+            out, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True, overwrite=True
+        )
     return out.getvalue()
+
+
+def _replace_pixels(dataset: Dataset, pixels: Pixels, wanted: str) -> None:
+    from pydicom import DataElement
+    from pydicom.encaps import encapsulate
+
+    frames, photometric = [], ""
+    for index in range(pixels.count):
+        decoded = pixels.decoded(index)
+        photometric = decoded.photometric
+        frames.append(
+            pixels.packed(decoded) if wanted == EXPLICIT_LITTLE else jpeg2000.encode(decoded, pixels.layout)
+        )
+    with quiet():
+        for keyword in _OFFSET_TABLES:
+            if keyword in dataset:
+                del dataset[keyword]
+        if wanted == EXPLICIT_LITTLE:
+            value = b"".join(frames)
+            value += b"\0" * (len(value) % 2)
+            vr = "OB" if pixels.layout.allocated <= 8 else "OW"
+        else:
+            value, vr = encapsulate(frames), "OB"
+        dataset["PixelData"] = DataElement("PixelData", vr, value)
+        dataset["PixelData"].is_undefined_length = wanted != EXPLICIT_LITTLE
+        if pixels.layout.samples > 1:
+            dataset.PhotometricInterpretation = photometric
+            dataset.PlanarConfiguration = 0
 
 
 def _swap(dataset: Dataset, element: DataElement) -> None:
     """Turn the words of a bulk value round; pydicom does that for numbers, not for bytes."""
     import numpy as np
 
-    width = _WORD_BYTES.get(element.VR)
+    width = WORD_BYTES.get(element.VR)
     if width is None or not element.value:
         return
     if element.keyword == "PixelData":
