@@ -24,7 +24,7 @@ def datasets():
     return [pydicom.dcmread(get_testdata_file(name)) for name in names]
 
 
-class Refused(Exception):
+class Refused(RuntimeError):
     """What the client threw, and the status that it met."""
 
     def __init__(self, message: str, status: int | None) -> None:

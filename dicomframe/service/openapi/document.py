@@ -15,6 +15,16 @@ from dicomframe.service.routing import Route
 #: What describes a route, by its verb and path in the route table.
 DESCRIPTIONS: Final = DICOMWEB | MANAGING
 
+#: What only the user's reference has: a strict service answers 404 there, so it is not described.
+EXTRAS: Final = frozenset(
+    {
+        ("GET", "studies/{}/series/{}/instances/{}/thumbnail"),
+        ("GET", "studies/{}/series/{}/instances/{}/bulkdata/{*}"),
+        ("GET", "wado"),
+        ("POST", "extendedquerytags/{}/reindex"),
+    }
+)
+
 #: How the segments of a path that are names are called, by the segment before them.
 _NAMES: Final = {
     "studies": ("study", "Study Instance UID", UID),
@@ -65,6 +75,8 @@ def document(
     paths: Object = {}
     for route in routes:
         if route.handler is None or variant.version not in route.versions:
+            continue
+        if variant.strict and (route.method, route.path) in EXTRAS:
             continue
         outside = route.path.partition("/")[0] in without_partition
         path = route.path if outside or not variant.partitions else f"partitions/{{}}/{route.path}"

@@ -144,7 +144,7 @@ def _reindex(_: Variant) -> Object:
     return operation(
         "reindexQueryTag",
         "Extended query tags",
-        "Index all instances by one tag once more; a strict service does not have it.",
+        "Index all instances by one tag once more.",
         {**ACCEPTED, **refusals(400, 404), **_BUSY},
     )
 
