@@ -50,7 +50,8 @@ def test_objects_at_three_levels(anyhow, dicom):
         ]
 
 
-def test_a_single_part(anyhow, dicom):  # fact 23
+@pytest.mark.covers("fact 23")
+def test_a_single_part(anyhow, dicom):
     anyhow.stored(dicom())
     for accept in (
         "application/dicom",
@@ -67,7 +68,8 @@ def test_a_single_part(anyhow, dicom):  # fact 23
         assert "multipart/related" in refused.message
 
 
-def test_everything_means_multipart_as_stored(two):  # fact 22
+@pytest.mark.covers("fact 22")
+def test_everything_means_multipart_as_stored(two):
     reply = two.get("studies/1.1")
     assert [kind for kind, _ in parts(reply)] == [
         f"application/dicom; transfer-syntax={EXPLICIT}", f"application/dicom; transfer-syntax={NEVER}",
@@ -75,7 +77,8 @@ def test_everything_means_multipart_as_stored(two):  # fact 22
 
 
 @pytest.mark.parametrize("route", ["studies/1.1", "studies/1.1/series/1.1.2"])
-def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):  # facts 19 and 20
+@pytest.mark.covers("fact 19", "fact 20")
+def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):
     refused = two.get(route, accept=RELATED)
     assert refused.status == 406
     assert "transfer-syntax=*" in refused.message
@@ -89,7 +92,7 @@ def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):  #
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
-        (f"application/dicom; transfer-syntax={NEVER}", 406),  # fact 19: even the stored one
+        (f"application/dicom; transfer-syntax={NEVER}", 406),  # even the stored one
         ("application/dicom; transfer-syntax=1.2.840.10008.1.2", 406),
         ("application/dicom; transfer-syntax=*, application/dicom; transfer-syntax=1.2.3", 200),
         ("image/jpeg", 406),
@@ -102,13 +105,15 @@ def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):  #
         ("*/*", 200),
     ],
 )
+@pytest.mark.covers("fact 19")
 def test_what_is_accepted(two, accept, status):
     reply = two.get("studies/1.1/series/1.1.2/instances/1.1.2.1", accept=accept)
     assert reply.status == status
     assert status == 200 or "transfer-syntax" in reply.message
 
 
-def test_as_stored_wins_at_equal_quality(two):  # fact 21
+@pytest.mark.covers("fact 21")
+def test_as_stored_wins_at_equal_quality(two):
     route = "studies/1.1/series/1.1.2/instances/1.1.2.1"
     accept = f"application/dicom; transfer-syntax={EXPLICIT}, application/dicom; transfer-syntax=*"
     assert two.get(route, accept=accept).headers["content-type"].endswith(NEVER)
@@ -128,7 +133,8 @@ def test_no_accept_header(two, strict, dicom):
 @pytest.mark.parametrize(
     "route", ["studies/9", "studies/1.1/series/9", "studies/1.1/series/1.1.1/instances/9"]
 )
-def test_what_is_not_there(two, route):  # fact 18
+@pytest.mark.covers("fact 18")
+def test_what_is_not_there(two, route):
     reply = two.get(route)
     assert reply.status == 404
     assert (
@@ -241,7 +247,8 @@ def test_metadata_of_a_big_study_is_whole(http, dicom):
     assert [row["00080018"]["Value"][0] for row in rows] == [f"1.1.1.{n}" for n in range(250)]
 
 
-def test_etags(http, dicom):  # fact 27
+@pytest.mark.covers("fact 27")
+def test_etags(http, dicom):
     http.stored(dicom("1/1/1"), dicom("1/1/2"))
     tags = [
         http.get(f"{route}/metadata").headers["etag"]
@@ -259,7 +266,8 @@ def test_etags(http, dicom):  # fact 27
     assert http.get("studies/1.1/metadata").headers["etag"] == "3-2"
 
 
-def test_query_parameters_are_ignored(two):  # fact 26
+@pytest.mark.covers("fact 26")
+def test_query_parameters_are_ignored(two):
     assert two.get("studies/1.1?anything=goes").status == 200
     assert two.get("studies/1.1/metadata?foo=1&foo=2").status == 200
 

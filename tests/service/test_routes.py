@@ -12,14 +12,16 @@ from dicomframe.service.app import ROUTES
 from dicomframe.service.service import Service
 
 
-def test_letter_case_does_not_matter(http, dicom):  # fact 39
+@pytest.mark.covers("fact 39")
+def test_letter_case_does_not_matter(http, dicom):
     http.stored(dicom())
     assert http.get("/V2/Studies").status == 200
     assert http.get("/v2/STUDIES/1.1/Series/1.1.1/INSTANCES/1.1.1.1/Metadata").status == 200
     assert http.get("/v2/studies/").status == 200
 
 
-def test_versions_are_reported(http):  # fact 40
+@pytest.mark.covers("fact 40")
+def test_versions_are_reported(http):
     for path in ("/v1/studies", "/v2/studies", "/v2/nothing", "/v2/changefeed"):
         assert http.get(path).headers["api-supported-versions"] == "v1, v2"
 
@@ -50,7 +52,8 @@ def test_what_is_not_built_says_so(http, route):
             assert reply.status == 404
 
 
-def test_bulk_update_is_of_version_2(http):  # facts 39 and 51
+@pytest.mark.covers("fact 39", "fact 51")
+def test_bulk_update_is_of_version_2(http):
     assert http("POST", "/v2/studies/$bulkUpdate").status == 501
     assert http("POST", "/v1/studies/$bulkUpdate").status == 404
 
@@ -85,6 +88,22 @@ def test_malformed_uids(http, dicom, uid):
     assert len(http.get("instances").json) == 1
 
 
+@pytest.mark.parametrize("name", ["{}", "{*}", "{study}", "%7B%7D"])
+def test_a_placeholder_is_no_wildcard(http, dicom, name):
+    """A template that was not filled in must not mean the study above it, least of all in a deletion."""
+    http.stored(dicom("1/1/1"), dicom("1/2/2"))
+    for route in (
+        f"studies/{name}",
+        f"studies/1.1/series/{name}",
+        f"studies/1.1/series/1.1.1/instances/{name}",
+    ):
+        for method in ("GET", "DELETE"):
+            assert http(method, route).status == 400
+    assert http.get(f"studies/{name}/metadata").status == 400
+    assert http.get(f"operations/{name}").status == 404
+    assert len(http.get("instances").json) == 2
+
+
 def test_a_malformed_uid_is_explained(http):
     reply = http.get("studies/a/series")
     assert reply.status == 400
@@ -114,14 +133,16 @@ def test_a_token_is_demanded(tmp_path, http_for, dicom):
         assert http.get("studies", authorization="bearer s3cret").status == 204
 
 
-def test_partitions_switched_off(http):  # fact 53
+@pytest.mark.covers("fact 53")
+def test_partitions_switched_off(http):
     for path in ("/v2/partitions/a/studies", "/v2/partitions/a", "/v2/Partitions"):
         reply = http.get(path)
         assert reply.status == 400
         assert "switched off" in reply.message
 
 
-def test_partitions_keep_apart(tmp_path, http_for, dicom):  # fact 53
+@pytest.mark.covers("fact 53")
+def test_partitions_keep_apart(tmp_path, http_for, dicom):
     with Service.open(tmp_path, partitions=True) as service:
         http = http_for(service)
         for path in (

@@ -57,7 +57,8 @@ def studies(http, *pairs, **filters):
     return reply.values("0020000D")
 
 
-def test_newest_first_and_pages(filled):  # fact 34
+@pytest.mark.covers("fact 34")
+def test_newest_first_and_pages(filled):
     assert studies(filled) == ["1.3", "1.2", "1.1"]
     assert studies(filled, limit=2) == ["1.3", "1.2"]
     assert studies(filled, limit=2, offset=2) == ["1.1"]
@@ -86,7 +87,8 @@ def test_a_later_instance_does_not_move_its_study_up(filled, dicom):
         ("studies/1.1/series/1.1.1/instances", "/v1", {"0020000D", "0020000E"} | INSTANCE_V1),
     ],
 )
-def test_what_comes_back_by_default(http, dicom, route, prefix, expected):  # fact 33
+@pytest.mark.covers("fact 33")
+def test_what_comes_back_by_default(http, dicom, route, prefix, expected):
     http.stored(dicom())
     http.prefix = prefix
     reply = http.get(route)
@@ -171,7 +173,8 @@ def test_matching(filled, filters, expected):
         ("Smith^Jon*", ["1.3"]),
     ],
 )
-def test_fuzzy_names(filled, value, expected):  # fact 35
+@pytest.mark.covers("fact 35")
+def test_fuzzy_names(filled, value, expected):
     assert studies(filled, PatientName=value, fuzzymatching="true") == expected
     assert studies(filled, PatientName=value, FuzzyMatching="TRUE") == expected
 
@@ -206,12 +209,14 @@ def test_filter_keys_come_back(filled):
     assert row["00080061"] == {"vr": "CS", "Value": ["CT"]}
 
 
-def test_modalities_filter_returns_all_modalities(filled):  # fact 36
+@pytest.mark.covers("fact 36")
+def test_modalities_filter_returns_all_modalities(filled):
     (row,) = filled.search("studies", ModalitiesInStudy="PT").json
     assert row["00080061"]["Value"] == ["MR", "PT"]
 
 
-def test_counts_come_on_request(filled):  # fact 36
+@pytest.mark.covers("fact 36")
+def test_counts_come_on_request(filled):
     assert "00201208" not in filled.get("studies?includefield=all").json[0]
     fields = "NumberOfStudyRelatedInstances,ModalitiesInStudy"
     rows = filled.get(f"studies?includefield={fields}").json
@@ -222,7 +227,8 @@ def test_counts_come_on_request(filled):  # fact 36
     assert [row["00201209"] for row in rows] == [{"vr": "IS", "Value": [2]}, {"vr": "IS", "Value": [1]}]
 
 
-def test_include_fields(filled):  # fact 32
+@pytest.mark.covers("fact 32")
+def test_include_fields(filled):
     row = filled.get("studies?limit=1&includefield=PatientSex&includefield=00280010,Modality").json[0]
     assert set(row) == STUDY_V2 | {"00100040", "00280010", "00080060"}
     assert row["00280010"] == {"vr": "US", "Value": [2]}
@@ -248,7 +254,7 @@ def test_only_the_first_value_is_searched(http, dicom):
     ("query", "words"),
     [
         ("PatientsName=x", "did you mean PatientName"),
-        ("patientname=x", "did you mean PatientName"),  # fact 28
+        ("patientname=x", "did you mean PatientName"),
         ("Rows=2", "Rows cannot be searched"),
         ("00091001=2", "00091001 cannot be searched"),
         ("foo=1", "'foo' is no attribute"),
@@ -256,18 +262,18 @@ def test_only_the_first_value_is_searched(http, dicom):
         ("Modality=CT", "Modality cannot be searched by here"),
         ("SOPInstanceUID=1.2", "SOPInstanceUID cannot be searched by here"),
         ("ReferencedRequestSequence.AccessionNumber=1", "no attribute"),
-        ("PatientID=1&PatientID=2", "PatientID is given twice"),  # fact 29
+        ("PatientID=1&PatientID=2", "PatientID is given twice"),
         ("PatientID=1&00100020=2", "PatientID is given twice"),
         ("PatientID=", "PatientID has no value"),
         ("PatientID", "PatientID has no value"),
         ("PatientID=%20%20", "PatientID has no value"),
         ("PatientID=a%00b", "control characters"),
         ("PatientID=%FF", "percent-encoded UTF-8"),
-        ("StudyDate=2024-01-15", "YYYYMMDD"),  # fact 37
+        ("StudyDate=2024-01-15", "YYYYMMDD"),
         ("StudyDate=20240230", "YYYYMMDD"),
         ("StudyDate=2024", "YYYYMMDD"),
         ("StudyDate=-", "at least one"),
-        ("StudyDate=20240201-20240101", "end lies before its start"),  # fact 37
+        ("StudyDate=20240201-20240101", "end lies before its start"),
         ("StudyDate=20240101-20240201-20240301", "YYYYMMDD"),
         ("StudyDate=2024*", "YYYYMMDD"),
         ("StudyTime=25", "HHMMSS"),
@@ -283,18 +289,19 @@ def test_only_the_first_value_is_searched(http, dicom):
         ("offset=-1", "from 0"),
         ("offset=99999999999999999999", "from 0"),
         ("fuzzymatching=1", "true or false"),
-        ("fuzzymatching=true&PatientName=%22jo%22", '\'"\''),  # fact 35
+        ("fuzzymatching=true&PatientName=%22jo%22", '\'"\''),
         ("fuzzymatching=true&PatientName=%5E", "must hold a word"),
         ("includefield=PatientsSex", "PatientsSex"),
         ("includefield=patientsex", "patientsex"),
         ("includefield=", "'all'"),
         ("includefield=0008ZZZZ", "'all'"),
         ("includefield=00080003", "'all'"),
-        ("includefield=all&includefield=PatientSex", "stands alone"),  # fact 31
+        ("includefield=all&includefield=PatientSex", "stands alone"),
         ("includefield=all,PatientSex", "stands alone"),
         ("&".join(f"x{number}=1" for number in range(300)), "200 parameters"),
     ],
 )  # fmt: skip
+@pytest.mark.covers("fact 28", "fact 29", "fact 31", "fact 35", "fact 37")
 def test_refusals(filled, query, words):
     reply = filled.get(f"studies?{query}")
     assert reply.status == 400
@@ -304,14 +311,15 @@ def test_refusals(filled, query, words):
 @pytest.mark.parametrize(
     ("route", "key"),
     [
-        ("studies/1.2/series", "PatientID"),  # fact 30
-        ("studies/1.2/series", "StudyInstanceUID"),  # fact 29
+        ("studies/1.2/series", "PatientID"),
+        ("studies/1.2/series", "StudyInstanceUID"),
         ("studies/1.2/series", "ModalitiesInStudy"),
         ("studies/1.2/instances", "PatientName"),
         ("studies/1.2/series/1.2.1/instances", "Modality"),
         ("studies/1.2/series/1.2.1/instances", "SeriesInstanceUID"),
     ],
 )
+@pytest.mark.covers("fact 29", "fact 30")
 def test_levels_are_strict(filled, route, key):
     reply = filled.search(route, (key, "1.2"))
     assert reply.status == 400
@@ -361,7 +369,8 @@ def test_invalid_percent_text_and_surrogates(http):
     assert http.get(f"studies?PatientName={quote('😀')}").status == 204
 
 
-def test_accept_of_a_search(filled, strict):  # fact 16
+@pytest.mark.covers("fact 16")
+def test_accept_of_a_search(filled, strict):
     assert filled.get("studies", accept=None).status == 200
     assert filled.get("studies", accept="application/json").headers["content-type"] == "application/json"
     assert filled.get("studies", accept="text/html, application/dicom+json;q=0.1").status == 200

@@ -52,12 +52,14 @@ def test_a_configured_base_shapes_urls(http, dicom):
     )
 
 
-def test_retrieve_url_stands_at_the_top_when_the_route_names_the_study(http, dicom):  # fact 1
+@pytest.mark.covers("fact 1")
+def test_retrieve_url_stands_at_the_top_when_the_route_names_the_study(http, dicom):
     reply = http.store(dicom(), study="1.1")
     assert reply.json["00081190"]["Value"][0].endswith("/v2/studies/1.1")
 
 
-def test_another_study_than_the_routes_is_refused(http, dicom):  # fact 1
+@pytest.mark.covers("fact 1")
+def test_another_study_than_the_routes_is_refused(http, dicom):
     reply = http.store(dicom("2/1/1"), study="1.1")
     assert (reply.status, reason(reply)) == (409, 43264)
     assert "00081190" not in reply.json
@@ -67,19 +69,22 @@ def test_another_study_than_the_routes_is_refused(http, dicom):  # fact 1
     assert mixed.json["00081190"]["Value"]
 
 
-def test_no_parts_is_204(http):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_no_parts_is_204(http):
     reply = http("POST", "studies", {"Content-Type": "multipart/related; boundary=test"}, b"--test--\r\n")
     assert (reply.status, reply.body) == (204, b"")
 
 
-def test_an_empty_single_body_is_409(http):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_an_empty_single_body_is_409(http):
     reply = http("POST", "studies", {"Content-Type": "application/dicom"})
     assert (reply.status, reason(reply)) == (409, 272)
     assert "00081155" not in item(reply, "00081198")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0", b"no DICOM file" * 50, bytes(1000), b"\x02\x00" * 500])
-def test_unreadable_parts_are_failed_items(http, dicom, garbage):  # fact 2
+@pytest.mark.covers("fact 2")
+def test_unreadable_parts_are_failed_items(http, dicom, garbage):
     reply = http.store(garbage, dicom())
     assert (reply.status, reason(reply)) == (202, 272)
     assert "00081155" not in item(reply, "00081198")
@@ -91,7 +96,8 @@ def test_a_single_body_is_stored(http, dicom):
     assert http.get("studies/1.1").status == 200
 
 
-def test_the_same_file_twice_in_one_request(http, dicom):  # fact 3
+@pytest.mark.covers("fact 3")
+def test_the_same_file_twice_in_one_request(http, dicom):
     reply = http.store(dicom(), dicom())
     assert (reply.status, reason(reply)) == (202, 45070)
     again = http.store(dicom())
@@ -101,7 +107,8 @@ def test_the_same_file_twice_in_one_request(http, dicom):  # fact 3
 
 @pytest.mark.parametrize("tag", ["00080016", "00080018", "0020000D", "0020000E"])
 @pytest.mark.parametrize("value", [None, ("UI", ""), ("UI", "1.2.x"), ("UI", "1" * 65), ("UI", "1.2.")])
-def test_the_four_uids_are_required(http, v1, dicom, tag, value):  # facts 4 and 12
+@pytest.mark.covers("fact 4", "fact 12")
+def test_the_four_uids_are_required(http, v1, dicom, tag, value):
     for ask in (http, v1):
         reply = ask.store(dicom(raw={tag: value}))
         assert (reply.status, reason(reply)) == (409, 43264)
@@ -110,14 +117,16 @@ def test_the_four_uids_are_required(http, v1, dicom, tag, value):  # facts 4 and
 
 
 @pytest.mark.parametrize("patient_id", [None, "\0ABC", "a" * 65])
-def test_a_missing_or_invalid_patient_id_is_refused(http, v1, dicom, patient_id):  # facts 4 and 10
+@pytest.mark.covers("fact 4", "fact 10")
+def test_a_missing_or_invalid_patient_id_is_refused(http, v1, dicom, patient_id):
     for ask in (http, v1):
         reply = ask.store(dicom(PatientID=patient_id))
         assert (reply.status, reason(reply)) == (409, 43264)
         assert "(0010,0020)" in comments(reply, "00081198")[0]
 
 
-def test_an_empty_patient_id(http, v1, dicom):  # fact 4
+@pytest.mark.covers("fact 4")
+def test_an_empty_patient_id(http, v1, dicom):
     refused = v1.store(dicom(PatientID=""))
     assert (refused.status, reason(refused)) == (409, 43264)
     reply = http.store(dicom(PatientID=""))
@@ -125,7 +134,8 @@ def test_an_empty_patient_id(http, v1, dicom):  # fact 4
     assert "PatientID is empty" in comments(reply)[0]
 
 
-def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http, dicom):  # facts 5 and 6
+@pytest.mark.covers("fact 5", "fact 6")
+def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http, dicom):
     file = dicom(StudyDate="2024-01-15", StudyDescription="x" * 65)
     reply = http.store(file)
     assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [1])
@@ -141,7 +151,8 @@ def test_an_invalid_value_is_a_warning_and_leaves_metadata_but_not_the_file(http
     assert b"2024-01-15" in kept.body
 
 
-def test_a_bad_nested_value_takes_the_top_levels_of_the_same_tag(http, dicom):  # fact 6
+@pytest.mark.covers("fact 6")
+def test_a_bad_nested_value_takes_the_top_levels_of_the_same_tag(http, dicom):
     nested = {"00080104": ("LO", "fine"), "00100040": ("CS", "lower case")}
     reply = http.store(dicom(raw={"00081032": ("SQ", [nested])}))
     assert reply.status == 202
@@ -156,12 +167,14 @@ def test_a_bad_nested_uid_does_not_lose_the_instance(http, dicom):
     assert http.get("series").values("0020000E") == ["1.1.1"]
 
 
-def test_success_items_and_failed_attributes(http, v1, dicom):  # fact 7
+@pytest.mark.covers("fact 7")
+def test_success_items_and_failed_attributes(http, v1, dicom):
     assert item(http.store(dicom("1/1/1")))["00741048"] == {"vr": "SQ"}
     assert "00741048" not in item(v1.store(dicom("1/1/2")))
 
 
-def test_version_1_looks_at_searched_attributes_only(v1, dicom):  # fact 8
+@pytest.mark.covers("fact 8")
+def test_version_1_looks_at_searched_attributes_only(v1, dicom):
     reply = v1.store(dicom("1/1/1", StudyDate="2024-01-15"))
     assert (reply.status, reason(reply)) == (409, 43264)
     reply = v1.store(dicom("1/1/2", raw={"00100040": ("CS", "not valid")}))
@@ -186,7 +199,8 @@ def implicit(dicom):
     return bytes(128) + b"DICM" + meta + bytes(out)
 
 
-def test_implicit_vr(http, v1, dicom):  # fact 9
+@pytest.mark.covers("fact 9")
+def test_implicit_vr(http, v1, dicom):
     reply = http.store(implicit(dicom))
     assert (reply.status, item(reply)["00081196"]["Value"]) == (202, [45063])
     (metadata,) = http.get("studies/1.1/metadata").json
@@ -197,7 +211,8 @@ def test_implicit_vr(http, v1, dicom):  # fact 9
     assert (reply.status, item(reply)["00081196"]["Value"]) == (200, [45063])
 
 
-def test_trailing_nulls_stay_and_match(http, dicom):  # fact 10
+@pytest.mark.covers("fact 10")
+def test_trailing_nulls_stay_and_match(http, dicom):
     assert http.store(dicom(AccessionNumber="A1\0\0", PatientName="Doe^John\0\0")).status == 200
     (metadata,) = http.get("studies/1.1/metadata").json
     assert metadata["00080050"]["Value"] == ["A1\0\0"]
@@ -206,13 +221,15 @@ def test_trailing_nulls_stay_and_match(http, dicom):  # fact 10
     assert len(http.search("studies", PatientName="doe^john").json) == 1
 
 
-def test_a_null_inside_is_a_warning(http, dicom):  # fact 10
+@pytest.mark.covers("fact 10")
+def test_a_null_inside_is_a_warning(http, dicom):
     reply = http.store(dicom(AccessionNumber="A\0B1"))
     assert reply.status == 202
     assert "(0008,0050)" in comments(reply)[0]
 
 
-def test_an_empty_patient_id_does_not_overwrite(http, dicom):  # fact 11
+@pytest.mark.covers("fact 11")
+def test_an_empty_patient_id_does_not_overwrite(http, dicom):
     http.stored(dicom("1/1/1"))
     assert http.store(dicom("1/1/2", PatientID="", PatientName="New^Name")).status == 202
     (row,) = http.search("studies", PatientID="pat001").json
@@ -220,7 +237,8 @@ def test_an_empty_patient_id_does_not_overwrite(http, dicom):  # fact 11
     assert row["00100010"]["Value"] == [{"Alphabetic": "New^Name"}]
 
 
-def test_uids_with_leading_zeros_and_trailing_spaces(http, dicom):  # fact 12
+@pytest.mark.covers("fact 12")
+def test_uids_with_leading_zeros_and_trailing_spaces(http, dicom):
     assert http.store(dicom(StudyInstanceUID="1.02.003 ")).status == 200
     assert http.get("studies/1.02.003/metadata").status == 200
 
@@ -229,7 +247,8 @@ def post(http, content_type, body, **headers):
     return http("POST", "studies", {"Content-Type": content_type, **headers}, body)
 
 
-def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):
     body = multipart(dicom("1/1/1"), head=b"")
     assert post(http, 'multipart/related; type="application/dicom"; boundary=test', body).status == 200
     assert post(http, "multipart/related; boundary=test", body).status == 415
@@ -252,25 +271,29 @@ def test_only_the_first_part_may_lack_a_content_type(http, dicom, multipart):  #
         ("", 415, "Content-Type"),
     ],
 )  # fmt: skip
-def test_content_types_that_are_refused(http, dicom, multipart, content_type, status, words):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_content_types_that_are_refused(http, dicom, multipart, content_type, status, words):
     reply = post(http, content_type, multipart(dicom()))
     assert reply.status == status
     assert words in reply.message
 
 
-def test_another_part_type_is_415(http, dicom, multipart):  # fact 13
+@pytest.mark.covers("fact 13")
+def test_another_part_type_is_415(http, dicom, multipart):
     body = multipart(dicom(), head=b"Content-Type: application/octet-stream\r\n")
     reply = post(http, "multipart/related; boundary=test", body)
     assert reply.status == 415
     assert "application/dicom" in reply.message
 
 
-def test_no_type_parameter_and_form_data_part_headers(http, dicom, multipart):  # fact 14
+@pytest.mark.covers("fact 14")
+def test_no_type_parameter_and_form_data_part_headers(http, dicom, multipart):
     head = b'Content-Disposition: form-data; name="dicomfile"; filename="a.dcm"\r\nContent-Type: application/dicom\r\n'
     assert post(http, "multipart/related; boundary=test", multipart(dicom(), head=head)).status == 200
 
 
-def test_many_values_of_a_single_valued_attribute(http, v1, dicom):  # fact 15
+@pytest.mark.covers("fact 15")
+def test_many_values_of_a_single_valued_attribute(http, v1, dicom):
     reply = v1.store(dicom("1/1/1", AccessionNumber="A1\\B2"))
     assert reply.status == 200
     assert reply.headers["warning"].startswith("299 127.0.0.1")
@@ -298,7 +321,8 @@ def test_the_preamble_is_zeroed(http, dicom):
     assert kept.body == bytes(128) + file[128:]
 
 
-def test_a_file_without_a_preamble_gets_one(http, dicom):  # fact 58
+@pytest.mark.covers("fact 58")
+def test_a_file_without_a_preamble_gets_one(http, dicom):
     file = dicom()
     http.stored(file[132:])
     kept = http.get(
@@ -317,7 +341,8 @@ def test_every_place_to_cut_a_file_is_noticed(http, dicom):
     http.stored(file)
 
 
-def test_accept_of_a_store(http, strict, dicom):  # fact 16
+@pytest.mark.covers("fact 16")
+def test_accept_of_a_store(http, strict, dicom):
     assert http.store(dicom("1/1/1"), accept=None).status == 200
     assert http.store(dicom("1/1/2"), accept="application/json").headers["content-type"] == "application/json"
     refused = http.store(dicom("1/1/3"), accept="application/xml")
@@ -347,7 +372,8 @@ def test_messages_never_repeat_values(http, dicom):
     assert b"Secret" not in reply.body
 
 
-def test_the_newest_instance_gives_study_and_series_their_values(http, dicom):  # fact 34
+@pytest.mark.covers("fact 34")
+def test_the_newest_instance_gives_study_and_series_their_values(http, dicom):
     http.stored(dicom("1/1/1", StudyDescription="old", Modality="CT"))
     http.stored(dicom("1/1/2", StudyDescription="new", Modality="MR"))
     assert http.search("studies", StudyDescription="old").status == 204
