@@ -126,7 +126,7 @@ def _frames(_: Variant) -> Object:
         "Retrieve",
         "Retrieve frames.",
         {
-            "200": answer("The frames.", (MULTIPART, _OCTETS, "image/jp2"), BYTES),
+            "200": answer("The frames.", (MULTIPART, _OCTETS), BYTES),
             **refusals(400, 404, 406),
         },
     )
@@ -160,7 +160,7 @@ def _bulkdata(_: Variant) -> Object:
         "Retrieve",
         "Retrieve one attribute's bytes, as the BulkDataURI in metadata names them.",
         {
-            "200": answer("The bytes.", (_OCTETS, MULTIPART, "image/jp2", "image/jpeg"), BYTES),
+            "200": answer("The bytes.", (_OCTETS, MULTIPART), BYTES),
             **refusals(400, 404, 406),
         },
     )

@@ -36,6 +36,7 @@ _NAMES: Final = {
         "frame numbers from 1, with commas between them",
         {"type": "string", "pattern": "^[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*$"},
     ),
+    "frames rendered": ("frame", "a frame number from 1", {"type": "string", "pattern": "^[1-9][0-9]{0,6}$"}),
     "bulkdata": (
         "path",
         "where in the instance the bulk data is: a tag, or tags and item numbers with slashes between them",
@@ -116,7 +117,9 @@ def _template(path: str) -> tuple[str, list[Object]]:
     parameters: list[Object] = []
     for place, segment in enumerate(segments):
         if re.fullmatch(r"\{\*?\}", segment):
-            name, words, content = _NAMES[segments[place - 1]]
+            # A list of frames can be retrieved, one frame rendered.
+            before, *behind = segments[place - 1], *segments[place + 1 :]
+            name, words, content = _NAMES.get(" ".join([before, *behind]), _NAMES[before])
             segments[place] = f"{{{name}}}"
             parameters.append(
                 {"name": name, "in": "path", "description": words, "required": True, "schema": content}
