@@ -25,7 +25,11 @@ _NO_GOODBYE: Final = struct.pack("ii", 1, 0)
 
 
 class CuttableProtocol(HttpToolsProtocol):
-    """HTTP/1.1 on one connection that an application may cut."""
+    """HTTP/1.1 on one connection that an application may cut; it logs no requests, whose paths and queries tell."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.access_log = False
 
     def on_message_begin(self) -> None:
         """Begin a request, and tell its application how to cut."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import suppress
+from http.client import HTTPConnection
 
 import pytest
 
@@ -14,8 +16,6 @@ from dicomframe.service.service import Service
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, multipart, dicom):
     """Start a service with one instance in it; give host and port."""
-    from http.client import HTTPConnection
-
     with Server(Service.open(tmp_path_factory.mktemp("hostile"))) as server:
         host, port = server.url.removeprefix("http://").split(":")
         connection = HTTPConnection(host, int(port), timeout=10)
@@ -26,23 +26,34 @@ def address(tmp_path_factory, multipart, dicom):
         yield host, int(port)
 
 
+def read_on(connection, received):
+    """Read until the other side closes; a TimeoutError carries what has come."""
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except TimeoutError:
+        raise TimeoutError(received) from None
+    return received
+
+
 @pytest.fixture
 def send(address, caplog, capfd):
     """Send bytes and give all that comes back until the connection is closed; afterwards the service still answers."""
 
     def exchange(request):
-        with socket.create_connection(address, timeout=10) as connection:
-            try:
+        received = b""
+        with socket.create_connection(address, timeout=0.5) as connection:
+            # A request that is cut off or refused early leaves bytes unread: then the connection is reset.
+            with suppress(ConnectionResetError, BrokenPipeError):
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # it was refused before it was sent
-            received = b""
-            try:
-                while piece := connection.recv(65536):
-                    received += piece
-            except ConnectionResetError:
-                pass  # closed with bytes of ours unread
+            with suppress(ConnectionResetError):
+                try:
+                    received = read_on(connection, received)
+                except TimeoutError as waiting:  # for the rest of what is not whole
+                    (received,) = waiting.args
+                    connection.settimeout(10)
+                    connection.shutdown(socket.SHUT_WR)
+                    received = read_on(connection, received)
         return received
 
     with caplog.at_level(logging.INFO):
