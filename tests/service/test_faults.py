@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 import dicomframe as dfr
 from dicomframe.cli import main
 from dicomframe.errors import ConnectionFailed, QueryError
+from dicomframe.service.app import Dispatcher
 from dicomframe.service.faultplan import FaultPlan, read_settings
 from dicomframe.service.server import Server
 from dicomframe.service.service import Service
@@ -75,6 +79,7 @@ def test_without_faults_nothing_is_there(http, tmp_path):
     for method in ("GET", "PUT", "DELETE"):
         assert http(method, CONTROL).status == 404
     assert http.service.faults is None
+    assert isinstance(http.service.app, Dispatcher)  # nothing round it
     with dfr.start_local(tmp_path / "local") as local, pytest.raises(QueryError, match=r"faults=\{\}"):
         _ = local.faults
 
@@ -171,6 +176,25 @@ def test_files_with_faults(tmp_path, capsys):
         assert words in capsys.readouterr().err
     assert main(["serve", "--faults", str(tmp_path / "missing.json")]) == 1
     assert "missing.json" in capsys.readouterr().err
+
+
+def test_serving_with_a_file_of_faults(tmp_path):
+    (tmp_path / "faults.toml").write_text("[throttle]\nstatus = 503\nretry_after = 3\ncount = 1\n")
+    command = [sys.executable, "-m", "dicomframe", "serve", "--port", "0", "--faults", "faults.toml"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            host = process.stdout.readline().strip().removeprefix("http://")
+            with closing(http.client.HTTPConnection(host, timeout=10)) as connection:
+                seen = []
+                for path in ("/v2/studies", "/v2/studies", CONTROL):
+                    connection.request("GET", path)
+                    answer = connection.getresponse()
+                    seen.append((answer.status, answer.getheader("Retry-After")))
+                    body = answer.read()
+        finally:
+            process.terminate()
+    assert seen == [(503, "3"), (204, None), (200, None)]
+    assert json.loads(body)["counts"] == {"throttle": 1}
 
 
 def test_the_same_seed_gives_the_same_faults(faulty):
@@ -412,7 +436,6 @@ def test_bad_values_in_metadata_and_nowhere_else(faulty):
 
 def test_from_python(tmp_path):
     with dfr.start_local(tmp_path / "data", faults={"seed": 3, "error": {"count": 1}}) as local:
-        import http.client
 
         def status():
             with closing(http.client.HTTPConnection(local.url.removeprefix("http://"))) as connection:
