@@ -22,20 +22,33 @@ from dicomframe.service.service import Service
 CONTROL = "/_control/faults"
 
 
-@pytest.fixture(params=["in process", "loopback"])
-def faulty(request, tmp_path, http_for, dicom):
-    """A service with three studies of two instances, whose faults are switched on by the test."""
-    opened = Service.open(tmp_path / "data", faults={})
+def fill(http, dicom):
+    """Store three studies of two instances each."""
+    http.stored(*[dicom(f"{study}/1/{one}") for study in (1, 2, 3) for one in (1, 2)])
+
+
+@pytest.fixture(scope="module", params=["in process", "loopback"])
+def filled(request, tmp_path_factory, http_for, dicom):
+    opened = Service.open(tmp_path_factory.mktemp("faulty"), faults={})
     if request.param == "in process":
         with opened:
             http = http_for(opened)
-            http.stored(*[dicom(f"{study}/1/{one}") for study in (1, 2, 3) for one in (1, 2)])
+            fill(http, dicom)
             yield http
     else:
         with Server(opened) as server:
             http = http_for(opened, server.url)
-            http.stored(*[dicom(f"{study}/1/{one}") for study in (1, 2, 3) for one in (1, 2)])
+            fill(http, dicom)
             yield http
+
+
+@pytest.fixture
+def faulty(filled):
+    """A service with three studies of two instances, whose faults are switched on by the test."""
+    filled.service.faults.clear()
+    yield filled
+    filled.service.faults.clear()
+    assert len(filled.get("instances").json) == 6
 
 
 @pytest.fixture
@@ -45,31 +58,38 @@ def unhurt(tmp_path, http_for):
         yield http_for(opened)
 
 
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory, http_for):
+    with Server(Service.open(tmp_path_factory.mktemp("wire"), faults={})) as server:
+        yield http_for(server._service, server.url)
+
+
 @pytest.fixture
-def wire(tmp_path, http_for, dicom):
+def wire(listening, dicom):
     """A service over loopback, and what comes back over a raw socket: the bytes, and whether RST ended them."""
-    with Server(Service.open(tmp_path / "wire", faults={})) as server:
-        http = http_for(server._service, server.url)
-        http.stored(dicom("1/1/1"), dicom("1/1/2"))
-        host, port = server.url.removeprefix("http://").split(":")
+    faults = listening.service.faults
+    faults.clear()
+    listening.store(dicom("1/1/1"), dicom("1/1/2"))
+    host, port = listening.url.removeprefix("http://").split(":")
 
-        def ask(target, method="GET", body=b""):
-            with socket.create_connection((host, int(port)), timeout=5) as connection:
-                connection.sendall(
-                    b"%b %b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n%b"
-                    % (method.encode(), target.encode(), len(body), body)
-                )
-                received = b""
-                try:
-                    while piece := connection.recv(65536):
-                        received += piece
-                except ConnectionResetError:
-                    return received, True
-                return received, False
+    def ask(target, method="GET", body=b""):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(
+                b"%b %b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n%b"
+                % (method.encode(), target.encode(), len(body), body)
+            )
+            received = b""
+            try:
+                while piece := connection.recv(65536):
+                    received += piece
+            except ConnectionResetError:
+                return received, True
+            return received, False
 
-        ask.faults = server._service.faults
-        ask.http = http
-        yield ask
+    ask.faults = faults
+    ask.http = listening
+    yield ask
+    faults.clear()
 
 
 # -- how they are set ------------------------------------------------------------------------------
@@ -85,7 +105,7 @@ def test_without_faults_nothing_is_there(http, tmp_path):
 
 
 def test_the_control_route(faulty):
-    assert faulty.get(CONTROL).json == {"settings": {"seed": 0}, "counts": {}, "requests": 1}
+    assert faulty.get(CONTROL).json == {"settings": {"seed": 0}, "counts": {}, "requests": 0}
     set_ = faulty("PUT", CONTROL, body=json.dumps({"seed": 7, "throttle": {"count": 1}}).encode())
     assert set_.status == 200
     assert set_.json["settings"]["throttle"] == [
