@@ -304,14 +304,15 @@ class Pixels:
         before, behind = start % width, -end % width
         content = self.file.data[raw.start + start - before : min(raw.start + end + behind, raw.end)]
         content = swapped(content, width)[before : before + end - start]
-        shift = first % 8
-        return _from_bit(content, shift, layout.frame_bits) if shift else content
+        if layout.frame_bits % 8 or first % 8:
+            return _bits_of(content, first % 8, layout.frame_bits)
+        return content
 
 
-def _from_bit(content: bytes, shift: int, bits: int) -> bytes:
-    """Move bits to the beginning of the first byte; least significant bits come first (PS3.5 section 8.1.1)."""
+def _bits_of(content: bytes, first: int, count: int) -> bytes:
+    """Take bits out of bytes; least significant bits come first (PS3.5 section 8.1.1)."""
     unpacked = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
-    return np.packbits(unpacked[shift : shift + bits], bitorder="little").tobytes()
+    return np.packbits(unpacked[first : first + count], bitorder="little").tobytes()
 
 
 def _with_whole_chrominance(samples: NDArray[Any], layout: Layout) -> NDArray[Any]:

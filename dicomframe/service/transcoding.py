@@ -11,7 +11,7 @@ from dicomframe.service import jpeg2000
 from dicomframe.service.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomframe.service.negotiation import AS_STORED, JPEG_2000_LOSSLESS
 from dicomframe.service.pixels import CannotDecode, NoPixelData, Pixels
-from dicomframe.service.stored_file import WORD_BYTES
+from dicomframe.service.stored_file import WORD_BYTES, StoredFile
 
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
@@ -88,13 +88,18 @@ def _rewritten(path: Path, wanted: str) -> bytes:
     from pydicom import dcmread, dcmwrite
     from pydicom.uid import UID
 
+    file = StoredFile.open(path)
+    stored = file.transfer_syntax
     try:
-        pixels = Pixels.open(path)
+        pixels = Pixels(file)
     except NoPixelData:
         pixels = None
     with quiet():
         dataset = dcmread(path)
-        stored = str(dataset.file_meta.TransferSyntaxUID)
+        if file.header.implicit:
+            # Some files leave VRs out against their transfer syntax; pydicom gives elements theirs when it is asked.
+            for _ in dataset.iterall():
+                pass
         if stored == EXPLICIT_BIG:
             dataset.walk(_swap)
     if pixels is not None and (stored not in _UNCOMPRESSED or wanted != EXPLICIT_LITTLE):

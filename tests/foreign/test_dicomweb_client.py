@@ -259,3 +259,15 @@ def test_delete(client, datasets):
     assert len(client.search_for_instances()) == 1
     with pytest.raises(HTTPError, match="404"):
         client.delete_study(dose.StudyInstanceUID)
+
+
+def test_frames_and_pictures(client, datasets):
+    client.store_instances(datasets)
+    for dataset in datasets[:2]:
+        (frame,) = client.retrieve_instance_frames(
+            *uids(dataset), [1], media_types=(("application/octet-stream", EXPLICIT),)
+        )
+        assert frame == dataset.PixelData
+        for media_type, beginning in (("image/jpeg", b"\xff\xd8\xff"), ("image/png", b"\x89PNG")):
+            picture = client.retrieve_instance_rendered(*uids(dataset), media_types=(media_type,))
+            assert picture.startswith(beginning)

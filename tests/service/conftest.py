@@ -243,3 +243,42 @@ def stepped(tmp_path: Path) -> Iterator[Http]:
     """A service whose operations report twice that they run, and are done when they are next asked for."""
     with Service.open(tmp_path / "stepped", operation_polls=2) as opened:
         yield Http(opened)
+
+
+@pytest.fixture
+def stored_at() -> Any:
+    """Store one file and give the path of its instance."""
+
+    def store(http: Http, file: bytes | Path) -> str:
+        data = file if isinstance(file, bytes) else file.read_bytes()
+        reply = http("POST", "studies", {"Content-Type": "application/dicom"}, data)
+        assert reply.status in {200, 202}, reply.body
+        url: str = reply.json["00081199"]["Value"][0]["00081190"]["Value"][0]
+        return "/" + url.split("/", 3)[3]
+
+    return store
+
+
+@pytest.fixture
+def image(dicom: Any) -> Any:
+    """A file whose pixels are an array (rows, columns) or (frames, rows, columns), with more attributes as given."""
+
+    def build(values: Any, /, *, uids: str = "1/1/1", **raw: Any) -> bytes:
+        frames = values if values.ndim == 3 else values[None]
+        bits = values.dtype.itemsize * 8
+        given = {
+            "00280002": ("US", struct.pack("<H", 1)),
+            "00280004": ("CS", "MONOCHROME2"),
+            "00280008": ("IS", str(len(frames))),
+            "00280010": ("US", struct.pack("<H", frames.shape[1])),
+            "00280011": ("US", struct.pack("<H", frames.shape[2])),
+            "00280100": ("US", struct.pack("<H", bits)),
+            "00280101": ("US", struct.pack("<H", bits)),
+            "00280102": ("US", struct.pack("<H", bits - 1)),
+            "00280103": ("US", struct.pack("<H", values.dtype.kind == "i")),
+            "7FE00010": ("OB" if bits == 8 else "OW", values.tobytes()),
+        }
+        more = {name.removeprefix("_"): value for name, value in raw.items()}
+        return dicom(uids, raw=given | more)
+
+    return build

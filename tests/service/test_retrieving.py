@@ -76,8 +76,8 @@ def test_everything_means_multipart_as_stored(two):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("route", ["studies/1.1", "studies/1.1/series/1.1.2"])
 @pytest.mark.covers("fact 19", "fact 20")
+@pytest.mark.parametrize("route", ["studies/1.1", "studies/1.1/series/1.1.2"])
 def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):
     refused = two.get(route, accept=RELATED)
     assert refused.status == 406
@@ -89,12 +89,15 @@ def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):
     assert strict.get(INSTANCE, accept=RELATED).status == 200
 
 
+@pytest.mark.covers("fact 19")
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
         (f"application/dicom; transfer-syntax={NEVER}", 406),  # even the stored one
         ("application/dicom; transfer-syntax=1.2.840.10008.1.2", 406),
         ("application/dicom; transfer-syntax=*, application/dicom; transfer-syntax=1.2.3", 200),
+        ('multipart/related; type="*/*"', 200),
+        (f"*/*; transfer-syntax={EXPLICIT}", 406),
         ("image/jpeg", 406),
         ("application/dicom+json", 406),
         ('multipart/related; type="application/octet-stream"; transfer-syntax=*', 406),
@@ -121,6 +124,7 @@ def test_as_stored_wins_at_equal_quality(two):
     assert two.get(route, accept=accept).status == 406
 
 
+@pytest.mark.covers("fact 16")
 def test_no_accept_header(two, strict, dicom):
     assert [kind[-len(NEVER) :] for kind, _ in parts(two.get("studies/1.1", accept=None))][1] == NEVER
     strict.stored(dicom())
@@ -130,10 +134,10 @@ def test_no_accept_header(two, strict, dicom):
         assert "no Accept header" in refused.message
 
 
+@pytest.mark.covers("fact 18")
 @pytest.mark.parametrize(
     "route", ["studies/9", "studies/1.1/series/9", "studies/1.1/series/1.1.1/instances/9"]
 )
-@pytest.mark.covers("fact 18")
 def test_what_is_not_there(two, route):
     reply = two.get(route)
     assert reply.status == 404
