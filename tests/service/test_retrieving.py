@@ -108,7 +108,6 @@ def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):
         ("*/*", 200),
     ],
 )
-@pytest.mark.covers("fact 19")
 def test_what_is_accepted(two, accept, status):
     reply = two.get("studies/1.1/series/1.1.2/instances/1.1.2.1", accept=accept)
     assert reply.status == status
