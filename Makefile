@@ -14,8 +14,11 @@ SOURCES := pyproject.toml constraints.txt
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb
 # Microsoft's emulator of Azure Storage, which exports are tested against.
 AZURITE := azurite@3.37.0
+NPM_QUIETLY := --ignore-scripts --no-audit --no-fund --loglevel=error
 
-.PHONY: help demo test check lint types layers notebooks clean debian-packages azurite
+NODE_MODULES := tests/foreign/dcmjs/node_modules
+
+.PHONY: help demo test check lint types layers notebooks conformance clean debian-packages npm node-packages azurite
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,9 +41,12 @@ $(VENV)/.dev: $(BIN)/python $(SOURCES)
 demo: $(VENV)/.runtime ## Store sample studies in a local service, search them, draw a montage
 	$(BIN)/dicomframe demo
 
-test: $(VENV)/.dev debian-packages azurite ## Run every test, against real servers too, and the notebooks
+test: $(VENV)/.dev debian-packages node-packages azurite ## Run every test, against real servers too, and the notebooks
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	$(MAKE) --no-print-directory notebooks
+
+conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table and the tests' marks
+	$(BIN)/python tests/conformance.py
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
 	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
@@ -66,14 +72,21 @@ debian-packages:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	  else echo "Not installed:$$missing. The tests against them will be skipped; to run them: sudo apt-get install$$missing" >&2; fi; fi
 
-azurite:
-	@if [ ! -x node_modules/.bin/azurite-blob ]; then \
-	  if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nodejs npm; fi; \
-	  if command -v npm >/dev/null; then \
-	    mkdir -p node_modules && npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error --prefix . $(AZURITE); \
-	  else echo "npm is not installed. The tests against Azurite will be skipped; to run them: sudo apt-get install npm" >&2; fi; fi
+npm:
+	@if ! command -v npm >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends nodejs npm; \
+	  else echo "Not installed: npm. The tests with it will be skipped; to run them: sudo apt-get install nodejs npm" >&2; fi; fi
+
+# A foreign client in JavaScript, in the versions of its package.json.
+node-packages: npm
+	@if command -v npm >/dev/null && [ $(NODE_MODULES)/.installed -ot tests/foreign/dcmjs/package.json ]; then \
+	  npm install --prefix tests/foreign/dcmjs --no-package-lock $(NPM_QUIETLY) && touch $(NODE_MODULES)/.installed; fi
+
+azurite: npm
+	@if command -v npm >/dev/null && [ ! -x node_modules/.bin/azurite-blob ]; then \
+	  mkdir -p node_modules && npm install --prefix . --no-save --no-package-lock $(NPM_QUIETLY) $(AZURITE); fi
 
 clean: ## Remove the virtual environment and all caches of the checkout
-	rm -rf $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
+	rm -rf $(VENV) node_modules $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

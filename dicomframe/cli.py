@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="let exports write below this folder (default: nowhere)",
     )
+    serve.add_argument(
+        "--faults",
+        type=Path,
+        metavar="FILE",
+        help="inject the faults in this JSON or TOML file (docs/faults.md)",
+    )
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
@@ -115,7 +121,9 @@ def _count(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     from dicomframe.local import serve
+    from dicomframe.service.faultplan import read_settings
 
+    faults = None if options.faults is None else read_settings(options.faults)
     serve(
         options.data,
         options.port,
@@ -124,6 +132,7 @@ def _serve(options: argparse.Namespace) -> None:
         strict=options.strict,
         token=options.token,
         read_only_token=options.read_only_token,
+        faults=faults,
         operation_polls=options.operation_polls,
         export_root=options.export_root,
     )

@@ -66,6 +66,11 @@ class Admission:
             if each is not None
         }
 
+    @property
+    def demands_token(self) -> bool:
+        """Whether requests must carry a token."""
+        return bool(self._may_write)
+
     def check(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Let a request pass.
 

@@ -8,9 +8,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
-from starlette.routing import Mount
 
 from dicomframe.service import (
     bulkdata,
@@ -18,6 +16,7 @@ from dicomframe.service import (
     delete,
     export,
     frames,
+    openapi,
     operations,
     partitions,
     querytags,
@@ -36,7 +35,7 @@ from dicomframe.service.routing import Route, RouteTree
 from dicomframe.service.service import DEFAULT_PARTITION
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from dicomframe.service.service import Service
 
@@ -89,12 +88,11 @@ ROUTES: Final = (
     Route("GET", "changefeed", changefeed.changes),
     Route("GET", "changefeed/latest", changefeed.latest),
     Route("GET", "partitions", partitions.listing),
-    # Not built yet.
-    Route("GET", "api.yaml"),
+    Route("GET", "api.yaml", openapi.describe),
 )
 
 #: Routes that lie outside partitions.
-_WITHOUT_PARTITION: Final = {
+WITHOUT_PARTITION: Final = {
     "changefeed",
     "extendedquerytags",
     "operations",
@@ -139,13 +137,17 @@ class Dispatcher:
             _log(scope, error)
             raise ConnectionAbortedError("An answer was cut off.") from None
 
+    def admit(self, scope: Scope) -> None:
+        """Raise a `Fault` where a request would not be looked at: for its headers, or its token."""
+        self._admit(scope)
+
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         service = self._service
         self._admit(scope)
         version, partition_name, segments = self._split(scope["path"])
         route, uids, names = self._tree.find(version, scope["method"], segments)
         partition = self._default_partition
-        if segments[0].lower() in _WITHOUT_PARTITION:
+        if segments[0].lower() in WITHOUT_PARTITION:
             if partition_name:
                 raise not_found(
                     f"{segments[0]} lies outside data partitions: leave partitions/{{name}} out of the path."
@@ -210,6 +212,12 @@ def _refusing(fault: Fault) -> Answer:
     return Answer(fault.status, fault.body(), {"Content-Type": "application/json"} | fault.headers)
 
 
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service) -> ASGIApp:
     """Give the ASGI application of a service."""
-    return Starlette(routes=[Mount("/", app=Dispatcher(service))])
+    # Not within Starlette's own: its routing answers a path with a line break in it in its own way, with a bare 404.
+    dispatcher = Dispatcher(service)
+    if service.faults is None:
+        return dispatcher
+    from dicomframe.service.inject import Injector
+
+    return Injector(dispatcher, service.faults, dispatcher.admit)

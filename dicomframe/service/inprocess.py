@@ -99,7 +99,9 @@ class _Exchange(Iterator[bytes]):
         self._running = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
         event = self._next_event()
         if event["type"] != "http.response.start":
-            raise ConnectionFailed("The service ended without an answer.") from event.get("error")
+            failure = ConnectionFailed("The service ended without an answer.")
+            failure.may_have_arrived = True  # the application had the request, and may have done what it asks
+            raise failure from event.get("error")
         headers = {name.decode("latin_1"): value.decode("latin_1") for name, value in event["headers"]}
         return event["status"], headers, self
 

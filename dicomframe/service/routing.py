@@ -133,12 +133,14 @@ class _Step(NamedTuple):
 
 
 _NOWHERE = _Step(None)
+# A request may spell these out, too; there they are names like any other, and malformed where a UID must stand.
+_WILDCARDS = ("{}", "{*}")
 
 
 def _step(node: _Node | None, lower: str) -> _Step:
     if node is None:
         return _NOWHERE
-    if lower in node.children:
+    if lower in node.children and lower not in _WILDCARDS:
         return _Step(node.children[lower])
     if "{}" in node.children:
         return _Step(node.children["{}"], is_name=True)

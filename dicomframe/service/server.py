@@ -64,9 +64,9 @@ class Server:
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             service.app,
+            http=_protocol(service),
             lifespan="off",
             ws="none",
-            http=_quiet_protocol(),
             access_log=False,
             log_config=None,
             proxy_headers=False,
@@ -130,6 +130,15 @@ def serve_forever(service: Service, port: int = 8080) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _protocol(service: Service) -> type[asyncio.Protocol]:
+    """Give what speaks HTTP: the quiet protocol, or what can also cut connections where faults are injected."""
+    if service.faults is None:
+        return _quiet_protocol()
+    from dicomframe.service.cutting import CuttableProtocol
+
+    return CuttableProtocol
 
 
 @functools.cache

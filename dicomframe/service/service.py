@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dicomframe.errors import DicomFrameError
 from dicomframe.service.admission import Admission
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
@@ -17,7 +16,9 @@ from dicomframe.service.offload import Offload
 from dicomframe.service.operations import Operations
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
+
+    from dicomframe.service.inject import Faults
 
 #: The partition that everything is in while data partitions are switched off.
 DEFAULT_PARTITION = "Microsoft.Default"
@@ -46,6 +47,8 @@ class Service:
         How often an operation reports that it is running before it does its work, as for `Operations`.
     export_root : Path, optional
         The folder below which exports may write; without one, none goes to a folder.
+    faults : Faults, optional
+        The faults that are injected; None leaves the application as it is.
 
     Attributes
     ----------
@@ -64,6 +67,7 @@ class Service:
         temporary: Path | None = None,
         operation_polls: int | None = None,
         export_root: str | Path | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.index = index
         self.blobs = blobs
@@ -74,6 +78,7 @@ class Service:
         self.base_url = ""
         self.offload = Offload()
         self.operations = Operations(self, operation_polls)
+        self.faults = faults
         self._temporary = temporary
 
     @classmethod
@@ -100,12 +105,14 @@ class Service:
         token, read_only_token
             As for `Admission`.
         faults : mapping, optional
-            Faults to inject; not built yet.
+            Faults to inject, see `dicomframe.service.faultplan`; ``{}`` injects none until it is told to.
 
         Raises
         ------
+        QueryError
+            If the faults are not understood.
         DicomFrameError
-            If faults are given, a token is empty, or another version of the index is in the folder.
+            If a token is empty, or another version of the index is in the folder.
 
         Examples
         --------
@@ -113,9 +120,12 @@ class Service:
         ...     service.index.find(1, ["1.2.3"])
         []
         """
-        if faults:
-            raise DicomFrameError("Injected faults are not built yet; start the service without faults=.")
         admission = Admission(token, read_only_token)
+        injected = None
+        if faults is not None:
+            from dicomframe.service.inject import Faults
+
+            injected = Faults(faults)
         temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
         folder = temporary or Path(path or "")
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,12 +147,13 @@ class Service:
             temporary=temporary,
             operation_polls=operation_polls,
             export_root=export_root,
+            faults=injected,
         )
         service.operations.resume()
         return service
 
     @cached_property
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The ASGI application."""
         from dicomframe.service.app import create_app
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import urllib.request
+
+import numpy as np
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
+from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.encaps import generate_frames
 from requests import HTTPError
 
 from dicomframe.service.server import Server
 from dicomframe.service.service import Service
 
 EXPLICIT = "1.2.840.10008.1.2.1"
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
 
 @pytest.fixture(params=["v1", "v2"])
@@ -20,16 +27,11 @@ def client(request, tmp_path):
         yield DICOMwebClient(f"{server.url}/{request.param}")
 
 
-@pytest.fixture
-def datasets():
-    names = ("CT_small.dcm", "MR_small.dcm", "waveform_ecg.dcm", "JPEG2000.dcm")
-    return [pydicom.dcmread(get_testdata_file(name)) for name in names]
-
-
 def uids(dataset):
     return dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID
 
 
+@pytest.mark.covers("route POST studies")
 def test_store(client, datasets):
     answer = client.store_instances(datasets)
     assert len(answer.ReferencedSOPSequence) == len(datasets)
@@ -49,12 +51,35 @@ def test_store_without_a_preamble(client, datasets):
     assert client.retrieve_instance(*uids(ct)).PixelData == ct.PixelData
 
 
+@pytest.mark.covers("fact 57", "route POST studies/{}")
 def test_store_to_a_study(client, datasets):
     ct = datasets[0]
     answer = client.store_instances([ct], study_instance_uid=ct.StudyInstanceUID)
-    assert answer.RetrieveURL.endswith(f"/studies/{ct.StudyInstanceUID}")
+    # The client's Host header lacks the port: URLs do not come from it.
+    assert answer.RetrieveURL == f"{client.base_url}/studies/{ct.StudyInstanceUID}"
+    (item,) = answer.ReferencedSOPSequence
+    assert item.RetrieveURL.startswith(f"{answer.RetrieveURL}/series/")
+    with urllib.request.urlopen(item.RetrieveURL) as found:
+        assert found.status == 200
 
 
+@pytest.mark.covers("fact 57")
+def test_the_host_header_lacks_the_port(client):
+    """The habit itself, so that the test above goes on showing what it says."""
+    seen = []
+    client._session.hooks["response"].append(lambda answer, **_: seen.append(answer.request.headers["Host"]))
+    client.search_for_studies()
+    assert seen == ["127.0.0.1"]
+
+
+@pytest.mark.covers(
+    "route GET studies",
+    "route GET series",
+    "route GET instances",
+    "route GET studies/{}/series",
+    "route GET studies/{}/instances",
+    "route GET studies/{}/series/{}/instances",
+)
 def test_search(client, datasets):
     client.store_instances(datasets)
     ct = datasets[0]
@@ -77,11 +102,20 @@ def test_search(client, datasets):
     assert instance["00080018"]["Value"] == [ct.SOPInstanceUID]
     assert len(client.search_for_series(search_filters={"Modality": "CT"})) == 1
     assert len(client.search_for_instances()) == 4
+    (instance,) = client.search_for_instances(ct.StudyInstanceUID)
+    assert instance["0020000E"]["Value"] == [ct.SeriesInstanceUID]
+    assert len(client.search_for_series(get_remaining=True, limit=1)) == 4
+    assert len(client.search_for_instances(get_remaining=True, limit=3, offset=1)) == 3
     assert client.search_for_studies(search_filters={"PatientID": "nobody"}) == []
     with pytest.raises(HTTPError, match="400"):
         client.search_for_studies(search_filters={"Rows": 512})
 
 
+@pytest.mark.covers(
+    "route GET studies/{}",
+    "route GET studies/{}/series/{}",
+    "route GET studies/{}/series/{}/instances/{}",
+)
 def test_retrieve(client, datasets):
     client.store_instances(datasets)
     for dataset in datasets:
@@ -108,6 +142,11 @@ def test_iterate(client, datasets):
     assert dataset.SOPInstanceUID == datasets[0].SOPInstanceUID
 
 
+@pytest.mark.covers(
+    "route GET studies/{}/metadata",
+    "route GET studies/{}/series/{}/metadata",
+    "route GET studies/{}/series/{}/instances/{}/metadata",
+)
 def test_metadata(client, datasets):
     client.store_instances(datasets)
     for dataset in datasets:
@@ -124,6 +163,93 @@ def test_metadata(client, datasets):
             assert "PixelData" not in header
 
 
+@pytest.mark.covers("fact 22", "route GET studies/{}/series/{}/instances/{}/frames/{}")
+def test_frames(client, datasets):
+    two = pydicom.dcmread(get_testdata_file("SC_rgb_rle_2frame.dcm"))
+    client.store_instances([*datasets, two])
+    ct, _, ecg, jpeg = datasets
+    octets = (("application/octet-stream", EXPLICIT),)
+    for dataset in (ct, jpeg):
+        (stored,) = generate_frames(jpeg.PixelData) if dataset is jpeg else [ct.PixelData]
+        # Without media types the client accepts anything: the frames come as they are stored.
+        for media_types, expected in ((None, stored), (octets, dataset.pixel_array.tobytes())):
+            for frame in (
+                *client.retrieve_instance_frames(*uids(dataset), [1], media_types=media_types),
+                *client.iter_instance_frames(*uids(dataset), [1], media_types=media_types),
+            ):
+                assert frame.rstrip(b"\0") == expected.rstrip(b"\0")
+    frames = client.retrieve_instance_frames(*uids(two), [2, 1], media_types=octets)
+    assert frames == [frame.tobytes() for frame in two.pixel_array[::-1]]
+    assert list(client.iter_instance_frames(*uids(two), [1, 2], media_types=octets)) == frames[::-1]
+    (frame,) = client.retrieve_instance_frames(*uids(ct), [1], media_types=(("image/jp2", JPEG_2000),))
+    assert frame.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "))
+    for dataset, number, status in ((ct, 2, 404), (ct, 0, 400), (ecg, 1, 404)):
+        with pytest.raises(HTTPError, match=str(status)):
+            client.retrieve_instance_frames(*uids(dataset), [number])
+
+
+@pytest.mark.covers(
+    "fact 17",
+    "route GET studies/{}/series/{}/instances/{}/rendered",
+    "route GET studies/{}/series/{}/instances/{}/frames/{}/rendered",
+)
+def test_rendered(client, datasets):
+    two = pydicom.dcmread(get_testdata_file("SC_rgb_rle_2frame.dcm"))
+    client.store_instances([*datasets, two])
+    ct, _, ecg, _ = datasets
+    for media_type in ("image/jpeg", "image/png"):
+        picture = Image.open(
+            io.BytesIO(client.retrieve_instance_rendered(*uids(ct), media_types=(media_type,)))
+        )
+        assert picture.get_format_mimetype() == media_type
+        assert picture.size == (ct.Columns, ct.Rows)
+    sizes = [
+        len(
+            client.retrieve_instance_rendered(
+                *uids(ct), media_types=("image/jpeg",), params={"quality": quality}
+            )
+        )
+        for quality in (10, 95)
+    ]
+    assert sizes[0] < sizes[1]
+    for number in (1, 2):
+        data = client.retrieve_instance_frames_rendered(*uids(two), [number], media_types=("image/png",))
+        assert (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) == two.pixel_array[number - 1]).all()
+    with pytest.raises(HTTPError, match="404"):
+        client.retrieve_instance_rendered(*uids(ecg), media_types=("image/jpeg",))
+    # Without media types the client accepts anything, which is the one thing that this route refuses.
+    with pytest.raises(HTTPError, match="406"):
+        client.retrieve_instance_rendered(*uids(ct))
+    # The service renders instances and frames, no series.
+    with pytest.raises(HTTPError, match="404"):
+        client.retrieve_series_rendered(*uids(ct)[:2], media_types=("image/jpeg",))
+
+
+@pytest.mark.covers("route GET studies/{}/series/{}/instances/{}/bulkdata/{*}")
+def test_bulk_data(client, datasets):
+    client.store_instances(datasets)
+    ct, _, ecg, _ = datasets
+    url = "{}/studies/{}/series/{}/instances/{}/bulkdata/".format(client.base_url, *uids(ct))
+    octets = (("application/octet-stream", EXPLICIT),)
+    for media_types in (None, octets):
+        for found in (
+            client.retrieve_bulkdata(f"{url}7FE00010", media_types=media_types),
+            client.iter_bulkdata(f"{url}7FE00010", media_types=media_types),
+        ):
+            assert b"".join(found) == ct.PixelData
+    waveform = "{}/studies/{}/series/{}/instances/{}/bulkdata/54000100/1/54001010".format(
+        client.base_url, *uids(ecg)
+    )
+    assert b"".join(client.retrieve_bulkdata(waveform)) == ecg.WaveformSequence[0].WaveformData
+    with pytest.raises(HTTPError, match="404"):
+        client.retrieve_bulkdata(f"{url}7FE00008")
+
+
+@pytest.mark.covers(
+    "route DELETE studies/{}",
+    "route DELETE studies/{}/series/{}",
+    "route DELETE studies/{}/series/{}/instances/{}",
+)
 def test_delete(client, datasets):
     client.store_instances(datasets)
     ct, mr, dose, _ = datasets

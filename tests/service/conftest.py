@@ -233,7 +233,7 @@ def strict(tmp_path: Path) -> Iterator[Http]:
         yield Http(opened)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http_for() -> type[Http]:
     return Http
 

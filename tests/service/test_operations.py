@@ -1,5 +1,7 @@
 """Long operations: started, polled, ended, resumed after the process died."""
 
+import pytest
+
 from dicomframe.service.service import Service
 
 ASYNC = {"Prefer": "respond-async, wait=10"}
@@ -9,6 +11,7 @@ def _path(link):
     return link[link.index("/v2/") :]
 
 
+@pytest.mark.covers("fact 48", "route GET operations/{}")
 def test_a_deletion_in_the_background_passes_through_its_states(stepped, dicom):
     stepped.stored(dicom())
     accepted = stepped("DELETE", "studies/1.1", ASYNC)

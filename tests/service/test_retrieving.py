@@ -93,7 +93,7 @@ def test_an_absent_transfer_syntax_means_explicit(two, strict, dicom, route):
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
-        (f"application/dicom; transfer-syntax={NEVER}", 406),  # fact 19: even the stored one
+        (f"application/dicom; transfer-syntax={NEVER}", 406),  # even the stored one
         ("application/dicom; transfer-syntax=1.2.840.10008.1.2", 406),
         ("application/dicom; transfer-syntax=*, application/dicom; transfer-syntax=1.2.3", 200),
         ('multipart/related; type="*/*"', 200),

@@ -119,11 +119,6 @@ def test_an_index_of_another_schema_is_refused(tmp_path):
         Service.open(tmp_path)
 
 
-def test_faults_are_not_built(tmp_path):
-    with pytest.raises(DicomFrameError, match="faults"):
-        Service.open(tmp_path, faults={"latency": 1})
-
-
 def test_starting_needs_no_heavy_package():
     code = (
         "import sys; from dicomframe.service.server import Server; from dicomframe.service.service import Service;"
