@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 # Real servers that the tests talk to; later features add chromium.
-DEBIAN_PACKAGES := orthanc orthanc-dicomweb
+DEBIAN_PACKAGES := orthanc orthanc-dicomweb wrk
 
-.PHONY: help demo test check lint types layers notebooks clean debian-packages
+.PHONY: help demo test bench check lint types layers notebooks clean debian-packages
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ test: $(VENV)/.dev debian-packages ## Run every test, against real servers too, 
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
 	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
+
+bench: $(VENV)/.dev debian-packages ## Measure everything beside its peers and write docs/benchmarks.md
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python tests/benchmarks
 
 check: lint types layers ## Run all the static checks
 
