@@ -11,14 +11,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 # Real servers that the tests talk to; later features add chromium.
-DEBIAN_PACKAGES := orthanc orthanc-dicomweb
+DEBIAN_PACKAGES := orthanc orthanc-dicomweb wrk
 # Microsoft's emulator of Azure Storage, which exports are tested against.
 AZURITE := azurite@3.37.0
 NPM_QUIETLY := --ignore-scripts --no-audit --no-fund --loglevel=error
 
 NODE_MODULES := tests/foreign/dcmjs/node_modules
 
-.PHONY: help demo test check lint types layers notebooks conformance clean debian-packages npm node-packages azurite
+.PHONY: help demo test bench check lint types layers notebooks conformance clean debian-packages npm node-packages azurite
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
 	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
+
+bench: $(VENV)/.dev debian-packages ## Measure everything beside its peers and write docs/benchmarks.md
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python tests/benchmarks
 
 check: lint types layers ## Run all the static checks
 

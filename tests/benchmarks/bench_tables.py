@@ -1,24 +1,29 @@
 """JSON bytes to typed tables, against `orjson.loads` of the same bytes (garbage collector off for it).
 
-CPU seconds, medians of interleaved rounds. Run it by itself: ``python tests/benchmarks/bench_tables.py``.
+The garbage collector is off for orjson alone, never for ours.
 """
 
-import gc
+from __future__ import annotations
+
 import json
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 import warnings
 
 import orjson
+from measure import Row, medians, python
 
 import dicomframe as dfr
 
 GOALS = {"study 200": 3, "study 1000": 1.5, "study 10000": 1, "study 100000": 1, "metadata 5000": 1.1}
 DIRTY_GOAL = 3
+SIZES = (
+    ("study", 200, 40),
+    ("study", 1_000, 20),
+    ("study", 10_000, 7),
+    ("study", 100_000, 3),
+    ("metadata", 5_000, 5),
+)
 
 
 def text(vr, value):
@@ -114,25 +119,6 @@ def spoilt(rows):
     return rows
 
 
-def cpu(work):
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def compare(page, dirty, rounds):
-    """Give the medians in ms: orjson alone, table of the clean page, table of the dirty page."""
-    times = [[], [], []]
-    for _ in range(rounds):
-        gc.collect()
-        gc.disable()
-        times[0].append(cpu(lambda: orjson.loads(page)))
-        gc.enable()
-        times[1].append(cpu(lambda: dfr.from_json(page)))
-        times[2].append(cpu(lambda: dfr.from_json(dirty)) if dirty else 0)
-    return [statistics.median(some) * 1000 for some in times]
-
-
 def pydicom_way(page):
     """Read a page as it is done today: a data set for each row."""
     from pydicom import Dataset
@@ -145,60 +131,60 @@ def pydicom_way(page):
                 getattr(dataset, element.keyword, None)
 
 
-def peak(count):
-    """Give the peak memory of making a table, above what was there with the payload loaded, in payloads."""
-    program = f"""
-import orjson, re, sys
-from pathlib import Path
-sys.path.insert(0, {sys.path[0]!r})
-import bench_tables, dicomframe as dfr
-dfr.from_json(orjson.dumps(bench_tables.study_rows(2000)))
+_PEAK = """
+import json, sys
+import orjson
+from bench_tables import study_rows
+from measure import peak_bytes
+import dicomframe as dfr
+dfr.from_json(orjson.dumps(study_rows(2000)))
 page = open(sys.argv[1], "rb").read()
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-before = peak()
+before = peak_bytes()
 table = dfr.from_json(page)
-print((peak() - before) / len(page))
+print(json.dumps({"peak": (peak_bytes() - before) / len(page)}))
 """
+
+
+def _against_orjson(kind, count, rounds):
+    """Give a table's time, clean and dirty, in those of orjson alone."""
+    made = study_rows(count) if kind == "study" else metadata_rows(count)
+    page = orjson.dumps(made)
+    works = {"orjson": lambda: orjson.loads(page), "clean": lambda: dfr.from_json(page)}
+    if kind == "study":
+        dirty = orjson.dumps(spoilt(made))
+        works["dirty"] = lambda: dfr.from_json(dirty)
+    del made
+    times = medians(works, rounds, without_gc=frozenset({"orjson"}))
+    size = f"{count:,} rows"
+    what = "QIDO" if kind == "study" else "metadata of 142 columns"
+    goal = GOALS.get(f"{kind} {count}")
+    yield Row(
+        f"{what} to a typed table, against orjson.loads",
+        size,
+        times["clean"] / times["orjson"],
+        "x CPU",
+        goal,
+    )
+    if "dirty" in times:
+        ratio = times["dirty"] / times["orjson"]
+        yield Row("the same with a bad value in every row", size, ratio, "x CPU", DIRTY_GOAL)
+
+
+def rows(quick=False):
+    """Give all rows, or the same at sizes that take a moment."""
+    for kind, count, rounds in SIZES:
+        if not quick or count <= 1_000:
+            yield from _against_orjson(kind, count, 1 if quick else rounds)
+    count = 200 if quick else 10_000
+    page = orjson.dumps(study_rows(count))
+    works = {"ours": lambda: dfr.from_json(page), "pydicom": lambda: pydicom_way(page)}
+    times = medians(works, 1 if quick else 3)
+    ratio = times["pydicom"] / times["ours"]
+    yield Row("QIDO to a typed table, against pydicom", f"{count:,} rows", ratio, "x CPU", 45, True)
+    count = 1_000 if quick else 100_000
     with tempfile.NamedTemporaryFile() as file:
         file.write(orjson.dumps(study_rows(count)))
         file.flush()
-        answer = subprocess.run(
-            [sys.executable, "-c", program, file.name], check=True, capture_output=True, text=True
-        )
-    return float(answer.stdout)
-
-
-def main():
-    print(
-        f"{'rows':>15} {'MB':>6} {'orjson ms':>10} {'table ms':>9} {'ratio':>6} {'goal':>5} {'dirty':>6} {'goal':>5}"
-    )
-    for kind, count, rounds in (
-        ("study", 200, 60),
-        ("study", 1_000, 30),
-        ("study", 10_000, 9),
-        ("study", 100_000, 3),
-        ("metadata", 5_000, 5),
-    ):
-        make = study_rows if kind == "study" else metadata_rows
-        rows = make(count)
-        page = orjson.dumps(rows)
-        dirty = orjson.dumps(spoilt(rows)) if kind == "study" else None
-        del rows
-        dfr.from_json(page)
-        base, clean, bad = compare(page, dirty, rounds)
-        name = f"{kind} {count}"
-        print(
-            f"{name:>15} {len(page) / 1e6:6.1f} {base:10.2f} {clean:9.2f} {clean / base:6.2f} {GOALS[name]:5}"
-            + (f" {bad / base:6.2f} {DIRTY_GOAL:5}" if dirty else "")
-        )
-    page = orjson.dumps(study_rows(10_000))
-    ours = statistics.median(cpu(lambda: dfr.from_json(page)) for _ in range(5))
-    print(f"pydicom, 10,000 rows: {cpu(lambda: pydicom_way(page)) / ours:.0f} times as long (goal 45)")
-    print(
-        f"peak memory, 100,000 rows: {peak(100_000):.2f} payloads beside the payload itself (goal 2 in all)"
-    )
-
-
-if __name__ == "__main__":
-    main()
+        # The payload itself is one of the two.
+        peak = 1 + python(_PEAK, file.name)["peak"]
+    yield Row("peak memory, payload included", f"{count:,} rows", peak, "payloads", 2)

@@ -1,0 +1,193 @@
+"""Paging, retrieval and storing against answers made beforehand, beside PyPI's dicomweb-client and a raw socket."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from canned_server import STUDY, instance
+from measure import Row, canned, cpu_of, medians, python, wall
+
+import dicomframe as dfr
+
+
+def foreign(url):
+    from dicomweb_client import DICOMwebClient
+
+    return DICOMwebClient(url)
+
+
+def paging(pages=100, rounds=3, delay=0.05):
+    """100 pages of 200 rows, each of which takes the server 50 ms."""
+    with canned("pages", "--pages", pages, "--delay", delay) as (url, _):
+        peer = foreign(f"{url}/v2")
+        whole = 200 * pages
+
+        def theirs():
+            assert len(peer.search_for_studies(limit=200, get_remaining=True)) == whole
+
+        def ours(workers):
+            client = dfr.connect(url, max_workers=workers, progress=False)
+
+            def read():
+                found = client.search_studies().to_frame()
+                assert (len(found), found["StudyInstanceUID"].nunique()) == (whole, whole)
+
+            return read
+
+        times = medians({"theirs": theirs, "8": ours(8), "16": ours(16)}, rounds, wall)
+        size = f"{pages} pages"
+        yield Row(
+            "paging, 8 workers, against dicomweb-client", size, times["theirs"] / times["8"], "x", 7, True
+        )
+        yield Row(
+            "paging, 16 workers, against dicomweb-client", size, times["theirs"] / times["16"], "x", 11, True
+        )
+
+
+def raw_read(url, path):
+    """Read an answer from a socket into one buffer, used again and again: the least that reading can cost."""
+    host = urlsplit(url)
+    buffer = memoryview(bytearray(1 << 20))
+    with socket.create_connection((host.hostname, host.port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        got = 0
+        while count := connection.recv_into(buffer):
+            got += count
+    return got
+
+
+def retrieval(parts=300, size=512 * 1024, rounds=3):
+    """A study to disk."""
+    label = f"{parts} x {size // 1024} KiB"
+    for chunked in (False, True):
+        with canned("study", "--parts", parts, "--bytes", size, *["--chunked"] * chunked) as (url, _):
+            client = dfr.connect(url, progress=False)
+            peer = foreign(f"{url}/v2")
+            folder = Path(tempfile.mkdtemp(prefix="dicomframe-bench-"))
+
+            def ours(client=client, folder=folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                assert len(client.download(STUDY, folder)) == parts
+
+            works = {
+                "raw": lambda url=url: raw_read(url, f"/v2/studies/{STUDY}"),
+                "ours": ours,
+                "theirs": lambda peer=peer: peer.retrieve_study(STUDY),
+            }
+            times = medians(works, rounds)
+            kind = "chunked" if chunked else "with its length"
+            yield Row(
+                f"study to disk, {kind}, against a raw socket",
+                label,
+                times["ours"] / times["raw"],
+                "x CPU",
+                4 if chunked else 2.5,
+            )
+            yield Row(
+                f"study to disk, {kind}, against retrieve_study",
+                label,
+                times["theirs"] / times["ours"],
+                "x CPU",
+                4,
+                True,
+            )
+            if not chunked:
+                yield Row(
+                    "study to disk, peak memory above idle",
+                    label,
+                    _peak_of_download(url, folder) / 1e6,
+                    "MB",
+                    10,
+                )
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+_DOWNLOAD = """
+import json, sys
+from measure import forget_peak, peak_bytes
+import dicomframe as dfr
+url, folder, study = sys.argv[1:]
+client = dfr.connect(url, progress=False)
+client.download(study, folder + "/warm")
+forget_peak()
+before = peak_bytes()
+client.download(study, folder + "/real")
+print(json.dumps({"peak": peak_bytes() - before}))
+"""
+
+
+def _peak_of_download(url, folder):
+    return python(_DOWNLOAD, url, folder, STUDY)["peak"]
+
+
+def storing(files=300, size=512 * 1024, rounds=3):
+    """Files to a server that reads them and says that they are stored."""
+    label = f"{files} x {size // 1024} KiB"
+    import pydicom
+
+    with tempfile.TemporaryDirectory(prefix="dicomframe-bench-") as folder, canned("stow") as (url, server):
+        paths = []
+        for number in range(files):
+            paths.append(Path(folder) / f"{number}.dcm")
+            paths[-1].write_bytes(instance(number, size))
+        client = dfr.connect(url, progress=False)
+        peer = foreign(f"{url}/v2")
+        taken = {"ours": ([], []), "theirs": ([], [])}
+
+        def ours():
+            assert (client.store(paths)["status"] == "stored").all()
+
+        def theirs():
+            peer.store_instances([pydicom.dcmread(path) for path in paths])
+
+        for number in range(rounds + 1):
+            for name, work in (("ours", ours), ("theirs", theirs)):
+                began, busy = time.perf_counter(), time.process_time()
+                work()
+                if number:
+                    taken[name][0].append(time.process_time() - busy)
+                    taken[name][1].append(time.perf_counter() - began)
+        busy = {name: statistics.median(each[0]) for name, each in taken.items()}
+        lasted = {name: statistics.median(each[1]) for name, each in taken.items()}
+        yield Row("storing, against store_instances", label, busy["theirs"] / busy["ours"], "x CPU", 8, True)
+        yield Row(
+            "storing, against store_instances", label, lasted["theirs"] / lasted["ours"], "x wall", 4, True
+        )
+        yield Row(
+            "storing, peak memory above idle", label, python(_STORE, url, folder)["peak"] / 1e6, "MB", 8
+        )
+        assert cpu_of(server.pid) > 0
+
+
+_STORE = """
+import json, sys
+from measure import forget_peak, peak_bytes
+import dicomframe as dfr
+url, folder = sys.argv[1:]
+client = dfr.connect(url, progress=False)
+client.store(folder)
+forget_peak()
+before = peak_bytes()
+client.store(folder)
+print(json.dumps({"peak": peak_bytes() - before}))
+"""
+
+
+def rows(quick=False):
+    """Give all rows, or the same at sizes that take a moment."""
+    if quick:
+        yield from paging(4, 1, 0.0)
+        yield from retrieval(5, 8192, 1)
+        yield from storing(5, 8192, 1)
+        return
+    yield from paging()
+    yield from retrieval(50)
+    yield from retrieval()
+    yield from storing(50)
+    yield from storing()
