@@ -116,13 +116,15 @@ DEFAULT_ANSWER: Final[dict[tuple[ApiVersion, Level], frozenset[bytes]]] = {
     ),
     ("v2", "instance"): _tags("00080018"),
 }
-#: What ``includefield=all`` adds to it.
+#: What ``includefield=all`` adds to it. The fields that only v2 answers by default are among them: all is all.
 ALL_ANSWER: Final[dict[Level, frozenset[bytes]]] = {
     "study": _tags(
         "00080005 00080030 00080056 00080063 00080201 00081032 00081060 00081080 00081110 00100040 00101010 00101020"
-        " 00101030 00102180 001021B0 00200010"
+        " 00101030 00102180 001021B0 00200010 00081030"
     ),
-    "series": _tags("00080005 00080201 00200011 00200060 00080021 00080031 0008103E 00400245 00400275"),
+    "series": _tags(
+        "00080005 00080201 00200011 00200060 00080021 00080031 0008103E 00400245 00400275 00081090"
+    ),
     "instance": _tags("00080005 00080016 00080056 00080201 00200013 00280008 00280010 00280011 00280100"),
 }
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 async def delete(call: Call) -> Answer:
     """Take a study, series or instance away: 204, or 404 where there is none.
 
-    ``Prefer: respond-async`` gives 202 and an operation, as the reference describes it.
+    ``Prefer: respond-async`` gives 202 and an operation, as the reference describes it; the real service, and so a
+    strict one, deletes at once all the same.
     """
     call.refuse_query()
     service = call.service
-    if call.prefers("respond-async"):
+    if call.prefers("respond-async") and not service.strict:
         if not service.index.find(call.partition, call.uids):
             raise missing(LEVELS[len(call.uids) - 1])
         payload = {"partition": call.partition, "uids": list(call.uids)}

@@ -323,7 +323,8 @@ def _refusal(chosen: list[Chosen]) -> Fault | None:
         if isinstance(rule, ServerError):
             return Fault(status, "InjectedError", "A fault was injected: the service failed.")
         headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
-        return Fault(status, "TooManyRequests", "A fault was injected: too many requests.", headers=headers)
+        message = f"A fault was injected: {status.phrase.lower()}."
+        return Fault(status, status.phrase.replace(" ", ""), message, headers=headers)
     return None
 
 

@@ -1,7 +1,7 @@
 """Which representation a request accepts (RFC 9110 section 12.5.1, PS3.18 section 8.7), as the service reads it.
 
-Where the real service refuses what the user's reference shows (no Accept header at all, a study without a
-transfer syntax), that is served by default and refused by a strict service.
+Where the real service refuses what the user's reference shows (to store or to search studies without an Accept
+header, to retrieve a study without a transfer syntax), that is served by default and refused by a strict service.
 """
 
 from __future__ import annotations
@@ -73,8 +73,15 @@ def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
     return ranges
 
 
-def json_type(accept: str | None, *, strict: bool) -> str:
+def json_type(accept: str | None, *, required: bool) -> str:
     """Decide as which JSON type search results, metadata and store answers are sent.
+
+    Parameters
+    ----------
+    accept : str, optional
+        The header.
+    required : bool
+        Whether the request must have it.
 
     Raises
     ------
@@ -82,8 +89,8 @@ def json_type(accept: str | None, *, strict: bool) -> str:
         406 if the request accepts none of them.
     """
     if not accept:
-        if strict:
-            raise not_acceptable(f"The request has no Accept header; {DICOM_JSON} is accepted.")
+        if required:
+            raise not_acceptable(f"The request has no Accept header; send 'Accept: {DICOM_JSON}'.")
         return DICOM_JSON
     for _, media in sorted(ranges_of(accept), key=lambda each: -each[0]):
         if media.type in {"*/*", "application/*", DICOM_JSON}:

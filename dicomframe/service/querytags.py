@@ -114,7 +114,7 @@ async def delete(call: Call) -> Answer:
     path, offload = _path(call), call.service.offload
     operation = await offload.lengthy(_begin_deletion, call, path)
     service_operations = call.service.operations
-    if call.prefers("respond-async"):
+    if call.prefers("respond-async") and not call.service.strict:
         service_operations.schedule(operation)
         return operations.accepted(call, operation)
     ended = await offload.lengthy(service_operations.run, operation)

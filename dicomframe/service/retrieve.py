@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from dicomframe.dicom.multipart import closing, part_head
@@ -23,16 +24,24 @@ _LOOK_UPS = 10
 
 
 async def objects(call: Call) -> Answer:
-    """Send a study's, series' or instance's files; query parameters are ignored, as the real service does."""
+    """Send a study's, series' or instance's files, with the ETag of their metadata: 200, 304, 404, 406.
+
+    Query parameters are ignored, as the real service does.
+    """
     single = len(call.uids) == 3
     wanted = negotiation.objects(call.header(b"accept"), single=single, strict=call.service.strict)
     for _ in range(_LOOK_UPS):
         found = await find_versions(call)
+        tag = _tag(call, found)
+        if _matches(call.header(b"if-none-match"), tag):
+            return Answer(HTTPStatus.NOT_MODIFIED)
         try:
-            return await send(call, found, wanted)
+            answer = await send(call, found, wanted)
         except Fault as fault:
             if fault.status != HTTPStatus.NOT_FOUND:
                 raise
+            continue
+        return replace(answer, headers={**(answer.headers or {}), "ETag": tag})
     raise missing(LEVELS[len(call.uids) - 1])
 
 
@@ -151,13 +160,9 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
-    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    json_type = negotiation.json_type(call.header(b"accept"), required=True)
     found = await find_versions(call)
-    newest = max(stored.version for stored in found)
-    tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
-    if _wants_original(call):
-        # Some instances may be newer than the update of the others: then the numbers alone do not tell.
-        tag += "-original"
+    tag = _tag(call, found)
     if _matches(call.header(b"if-none-match"), tag):
         return Answer(HTTPStatus.NOT_MODIFIED)
     headers = {"Content-Type": json_type, "ETag": tag}
@@ -186,6 +191,13 @@ def _metadata(call: Call, found: Sequence[Stored]) -> list[bytes]:
         else:
             items = [index.metadata(stored.key) for stored in found]
     return [item for item in items if item is not None]
+
+
+def _tag(call: Call, found: Sequence[Stored]) -> str:
+    newest = max(stored.version for stored in found)
+    tag = f"{newest}" if len(call.uids) == 3 else f"{newest}-{len(found)}"
+    # Some instances may be newer than the update of the others: then the numbers alone do not tell.
+    return tag + "-original" if _wants_original(call) else tag
 
 
 def _matches(if_none_match: str | None, tag: str) -> bool:

@@ -39,7 +39,9 @@ async def instances(call: Call) -> Answer:
 
 
 async def _search(call: Call, level: Level) -> Answer:
-    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    # The reference searches studies without an Accept header, and nothing else.
+    required = call.service.strict or level != "study"
+    json_type = negotiation.json_type(call.header(b"accept"), required=required)
     levels = LEVELS[len(call.uids) : LEVELS.index(level) + 1]
     index, offload = call.service.index, call.service.offload
     query = read_query(

@@ -32,7 +32,7 @@ MOST_BYTES: Final = 4 << 30
 
 async def store(call: Call) -> Answer:
     """Store the instances in the body: 200, 202, 204, or 409 where none could be."""
-    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    json_type = negotiation.json_type(call.header(b"accept"), required=call.service.strict)
     call.refuse_query()
     media = _media_type(call)
     with ExitStack() as unfinished:
@@ -73,12 +73,13 @@ async def _receive_file(call: Call, unfinished: ExitStack) -> list[NewBlob]:
 
 async def _receive_parts(call: Call, unfinished: ExitStack) -> list[NewBlob]:
     blobs: list[NewBlob] = []
-    left = MOST_BYTES
+    left, is_empty = MOST_BYTES, True
     content_type = call.header(b"content-type") or ""
     try:
         parser = MultipartParser(content_type)
         async for chunk in call.body():
             left = _within_limit(left, chunk)
+            is_empty = is_empty and not chunk
             for event in parser.feed(chunk):
                 if isinstance(event, PartData):
                     await call.service.offload.brief(blobs[-1].write, event.data)
@@ -87,7 +88,8 @@ async def _receive_parts(call: Call, unfinished: ExitStack) -> list[NewBlob]:
                     blobs.append(unfinished.enter_context(call.service.blobs.begin()))
                 else:
                     blobs[-1].finish()
-        parser.close()
+        if not is_empty:  # a body of no bytes holds nothing, as one of no parts does
+            parser.close()
     except DecodeError as error:
         raise bad_request(f"The multipart body cannot be read. {error}", "InvalidMultipartBody") from None
     return blobs

@@ -57,7 +57,7 @@ _UNSPECIFIED: Final = {
 
 async def create(call: Call) -> Answer:
     """Make a work item: 201, 400, 409 if its UID is taken, 415."""
-    negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    negotiation.json_type(call.header(b"accept"), required=call.service.strict)
     uid = _query_uid(call, "work item's")
     data_set = await read_data_set(call)
     given = text_of(data_set, SOP_INSTANCE_UID)
@@ -94,7 +94,7 @@ def _insert(call: Call, uid: str, data_set: DataSet) -> None:
 
 async def retrieve(call: Call) -> Answer:
     """Give a work item as one DICOM JSON object, without its Transaction UID: 200, 404."""
-    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    json_type = negotiation.json_type(call.header(b"accept"), required=True)
     call.refuse_query()
     uid = _path_uid(call)
     workitem = await call.service.offload.brief(
@@ -142,7 +142,7 @@ def _update(call: Call, uid: str, transaction_uid: str, changes: DataSet) -> Non
 
 async def change_state(call: Call) -> Answer:
     """Claim, complete or cancel: 200, with a warning where it is so already; 400, 404."""
-    negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    negotiation.json_type(call.header(b"accept"), required=call.service.strict)
     call.refuse_query()
     uid = _path_uid(call)
     request = await read_data_set(call)
@@ -215,7 +215,7 @@ def _progress(request: DataSet) -> DataSet:
 
 async def search(call: Call) -> Answer:
     """Search work items: 200, 204, 400."""
-    json_type = negotiation.json_type(call.header(b"accept"), strict=call.service.strict)
+    json_type = negotiation.json_type(call.header(b"accept"), required=True)
     query = read_workitem_query(call.query(), strict=call.service.strict)
     found = await call.service.offload.lengthy(
         lambda: workitemindex.search(

@@ -176,7 +176,9 @@ def test_a_search_whose_rows_move_says_so_and_doubles_none(client, faults, fault
 def test_bad_values_cost_a_value_at_most_and_never_a_row(client, faults, kind):
     good = client.retrieve_metadata("1.2.3")
     faults.set(seed=2, bad_values={"kinds": [kind], "share": 1})
-    with urllib.request.urlopen(f"{client.session.base}/studies/1.2.3/metadata") as answer:
+    url = f"{client.session.base}/studies/1.2.3/metadata"
+    request = urllib.request.Request(url, headers={"Accept": "application/dicom+json"})
+    with urllib.request.urlopen(request) as answer:
         sent = json.load(answer)
     faults.set(seed=2, bad_values={"kinds": [kind], "share": 1})
     table = client.retrieve_metadata("1.2.3")

@@ -244,7 +244,7 @@ def test_throttling(faulty, status):
     for _ in range(2):
         reply = faulty.get("studies")
         assert (reply.status, reply.headers["retry-after"]) == (status, "7")
-        assert "too many requests" in reply.message
+        assert reply.json["error"]["code"] == {429: "TooManyRequests", 503: "ServiceUnavailable"}[status]
     assert faulty.get("studies").status == 200
     faulty.service.faults.set(throttle={"retry_after": None})
     assert "retry-after" not in faulty.get("studies").headers

@@ -31,6 +31,15 @@ def test_a_deletion_in_the_background_passes_through_its_states(stepped, dicom):
     assert stepped.get("studies").status == 204
 
 
+def test_a_strict_service_deletes_at_once(strict, dicom):
+    strict.stored(dicom())
+    assert strict("DELETE", "studies/1.1", ASYNC).status == 204
+    body = b'[{"path": "PatientAge", "level": "Study"}]'
+    assert strict("POST", "extendedquerytags", {"Content-Type": "application/json"}, body).status == 202
+    strict.service.operations.close()  # waits for what it runs
+    assert strict("DELETE", "extendedquerytags/PatientAge", ASYNC).status == 204
+
+
 def test_it_needs_something_to_delete(stepped):
     assert stepped("DELETE", "studies/1.2", ASYNC).status == 404
     assert stepped.get("operations/0").status == 404

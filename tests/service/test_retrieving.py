@@ -127,8 +127,8 @@ def test_as_stored_wins_at_equal_quality(two):
 def test_no_accept_header(two, strict, dicom):
     assert [kind[-len(NEVER) :] for kind, _ in parts(two.get("studies/1.1", accept=None))][1] == NEVER
     strict.stored(dicom())
-    for route in ("studies/1.1", INSTANCE, "studies/1.1/metadata"):
-        refused = strict.get(route, accept=None)
+    by_default = two.get("studies/1.1/metadata", accept=None)
+    for refused in (by_default, *(strict.get(route, accept=None) for route in ("studies/1.1", INSTANCE))):
         assert refused.status == 406
         assert "no Accept header" in refused.message
 
@@ -267,6 +267,17 @@ def test_etags(http, dicom):
     assert http.get("studies/1.1/metadata", if_none_match="2-2").headers["etag"] == "3-3"
     http("DELETE", "studies/1.1/series/1.1.1/instances/1.1.1.2")
     assert http.get("studies/1.1/metadata").headers["etag"] == "3-2"
+
+
+@pytest.mark.covers("fact 27")
+def test_files_have_the_etag_of_their_metadata(two):
+    for route in ("studies/1.1", "studies/1.1/series/1.1.1", INSTANCE):
+        tag = two.get(f"{route}/metadata").headers["etag"]
+        assert two.get(route).headers["etag"] == tag
+        unchanged = two.get(route, if_none_match=tag)
+        assert (unchanged.status, unchanged.body) == (304, b"")
+        assert "etag" not in unchanged.headers
+        assert two.get(route, if_none_match="77").status == 200
 
 
 @pytest.mark.covers("fact 26")

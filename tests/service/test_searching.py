@@ -474,6 +474,12 @@ def test_invalid_percent_text_and_surrogates(http):
 @pytest.mark.covers("fact 16")
 def test_accept_of_a_search(filled, strict):
     assert filled.get("studies", accept=None).status == 200
+    for route in (
+        "series",
+        "instances",
+        "studies/1.1/series",
+    ):  # the reference asks for these with the header
+        assert filled.get(route, accept=None).status == 406
     assert filled.get("studies", accept="application/json").headers["content-type"] == "application/json"
     assert filled.get("studies", accept="text/html, application/dicom+json;q=0.1").status == 200
     refused = filled.get("studies", accept="application/dicom+xml")
@@ -482,6 +488,14 @@ def test_accept_of_a_search(filled, strict):
     assert filled.get("studies", accept="application/dicom+json;q=0").status == 406
     assert strict.get("studies", accept=None).status == 406
     assert strict.get("studies").status == 204
+
+
+@pytest.mark.covers("fact 33")
+def test_all_fields_of_v1_are_no_fewer_than_those_of_v2(v1, filled):
+    old = v1.get("series?includefield=all&StudyInstanceUID=1.1").json
+    new = filled.get("series?includefield=all&StudyInstanceUID=1.1").json
+    assert "00081030" in new[0]
+    assert [row.keys() for row in old] == [row.keys() for row in new]
 
 
 def test_person_names_with_all_groups_come_back(filled):

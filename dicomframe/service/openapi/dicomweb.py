@@ -41,6 +41,9 @@ _ORIGINAL: Final = header(
 )
 
 
+_IF_NONE_MATCH: Final = header("If-None-Match", "An ETag of before.", {"type": "string"})
+
+
 # -- store, retrieve, delete ------------------------------------------------------------------------------
 
 
@@ -73,8 +76,12 @@ def _retrieve(level: Level) -> Describe:
             f"retrieve{level.title()}",
             "Retrieve",
             f"Retrieve the files of one {level}.",
-            {"200": answer("The files.", types, BYTES), **refusals(400, 404, 406)},
-            parameters=_original(variant),
+            {
+                "200": answer("The files.", types, BYTES, "ETag"),
+                "304": answer("They are what If-None-Match names."),
+                **refusals(400, 404, 406),
+            },
+            parameters=(_IF_NONE_MATCH, *_original(variant)),
         )
 
     return describe
@@ -91,10 +98,7 @@ def _metadata(level: Level) -> Describe:
                 "304": answer("It is what If-None-Match names."),
                 **refusals(400, 404, 406),
             },
-            parameters=(
-                header("If-None-Match", "An ETag of before.", {"type": "string"}),
-                *_original(variant),
-            ),
+            parameters=(_IF_NONE_MATCH, *_original(variant)),
         )
 
     return describe
