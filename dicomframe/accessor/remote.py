@@ -71,12 +71,33 @@ class RemoteMethods(TableBase):
         ----------
         keywords : sequence of str, optional
             Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            If some rows' could not be retrieved; ``df.attrs["dicom"]["failed"]`` lists their UIDs and the error. If
+            none could, the first one's error is raised.
         """
         client = self._client
         return client.collect_metadata(addresses(self._table), keywords)
 
     def datasets(self) -> Iterator[Dataset]:
-        """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
+        """Retrieve the objects of the rows, one at a time, as pydicom Datasets.
+
+        A stream: only one object is held, and it ends with the error of the first row that cannot be retrieved. To
+        have the others' then, and the reason of each failure, use `download` or `pixels`.
+
+        Yields
+        ------
+        pydicom.Dataset
+
+        Raises
+        ------
+        TableError
+            If a UID column is missing, or a UID in it.
+        ServiceError, TransportError, DecodeError
+            If a row's objects cannot be retrieved.
+        """
         client = self._client
         for path in addresses(self._table):
             yield from client.retrieve(path)

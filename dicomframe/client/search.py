@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +11,7 @@ from dicomframe.client.searchability import check_searchable
 from dicomframe.client.session import Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import Level
-from dicomframe.errors import ErroneousAttributesWarning, IncompleteSearchWarning, QueryError
+from dicomframe.errors import ErroneousAttributesWarning, IncompleteSearchWarning, QueryError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,11 +208,10 @@ class Search:
     def _judge(self, findings: Findings) -> Completeness:
         self._completeness = findings.completeness
         if findings.erroneous:
-            warnings.warn(
+            warn_caller(
                 f"Some instances could not be indexed by {', '.join(findings.erroneous)}, and may be missing from the"
                 f" rows; client.query_tag_errors({findings.erroneous[0]!r}) tells which.",
                 ErroneousAttributesWarning,
-                stacklevel=3,
             )
         if findings.drifted:
             message = (
@@ -224,7 +222,7 @@ class Search:
             message = "The server ended the search before its end; narrow it, for example by dates."
         else:
             return findings.completeness
-        warnings.warn(message, IncompleteSearchWarning, stacklevel=4)
+        warn_caller(message, IncompleteSearchWarning)
         return findings.completeness
 
 

@@ -23,7 +23,6 @@ The notes' text holds
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ import pandas as pd
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.errors import IssuesWarning
+from dicomframe.errors import IssuesWarning, warn_caller
 from dicomframe.tables.batch import NO_ROWS, Batch
 from dicomframe.tables.jsontext import dumps, loads
 from dicomframe.tables.schema import Column
@@ -75,11 +74,10 @@ def warn_of_lost_rows(noted: Mapping[str, Any], found: Mapping[str, list[int]], 
     named = {name for by_row in noted.get("cells", {}).values() for name in by_row}
     lost = sum(name not in found for name in named)
     if lost and length >= noted.get("rows", length + 1):
-        warnings.warn(
+        warn_caller(
             f"{lost} rows no longer have the UIDs that they were read with, so what their cells do not say (the"
             " original spelling, further groups of names, values that could not be read) is not given back.",
             IssuesWarning,
-            stacklevel=3,
         )
 
 

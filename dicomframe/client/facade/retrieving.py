@@ -123,7 +123,14 @@ class RetrieveVerbs(ClientBase):
         *,
         original: bool = False,
     ) -> pd.DataFrame:
-        """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest."""
+        """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            If some of them could not be retrieved; ``df.attrs["dicom"]["failed"]`` lists their UIDs and the error. If
+            none could, the first one's error is raised.
+        """
         return self._retriever.metadata(list(paths), keywords, dtype_backend, errors, original=original)
 
     def download(
