@@ -137,7 +137,8 @@ class Search:
         -------
         pandas.DataFrame
             One row a study, series or instance: the level's own columns, the same for an empty result, and what else
-            came. ``df.attrs["dicom"]`` names the service, the attributes filtered by and the completeness.
+            came. UIDs of studies and series searched below are there also where the server leaves them out of its
+            rows. ``df.attrs["dicom"]`` names the service, the attributes filtered by and the completeness.
 
         Raises
         ------
@@ -160,6 +161,7 @@ class Search:
             If it could not be found out whether the service searches by a filter.
         """
         from dicomframe.tables.convert import from_pages, issues
+        from dicomframe.tables.notes import settle
 
         reader = self._reader()
         contents = [page.content for page in reader.read(self.queries)]
@@ -172,6 +174,7 @@ class Search:
         if reader.findings.erroneous:
             attrs["erroneous_attributes"] = reader.findings.erroneous
         table = from_pages(contents, self.level, dtype_backend, errors, attrs, self.own_columns)
+        settle(table, self.level, reader.findings.settled)
         self._issues = issues(table)
         return table
 

@@ -134,7 +134,9 @@ def convert_dtypes(
     attrs = {key: value for key, value in about.items() if key in {"service", "completeness"}}
     if "level" in about:
         # It is a typed table already; its JSON is what it was made of.
-        return _from_objects(to_json(table), about["level"], dtype_backend, errors, attrs, table.index)
+        return _from_objects(
+            to_json(table, settled=True), about["level"], dtype_backend, errors, attrs, table.index
+        )
     records = table.to_dict("records")
     rows = [{str(name): cell for name, cell in record.items() if not _is_missing(cell)} for record in records]
     return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
@@ -176,7 +178,7 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
         )
     services = {table.attrs.get("dicom", {}).get("service") for table in tables}
     attrs = {"service": services.pop()} if len(services) == 1 and None not in services else {}
-    rows = [row for table in tables for row in to_json(table)]
+    rows = [row for table in tables for row in to_json(table, settled=True)]
     return _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
 
 

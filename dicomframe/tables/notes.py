@@ -81,6 +81,33 @@ def warn_of_lost_rows(noted: Mapping[str, Any], found: Mapping[str, list[int]], 
         )
 
 
+def settle(table: pd.DataFrame, level: Level, known: Mapping[str, Mapping[str, str]]) -> None:
+    """Fill UIDs that rows lack, in place, and note which: they are not part of the rows as they came.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A typed table.
+    level : {"study", "series", "instance"}
+        What a row is.
+    known : mapping
+        UID keyword to row's own UID to the UID that it lies below.
+    """
+    own = UID_KEYWORD_OF_LEVEL[level]
+    filled: dict[str, dict[str, str]] = {}
+    for keyword, by_uid in known.items():
+        if keyword == own or keyword not in table.columns:
+            continue
+        lacking = table[keyword].isna() & table[own].isin(list(by_uid))
+        if lacking.any():
+            table.loc[lacking, keyword] = [by_uid[uid] for uid in table.loc[lacking, own]]
+            names = zip(row_names(table, level), lacking, table[keyword], strict=True)
+            filled[keyword] = {name: uid for name, is_filled, uid in names if is_filled}
+    if filled:
+        notes = noted(table, "notes") or {"rows": len(table)}
+        table.attrs["dicom"]["notes"] = dumps({**notes, "settled": filled})
+
+
 def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, level: Level) -> dict[str, str]:
     """Put a batch's issues and notes into the form that a table carries.
 
