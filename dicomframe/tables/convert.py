@@ -150,7 +150,7 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     Parameters
     ----------
     tables : iterable of pandas.DataFrame
-        Typed tables; columns that are no DICOM attributes are left out.
+        Typed tables. Columns that are no DICOM attributes are left out, but for those of the change feed.
     dtype_backend : {"numpy_nullable", "pyarrow"}
         Which family of dtypes the columns get.
 
@@ -179,7 +179,13 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     services = {table.attrs.get("dicom", {}).get("service") for table in tables}
     attrs = {"service": services.pop()} if len(services) == 1 and None not in services else {}
     rows = [row for table in tables for row in to_json(table, settled=True)]
-    return _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
+    joined = _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
+    if not any("sequence" in table.columns for table in tables):
+        return joined
+    # Not at the top: a table of the feed is made by this module.
+    from dicomframe.tables.feed import with_own
+
+    return with_own(joined, tables, dtype_backend)
 
 
 def _is_missing(cell: Any) -> bool:
