@@ -28,6 +28,7 @@
 
     DicomFrameWarning (UserWarning)
      +-- IncompleteSearchWarning          a search may have missed rows
+     +-- IncompleteRetrievalWarning       of several resources, some could not be retrieved
      +-- ErroneousAttributesWarning       the service could not index some instances by what was searched for
      +-- UnsearchableWarning              a filter may be one that the service does not search by
      +-- IssuesWarning                    values became missing; see the issues table
@@ -39,8 +40,13 @@ attributes (``route``) and in tables, which are the user's own.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+_PACKAGE = str(Path(__file__).parent)
 
 
 class DicomFrameError(Exception):
@@ -240,6 +246,10 @@ class IncompleteSearchWarning(DicomFrameWarning):
     """A search whose rows may not be all there are."""
 
 
+class IncompleteRetrievalWarning(DicomFrameWarning):
+    """Of several resources, some could not be retrieved: the others' rows are there."""
+
+
 class ErroneousAttributesWarning(DicomFrameWarning):
     """A search by attributes that the service could not index for all instances: those are not among the rows."""
 
@@ -254,6 +264,14 @@ class IssuesWarning(DicomFrameWarning):
 
 class ServiceWarning(DicomFrameWarning):
     """The service did what was asked, and has something to say about it (HTTP header ``Warning: 299``)."""
+
+
+def warn_caller(message: str, category: type[DicomFrameWarning]) -> None:
+    """Warn at the line, outside of this package, that called into it, however deep the call is."""
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe calls
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 #: Which error an HTTP status becomes; anything else is a plain `ServiceError`.

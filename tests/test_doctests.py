@@ -2,12 +2,15 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pandas as pd
 import pytest
 
 import dicomframe
+from dicomframe.accessor import DicomColumn, DicomTable
+from dicomframe.client.client import Client
 
 MODULES = [
     module.name
@@ -22,6 +25,16 @@ def test_examples_run(name):
     with pd.option_context("display.width", 120):
         found = doctest.testmod(module, extraglobs={"pd": pd})
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("kind", [Client, DicomTable, DicomColumn])
+def test_every_public_method_has_an_example(kind):
+    without = {
+        name
+        for name in dir(kind)
+        if not name.startswith("_") and ">>>" not in (inspect.getdoc(getattr(kind, name)) or "")
+    }
+    assert not without
 
 
 def test_there_are_examples():

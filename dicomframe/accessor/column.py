@@ -32,37 +32,100 @@ class DicomColumn:
 
     @property
     def family_name(self) -> pd.Series[Any]:
-        """First component of the alphabetic group (PS3.5 section 6.2.1)."""
+        """First component of the alphabetic group (PS3.5 section 6.2.1).
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.family_name[0]
+        'Sato'
+        """
         return self._part("family_name")
 
     @property
     def given_name(self) -> pd.Series[Any]:
-        """Second component."""
+        """Second component.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.given_name[0]
+        'Anna'
+        """
         return self._part("given_name")
 
     @property
     def middle_name(self) -> pd.Series[Any]:
-        """Third component."""
+        """Third component.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.middle_name[0]
+        'B'
+        """
         return self._part("middle_name")
 
     @property
     def name_prefix(self) -> pd.Series[Any]:
-        """Fourth component."""
+        """Fourth component.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.name_prefix[0]
+        'Dr'
+        """
         return self._part("name_prefix")
 
     @property
     def name_suffix(self) -> pd.Series[Any]:
-        """Fifth component."""
+        """Fifth component.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.name_suffix[0]
+        'MD'
+        """
         return self._part("name_suffix")
 
     @property
     def ideographic(self) -> pd.Series[Any]:
-        """The ideographic group of each name, missing where there is none."""
+        """The ideographic group of each name, missing where there is none.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.ideographic[0]
+        'X'
+        """
         return self._group("ideographic")
 
     @property
     def phonetic(self) -> pd.Series[Any]:
-        """The phonetic group of each name, missing where there is none."""
+        """The phonetic group of each name, missing where there is none.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> name = {"Alphabetic": "Sato^Anna^B^Dr^MD", "Ideographic": "X", "Phonetic": "Y"}
+        >>> df = dfr.from_json([{"00100010": {"vr": "PN", "Value": [name]}}])
+        >>> df["PatientName"].dicom.phonetic[0]
+        'Y'
+        """
         return self._group("phonetic")
 
     def _group(self, which: Literal["ideographic", "phonetic"]) -> pd.Series[Any]:
@@ -72,7 +135,15 @@ class DicomColumn:
 
     @property
     def years(self) -> pd.Series[Any]:
-        """Ages (AS, ``042Y``, ``018M``, ``003W``, ``011D``) in years, ``Float64``; missing where it is no age."""
+        """Ages (AS, ``042Y``, ``018M``, ``003W``, ``011D``) in years, ``Float64``; missing where it is no age.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> df = dfr.from_json([{"00101010": {"vr": "AS", "Value": ["018M"]}}])
+        >>> df["PatientAge"].dicom.years.tolist()
+        [1.5]
+        """
         from dicomframe.tables.person_names import years
 
         return years(self._column)

@@ -60,6 +60,12 @@ class ConversionMethods(TableBase):
         ------
         TableError
             If there is no StudyInstanceUID column.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> dfr.from_json([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]).dicom.level
+        'study'
         """
         from dicomframe.tables.convert import level_of_table
 
@@ -67,19 +73,43 @@ class ConversionMethods(TableBase):
 
     @property
     def schema(self) -> pd.DataFrame:
-        """The columns: keyword, tag, VR, VM, name, dtype, and how many values are there."""
+        """The columns: keyword, tag, VR, VM, name, dtype, and how many values are there.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> schema = dfr.from_json([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]).dicom.schema
+        >>> schema.set_index("keyword").loc["StudyInstanceUID", "vr"]
+        'UI'
+        """
         from dicomframe.tables.convert import schema
 
         return schema(self._table)
 
     def issues(self) -> pd.DataFrame:
-        """Give the values of this table's rows that could not be read: UIDs, keyword, VR, raw text and reason."""
+        """Give the values of this table's rows that could not be read: UIDs, keyword, VR, raw text and reason.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> df = dfr.from_json([{"00200013": {"vr": "IS", "Value": ["one"]}}])
+        >>> df.dicom.issues()["keyword"].tolist()
+        ['InstanceNumber']
+        """
         from dicomframe.tables.convert import issues
 
         return issues(self._table)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Give the rows back as DICOM JSON objects (PS3.18 annex F), with what was edited since in its new form."""
+        """Give the rows back as DICOM JSON objects (PS3.18 annex F), with what was edited since in its new form.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> df = dfr.from_json([{"00200013": {"vr": "IS", "Value": ["007"]}}])
+        >>> df.dicom.to_json()
+        [{'00200013': {'vr': 'IS', 'Value': ['007']}}]
+        """
         from dicomframe.tables.convert import to_json
 
         return to_json(self._table)

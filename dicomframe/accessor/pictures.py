@@ -43,6 +43,19 @@ class PictureMethods(RemoteMethods):
         pandas.DataFrame
             One row an instance: the three UIDs; ``pixels``, an ndarray of shape (frames, rows, columns[, 3]), or
             missing; ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.pixels()["pixels"][0].shape
+        (1, 128, 128)
         """
         paths = addresses(self._table)
         return self._client.collect_pixels(paths, modality_lut=modality_lut, progress=progress)
@@ -87,6 +100,19 @@ class PictureMethods(RemoteMethods):
             If an argument is malformed.
         NoClientError
             If the table does not know its service.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.rendered(viewport=(64, 64))["picture"][0].shape
+        (64, 64)
         """
         table = self._client.collect_rendered(
             addresses(self._table, distinct=False), window, viewport, quality, media_type, progress
@@ -100,7 +126,21 @@ class PictureMethods(RemoteMethods):
         media_type: str = "image/jpeg",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
-        """Retrieve a small picture of each row; `rendered` has the parameters, the columns and the errors."""
+        """Retrieve a small picture of each row; `rendered` has the parameters, the columns and the errors.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.thumbnails()["status"].tolist()
+        ['rendered']
+        """
         paths = addresses(self._table, distinct=False)
         table = self._client.collect_thumbnails(paths, viewport, media_type, progress)
         return table.set_axis(self._table.index)
@@ -127,6 +167,19 @@ class PictureMethods(RemoteMethods):
         ------
         TableError, QueryError, NoClientError
             As for `rendered`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.frames(1)["frames"][0][0].shape
+        (128, 128)
         """
         paths = addresses(self._table, distinct=False)
         return self._client.collect_frames(paths, frames, progress).set_axis(self._table.index)
@@ -153,6 +206,19 @@ class PictureMethods(RemoteMethods):
         ------
         TableError, QueryError, NoClientError
             As for `rendered`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.bulkdata("PixelData")["data"].str.len().tolist()
+        [32768]
         """
         return self._client.collect_bulkdata(addresses(self._table, distinct=False), element, progress)
 
@@ -181,6 +247,20 @@ class PictureMethods(RemoteMethods):
         Returns
         -------
         matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     figure = table.dicom.plot()
+        >>> len(figure.axes)
+        1
         """
         from dicomframe.images.montage import montage
 

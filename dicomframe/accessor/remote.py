@@ -28,6 +28,19 @@ class RemoteMethods(TableBase):
         """Tell this table which service its rows are in, and give it back.
 
         Tables from a search know it already; this is for tables that were read from a file or joined.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = dfr.from_json([{"0020000D": {"vr": "UI", "Value": [uids[0]]}}]).dicom.use(client)
+        ...     len(table.dicom.series())
+        1
         """
         known = dict(self._table.attrs.get("dicom", {}))
         self._table.attrs["dicom"] = known | {"service": client.url}
@@ -53,15 +66,56 @@ class RemoteMethods(TableBase):
             If a UID column is missing, or a UID in it.
         NoClientError
             If the table does not know its service.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     len(table.dicom.studies())
+        1
         """
         return self._search("study", UID_COLUMNS[:1], filters)
 
     def series(self, **filters: Any) -> pd.DataFrame:
-        """Search the series of the rows' studies (or the rows' own series), one row a series; see `studies`."""
+        """Search the series of the rows' studies (or the rows' own series), one row a series; see `studies`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.series()["Modality"].tolist()
+        ['CT']
+        """
         return self._search("series", UID_COLUMNS[:2], filters)
 
     def instances(self, **filters: Any) -> pd.DataFrame:
-        """Search the instances of the rows' studies or series (or the rows' own), one row each; see `studies`."""
+        """Search the instances of the rows' studies or series (or the rows' own), one row each; see `studies`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     len(table.dicom.instances())
+        1
+        """
         return self._search("instance", UID_COLUMNS, filters)
 
     def metadata(self, keywords: Sequence[str] | None = None) -> pd.DataFrame:
@@ -71,18 +125,80 @@ class RemoteMethods(TableBase):
         ----------
         keywords : sequence of str, optional
             Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            If some rows' could not be retrieved; ``df.attrs["dicom"]["failed"]`` lists their UIDs and the error. If
+            none could, the first one's error is raised.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.metadata(["KVP"])["KVP"].tolist()
+        [120.0]
         """
         client = self._client
         return client.collect_metadata(addresses(self._table), keywords)
 
     def datasets(self) -> Iterator[Dataset]:
-        """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
+        """Retrieve the objects of the rows, one at a time, as pydicom Datasets.
+
+        A stream: only one object is held, and it ends with the error of the first row that cannot be retrieved. To
+        have the others' then, and the reason of each failure, use `download` or `pixels`.
+
+        Yields
+        ------
+        pydicom.Dataset
+
+        Raises
+        ------
+        TableError
+            If a UID column is missing, or a UID in it.
+        ServiceError, TransportError, DecodeError
+            If a row's objects cannot be retrieved.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     [dataset.Modality for dataset in table.dicom.datasets()]
+        ['CT']
+        """
         client = self._client
         for path in addresses(self._table):
             yield from client.retrieve(path)
 
     def download(self, folder: str | Path, **options: Any) -> pd.DataFrame:
-        """Save the objects of the rows as files; `Client.download` has the options and the columns returned."""
+        """Save the objects of the rows as files; `Client.download` has the options and the columns returned.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with tempfile.TemporaryDirectory() as folder, dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.download(folder)["status"].tolist()
+        ['saved']
+        """
         return self._client.download(self._table, folder, **options)
 
     def delete(self, *, dry_run: bool = False) -> pd.DataFrame:
@@ -97,6 +213,19 @@ class RemoteMethods(TableBase):
         -------
         pandas.DataFrame
             UIDs, status and error.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     table.dicom.delete(dry_run=True)["status"].tolist()
+        ['would go']
         """
         return self._client.delete_many(addresses(self._table), dry_run=dry_run)
 
@@ -109,6 +238,20 @@ class RemoteMethods(TableBase):
             Only tell what would change, as a table.
         **attributes
             Keyword and new value; `Client.update_studies` has the rest.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     table = client.search_instances().to_frame()
+        ...     plan = table.dicom.update(PatientName="New^Name", dry_run=True)
+        >>> plan[["keyword", "after"]].values.tolist()
+        [['PatientName', 'New^Name']]
         """
         return self._client.update_studies(self._table, dry_run=dry_run, **attributes)
 

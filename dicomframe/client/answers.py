@@ -1,8 +1,8 @@
 """Error bodies to errors: the server's own words, whichever of five shapes it speaks in.
 
 The shapes are the user's reference's ``{"error": {...}}``, problem details (RFC 9457), DICOM JSON with failure
-attributes, a JSON string, and plain text. Orthanc's own shape is read as well. UIDs, tokens and the values that
-were searched for are blotted out of the words, because error messages end in logs.
+attributes, a JSON string, and plain text. Orthanc's own shape is read as well. UIDs, tokens, person names and the
+values that were searched for are blotted out of the words, because error messages end in logs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ HINTS: dict[int, str] = {
 }
 
 _UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)(?![\w])")
+# A person name as DICOM writes it (PS3.5 section 6.2.1.1): words with carets between.
+_NAME = re.compile(r"[\w.'-]*(?:\^[\w.'-]*)+")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 # Bounded, because it reads what any server sends.
 _CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,1000})"')
@@ -111,17 +113,19 @@ def read_challenge(challenge: str) -> Words:
 
 
 def blot(text: str, private: Sequence[str] = ()) -> str:
-    """Cut a server's words to a readable length, without UIDs and private texts.
+    """Cut a server's words to a readable length, without UIDs, person names and private texts.
 
     Examples
     --------
     >>> blot("Instance 1.2.840.10008.1 of Smith is not there", ["Smith"])
     'Instance <UID> of <...> is not there'
+    >>> blot("PatientName Doe^Jane is not the study's")
+    "PatientName <name> is not the study's"
     """
     text = " ".join(text.split())
     for secret in sorted({word for value in private for word in _pieces(value)}, key=len, reverse=True):
         text = re.sub(re.escape(secret), "<...>", text, flags=re.IGNORECASE)
-    text = _UID.sub("<UID>", text)
+    text = _NAME.sub("<name>", _UID.sub("<UID>", text))
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."
 
 

@@ -285,6 +285,10 @@ class BulkRetriever:
         return list(_places(rows[0], tag)) if rows else []
 
 
+# What tells something in words; no element's value is of such a type.
+_WORDS = frozenset({"text/plain", "text/html", "application/json", "application/dicom+json"})
+
+
 class _Compressed(UnexpectedAnswerError):
     """Compressed pixel data, of which the server sends frames or fragments."""
 
@@ -297,7 +301,12 @@ def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
     UnexpectedAnswerError
         If there is nothing in it, or more.
     """
-    if not MediaType.parse(answer.content_type).type.startswith("multipart/"):
+    media = MediaType.parse(answer.content_type).type
+    if media in _WORDS:
+        raise UnexpectedAnswerError(
+            answer.status, answer.route, message=f"the answer is of type {media!r}, not bulk data"
+        )
+    if not media.startswith("multipart/"):
         _refuse_compressed(answer, answer.content_type)
         yield from answer.iter_bytes()
         return

@@ -10,7 +10,6 @@ an empty page may be a gap and means nothing. Version 2 counts rows in a window 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from dicomframe.client.feedcursor import MARGIN, Cursor
 from dicomframe.client.paging import in_order
 from dicomframe.client.session import Session
 from dicomframe.dicom import feed
-from dicomframe.errors import DecodeError, IncompleteSearchWarning, UnexpectedAnswerError
+from dicomframe.errors import DecodeError, IncompleteSearchWarning, UnexpectedAnswerError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +100,7 @@ class ChangeFeed:
         yield from reading.pages()
         self._cursor = reading.cursor
         if not reading.is_complete:
-            warnings.warn(INCOMPLETE, IncompleteSearchWarning, stacklevel=3)
+            warn_caller(INCOMPLETE, IncompleteSearchWarning)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the changes one by one; see `pages`."""

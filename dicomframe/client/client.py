@@ -139,7 +139,13 @@ class Client(
         return f"Client({self.url!r})"
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the connections that are kept open.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> dfr.connect("http://127.0.0.1:8080").close()
+        """
         self.session.close()
 
     def __enter__(self) -> Self:

@@ -67,21 +67,19 @@ def delete_many(
 ) -> pd.DataFrame:
     """Delete several resources; `dicomframe.client.client.Client.delete_many` documents it."""
     if dry_run:
-        return _plan(session, paths)
+        return _plan(session, list(dict.fromkeys(paths)), errors)
     failures: list[DicomFrameError] = []
     # One deletion shows how far it is; of several, how many are done is shown.
     only_one = len(paths) == 1
     of_operation, of_all = (progress, False) if background and only_one else (False, progress)
 
     def delete(path: ResourcePath) -> dict[str, Any]:
-        row: dict[str, Any] = dict(zip(UID_COLUMNS, path.uids, strict=False))
         try:
             status = delete_one(session, path, wait=wait, background=background, progress=of_operation)
         except DicomFrameError as error:
             failures.append(error)
-            status = "absent" if isinstance(error, NotFoundError) else "failed"
-            row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return {**row, "status": status}
+            return _failed(path, error)
+        return {**dict(zip(UID_COLUMNS, path.uids, strict=False)), "status": status}
 
     width = session.max_workers
     rows = []
@@ -97,13 +95,32 @@ def delete_many(
     return outcome_table(rows, COLUMNS, session.base)
 
 
-def _plan(session: Session, paths: Sequence[ResourcePath]) -> pd.DataFrame:
-    """Search for the instances that would go."""
+def _plan(session: Session, paths: Sequence[ResourcePath], errors: OnFailure) -> pd.DataFrame:
+    """Search for the instances that would go; what cannot be looked up is a row, as in a deletion."""
     retriever = Retriever(session)
-    rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    for path in paths:
-        for found in retriever.instances_of(path):
-            uids = tuple(str(found.get(name, "")) for name in UID_COLUMNS)
-            if path.instance in {None, uids[-1]}:
-                rows[uids] = {**dict(zip(UID_COLUMNS, uids, strict=True)), "status": "would go"}
-    return outcome_table(list(rows.values()), COLUMNS, session.base)
+    failures: list[DicomFrameError] = []
+
+    def plan(path: ResourcePath) -> list[dict[str, Any]]:
+        try:
+            listed = [
+                {name: str(found.get(name, "")) for name in UID_COLUMNS} | {"status": "would go"}
+                for found in retriever.instances_of(path)
+            ]
+        except DicomFrameError as error:
+            failures.append(error)
+            return [_failed(path, error)]
+        return [row for row in listed if path.instance in {None, row["SOPInstanceUID"]}]
+
+    width = session.max_workers
+    with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-delete") as workers:
+        planned = [row for rows in in_order(workers, plan, paths, width) for row in rows]
+    if failures and errors == "raise":
+        raise failures[0]
+    distinct = {tuple(row.get(name) for name in UID_COLUMNS): row for row in planned}
+    return outcome_table(list(distinct.values()), COLUMNS, session.base)
+
+
+def _failed(path: ResourcePath, error: DicomFrameError) -> dict[str, Any]:
+    uids = dict(zip(UID_COLUMNS, path.uids, strict=False))
+    status = "absent" if isinstance(error, NotFoundError) else "failed"
+    return {**uids, "status": status, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}

@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 
 from dicomframe.client.auth import SCOPE, audiences_of, claims, is_for_the_service, moment
 from dicomframe.client.outcomes import outcome_table
+from dicomframe.client.pages import decode_rows
 from dicomframe.client.session import Answer, Session
-from dicomframe.errors import DicomFrameError, NotBuiltError, NotFoundError, ServiceError
+from dicomframe.errors import DecodeError, DicomFrameError, NotBuiltError, NotFoundError, ServiceError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ _MOST_SKEW = 60.0
 _DICOM_HOST = ".dicom.azurehealthcareapis.com"
 _AZURE_PATH = re.compile(r"/v[12](/partitions/[^/]+)?", re.IGNORECASE)
 _VERSIONS = "api-supported-versions"
+_NO_SERVICE = "Is the URL that of a DICOM service? Something else answers there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,9 +315,11 @@ def _reading(session: Session) -> tuple[Answer | None, Finding]:
     if error is not None:
         return answer, Finding("reading", "failed", *_said(error))
     found = "a search for one study is answered"
-    if answer is not None and (answer.status == 204 or answer.content.strip() in {b"", b"[]"}):
-        found += "; there is none"
-    return answer, Finding("reading", "ok", found)
+    try:
+        rows = decode_rows(answer.content) if answer is not None and answer.content.strip() else []
+    except DecodeError as no_rows:
+        return answer, Finding("reading", "failed", str(no_rows), _NO_SERVICE)
+    return answer, Finding("reading", "ok", found if rows else f"{found}; there is none")
 
 
 def _versions(session: Session, answer: Answer | None) -> Finding:
@@ -349,8 +353,10 @@ def _clock(answer: Answer | None) -> Finding:
 
 
 def _route(session: Session, check: str, route: str) -> Finding:
-    _, error = _asked(session, route)
+    answer, error = _asked(session, route)
     if error is None:
+        if answer is not None and answer.content.strip()[:1] not in {b"", b"[", b"{"}:
+            return Finding(check, "failed", f"GET {route} is answered, but not with JSON", _NO_SERVICE)
         return Finding(check, "ok", f"GET {route} is answered")
     if isinstance(error, NotBuiltError | NotFoundError):
         return Finding(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +17,7 @@ from dicomframe.errors import (
     TransportError,
     TruncatedBody,
     UnavailableError,
+    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class ChangeFollower:
             else:
                 # Read to its end. What a server keeps back this time may come the next, unless nothing comes.
                 if not entries and not self._reading.is_complete:
-                    warnings.warn(INCOMPLETE, IncompleteSearchWarning, stacklevel=3)
+                    warn_caller(INCOMPLETE, IncompleteSearchWarning)
                 self._cursor, self._reading = self._reading.cursor, None
                 return entries
         except BaseException:

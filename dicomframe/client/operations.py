@@ -159,10 +159,17 @@ class Operation:
             If the service knows no such operation.
         ServiceError, TransportError
             If the service refuses or does not answer.
+        DecodeError, UnexpectedAnswerError
+            If the answer is no state of an operation.
         """
         answer = self._session.request("GET", self._route, headers={"Accept": "application/json"})
-        body = answer.json() if answer.content[:1] == b"{" else {}
-        self._body = body if isinstance(body, dict) else {}
+        body = answer.json() or {}
+        # Without a body the HTTP status tells; what is neither would pass for an operation that succeeded.
+        if not isinstance(body, dict) or (body and not isinstance(body.get("status"), str)):
+            raise UnexpectedAnswerError(
+                answer.status, answer.route, message="the answer does not say how an operation stands"
+            )
+        self._body = body
         self._http_status = answer.status
         return self
 

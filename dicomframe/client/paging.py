@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from dicomframe.client.pages import Page, read_page
 from dicomframe.client.query import Query
 from dicomframe.client.session import Session
-from dicomframe.dicom.paths import Level
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import BadRequestError
 
 Completeness = Literal["complete", "truncated", "drifted"]
@@ -44,12 +44,15 @@ class Findings:
         There are more rows than the caller's limit.
     erroneous : list of str
         Attributes searched by that the service could not index for all instances.
+    settled : dict of str to dict
+        UID keyword to row's UID to the UID that the route searched below names; servers may leave it out of rows.
     """
 
     drifted: bool = False
     capped: bool = False
     limited: bool = False
     erroneous: list[str] = field(default_factory=list)
+    settled: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def completeness(self) -> Completeness:
@@ -212,6 +215,8 @@ class _Run:
         warning = answer.headers.get("Warning", "")
         more = warning.startswith("299") and "additional" in warning.lower()
         page = read_page(answer.content, self._reader.level, place.asked, announces_more=more)
+        for keyword, above in _settled_by(self._query.route):
+            self._reader.findings.settled.setdefault(keyword, {}).update(dict.fromkeys(page.uids, above))
         return _Found(place, page)
 
     def take(self, found: _Found) -> Iterator[Page]:
@@ -269,6 +274,17 @@ class _Run:
         self._reader.findings.capped |= capped
         self.is_at_end = True
         self._regular = False
+
+
+def _settled_by(route: str) -> list[tuple[str, str]]:
+    """Give the UIDs that a route names, by keyword.
+
+    Examples
+    --------
+    >>> _settled_by("studies/1.2/series/1.3/instances"), _settled_by("studies")
+    ([('StudyInstanceUID', '1.2'), ('SeriesInstanceUID', '1.3')], [])
+    """
+    return list(zip(UID_KEYWORD_OF_LEVEL.values(), route.split("/")[1::2], strict=False))
 
 
 def in_order(

@@ -71,7 +71,7 @@ def query_tag_errors(session: Session, tag: str) -> pd.DataFrame:
         params = [("limit", str(_PAGE_SIZE)), ("offset", str(len(found)))]
         answer = session.request("GET", route, params=params, headers=_JSON)
         page = answer.json() or []
-        if not isinstance(page, list):
+        if not isinstance(page, list) or not all(isinstance(each, dict) for each in page):
             raise UnexpectedAnswerError(
                 answer.status, answer.route, message="the answer is no list of errors"
             )

@@ -6,6 +6,7 @@ bytes as stored, at all three levels. Servers that know no such parameter are as
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +23,14 @@ from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
     DecodeError,
+    DicomFrameError,
+    IncompleteRetrievalWarning,
     NotAcceptableError,
     NotBuiltError,
     NotFoundError,
     TruncatedBody,
     UnexpectedAnswerError,
+    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ ACCEPTS = (
 ORIGINAL = {"msdicom-request-original": "true"}
 #: Objects up to this size are held in memory while they are read, larger ones in a temporary file.
 SPOOL_BYTES = 32 * 1024 * 1024
+
+_BEGINS_AS_ROWS = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
 
 # A study is shown by an image of it, if it has any.
 _NOT_PICTURES = frozenset(
@@ -176,27 +182,43 @@ class Retriever:
         from dicomframe.tables.convert import from_pages
 
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
-        table = from_pages(
-            list(self._metadata_pages(paths, ORIGINAL if original else {})),
-            "instance",
-            dtype_backend,
-            errors,
-            {"service": self.session.base},
-        )
+        found = list(self._metadata_pages(paths, ORIGINAL if original else {}))
+        failed = [(path, got) for path, got in zip(paths, found, strict=True) if not isinstance(got, bytes)]
+        if failed and len(failed) == len(paths):
+            raise failed[0][1]
+        attrs: dict[str, Any] = {"service": self.session.base}
+        if failed:
+            attrs["failed"] = [
+                {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
+                for path, error in failed
+            ]
+            warn_caller(
+                f"The metadata of {len(failed)} of {len(paths)} resources could not be retrieved;"
+                ' df.attrs["dicom"]["failed"] tells which, and why.',
+                IncompleteRetrievalWarning,
+            )
+        pages = [got for got in found if isinstance(got, bytes)]
+        table = from_pages(pages, "instance", dtype_backend, errors, attrs)
         return table if wanted is None else _only(table, wanted, dtype_backend)
 
-    def _metadata_pages(self, paths: Sequence[ResourcePath], more: Mapping[str, str]) -> Iterator[bytes]:
-        if len(paths) == 1:
-            yield self._metadata_page(paths[0], more)
-            return
+    def _metadata_pages(
+        self, paths: Sequence[ResourcePath], more: Mapping[str, str]
+    ) -> Iterator[bytes | DicomFrameError]:
+        def page(path: ResourcePath) -> bytes | DicomFrameError:
+            try:
+                return self._metadata_page(path, more)
+            except DicomFrameError as error:
+                return error
+
         width = self.session.max_workers
         with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-metadata") as workers:
-            yield from in_order(workers, lambda path: self._metadata_page(path, more), paths, width)
+            yield from in_order(workers, page, paths, width)
 
     def _metadata_page(self, path: ResourcePath, more: Mapping[str, str]) -> bytes:
         headers = {"Accept": "application/dicom+json", **more}
         answer = self.session.request("GET", f"{path.url_path}/metadata", headers=headers)
-        if not answer.content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[") and answer.content:
+        # An array that begins with an object is left to the table's reader, which reads it faster.
+        if answer.content and not _BEGINS_AS_ROWS.match(answer.content):
             decode_rows(answer.content)
         return answer.content
 

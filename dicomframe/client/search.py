@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +11,7 @@ from dicomframe.client.searchability import check_searchable
 from dicomframe.client.session import Session
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import Level
-from dicomframe.errors import ErroneousAttributesWarning, IncompleteSearchWarning, QueryError
+from dicomframe.errors import ErroneousAttributesWarning, IncompleteSearchWarning, QueryError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +137,8 @@ class Search:
         -------
         pandas.DataFrame
             One row a study, series or instance: the level's own columns, the same for an empty result, and what else
-            came. ``df.attrs["dicom"]`` names the service, the attributes filtered by and the completeness.
+            came. UIDs of studies and series searched below are there also where the server leaves them out of its
+            rows. ``df.attrs["dicom"]`` names the service, the attributes filtered by and the completeness.
 
         Raises
         ------
@@ -161,6 +161,7 @@ class Search:
             If it could not be found out whether the service searches by a filter.
         """
         from dicomframe.tables.convert import from_pages, issues
+        from dicomframe.tables.notes import settle
 
         reader = self._reader()
         contents = [page.content for page in reader.read(self.queries)]
@@ -173,6 +174,7 @@ class Search:
         if reader.findings.erroneous:
             attrs["erroneous_attributes"] = reader.findings.erroneous
         table = from_pages(contents, self.level, dtype_backend, errors, attrs, self.own_columns)
+        settle(table, self.level, reader.findings.settled)
         self._issues = issues(table)
         return table
 
@@ -209,11 +211,10 @@ class Search:
     def _judge(self, findings: Findings) -> Completeness:
         self._completeness = findings.completeness
         if findings.erroneous:
-            warnings.warn(
+            warn_caller(
                 f"Some instances could not be indexed by {', '.join(findings.erroneous)}, and may be missing from the"
                 f" rows; client.query_tag_errors({findings.erroneous[0]!r}) tells which.",
                 ErroneousAttributesWarning,
-                stacklevel=3,
             )
         if findings.drifted:
             message = (
@@ -224,7 +225,7 @@ class Search:
             message = "The server ended the search before its end; narrow it, for example by dates."
         else:
             return findings.completeness
-        warnings.warn(message, IncompleteSearchWarning, stacklevel=4)
+        warn_caller(message, IncompleteSearchWarning)
         return findings.completeness
 
 

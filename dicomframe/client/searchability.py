@@ -8,7 +8,6 @@ searchable once is not asked about again, and what was not is asked about each t
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -25,6 +24,7 @@ from dicomframe.errors import (
     ServiceError,
     UnexpectedAnswerError,
     UnsearchableWarning,
+    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ def _judge(session: Session, key: tags.Attribute, levels: tuple[Level, ...], lis
     if tag is not None:
         reason = _why_not(tag, levels)
     elif not listing.is_known and key.keyword not in CORE:
-        warnings.warn(
+        warn_caller(
             f"{key.column} may not be searchable here: the service does not tell which extended query tags it has.",
             UnsearchableWarning,
-            stacklevel=5,
         )
         return
     else:

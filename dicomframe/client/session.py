@@ -1,15 +1,14 @@
-"""One service's connections: retry, time limits, tokens and errors. The only module that imports requests.
+"""One service's connections: retry, time limits, tokens and errors.
 
-Three things go round requests' own ways. The query is put on the request line as it is written, because urllib3
-would encode ``^`` again (Orthanc does not decode it) and logs targets at debug level (queries hold patient names).
-Answers are always streamed, so that a cut body is met in one place. And neither netrc nor cookies are looked at.
+Three things go round requests' own ways. The query is put on the request line as it is written (see
+`dicomframe.client.transport`). Answers are always streamed, so that a cut body is met in one place. And neither netrc
+nor cookies are looked at.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,13 +18,13 @@ import orjson
 import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 
 from dicomframe._version import __version__
 from dicomframe.client.answers import MOST_ERROR_BYTES, error_of
 from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
 from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import error_of_broken, is_cut
+from dicomframe.client.transport import DirectAdapter, InProcessAdapter, environment
 from dicomframe.client.urls import ServiceAddress, encode_query
 from dicomframe.errors import (
     DecodeError,
@@ -36,10 +35,11 @@ from dicomframe.errors import (
     UnexpectedAnswerError,
 )
 
+__all__ = ["Answer", "InProcessAdapter", "Session"]
+
 #: Bytes of an answer read at a time.
 CHUNK_BYTES = 256 * 1024
 
-_QUERY_HEADER = "X-Dicomframe-Query"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 
@@ -201,8 +201,8 @@ class Session:
         self._timeout = (float(timeout[0]), float(timeout[1]))
         self._backoff = backoff or Backoff(retries)
         self._pause = Pause()
-        self._adapter = adapter or _DirectAdapter(pool_connections=1, pool_maxsize=max_workers)
-        self._proxies, self._verify = _environment(self.address, verify)
+        self._adapter = adapter or DirectAdapter(pool_connections=1, pool_maxsize=max_workers)
+        self._proxies, self._verify = environment(self.address, verify)
 
     @property
     def base(self) -> str:
@@ -477,110 +477,3 @@ class _WatchedBody:
         except OSError as error:
             self.failure = error
             raise
-
-
-def _environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, str], bool | str]:
-    """Read proxies and CA bundle from the environment; nothing stands between this machine and itself."""
-    if address.is_loopback:
-        return {}, verify
-    merged = requests.Session().merge_environment_settings(address.base, {}, None, None, None)
-    proxies = {scheme: proxy for scheme, proxy in merged["proxies"].items() if proxy}
-    return proxies, merged["verify"] if verify is True and merged["verify"] is not None else verify
-
-
-class _DirectAdapter(HTTPAdapter):
-    """requests' pooled HTTP with queries that go out as they are and stay out of urllib3's sight and log."""
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, **options)
-        self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = _direct_pools(manager)
-        return manager
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        return super().request_url(request, proxies).partition("?")[0]
-
-    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
-        query = (request.url or "").partition("?")[2]
-        if query:
-            request.headers[_QUERY_HEADER] = query
-
-
-def _direct_pools(manager: Any) -> dict[str, type]:
-    return {scheme: _direct_pool(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
-
-
-@functools.cache
-def _direct_pool(pool: type) -> type:
-    """Make a connection pool class whose connections take the query from the private header."""
-
-    class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
-        def request(
-            self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
-        ) -> None:
-            sent = dict(headers or {})
-            query = sent.pop(_QUERY_HEADER, None)
-            super().request(method, f"{url}?{query}" if query else url, body, sent, **options)
-
-    return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})
-
-
-Handler = Callable[
-    [str, str, Mapping[str, str], Iterable[bytes]], tuple[int, Mapping[str, str], Iterator[bytes]]
-]
-
-
-class InProcessAdapter(BaseAdapter):
-    """A transport that calls a function instead of a server: the same client, without sockets.
-
-    Parameters
-    ----------
-    handle : callable
-        ``handle(method, path_and_query, headers, body)`` gives status, headers and an iterator of the body's bytes.
-    """
-
-    def __init__(self, handle: Handler) -> None:
-        super().__init__()
-        self._handle = handle
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Call the function and wrap what it gives."""
-        body: Any = request.body
-        chunks: Iterable[bytes] = () if body is None else [body] if isinstance(body, bytes) else body
-        target = "/" + (request.url or "").split("/", 3)[3]
-        status, headers, content = self._handle(
-            request.method or "GET", target, dict(request.headers), chunks
-        )
-        response = requests.Response()
-        response.status_code = status
-        response.headers = CaseInsensitiveDict(headers)
-        response.url = request.url or ""
-        response.request = request
-        response.raw = _RawChunks(content)
-        return response
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-
-class _RawChunks:
-    """As much of urllib3's response as is read here."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def read1(self, *_: Any, **__: Any) -> bytes:
-        """Give the next bytes that are not empty."""
-        return next(filter(None, self._chunks), b"")
-
-    def close(self) -> None:
-        """Give up what has not been read."""
-        close = getattr(self._chunks, "close", None)
-        if close is not None:
-            close()
-
-    def release_conn(self) -> None:
-        """There is no connection to give back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +25,7 @@ from dicomframe.errors import (
     QueryError,
     ServiceWarning,
     UnexpectedAnswerError,
+    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -139,10 +139,9 @@ def retrieve(session: Session, uid: str) -> Dataset:
     # JSON is UTF-8, whatever character set it declares: that is no loss.
     lost = [problem.path for problem in problems if not problem.path.endswith("00080005")]
     if lost:
-        warnings.warn(
+        warn_caller(
             f"Values of the work item could not be read and are empty: {', '.join(lost)[:400]}.",
             IssuesWarning,
-            stacklevel=3,
         )
     return dataset
 
@@ -217,7 +216,7 @@ def _send(
     match = _WARNING.search(answer.headers.get("Warning", ""))
     if match and answer.status < 300:
         words = blot(match[1], [*private_texts(data_set), *([secret] if secret else [])])
-        warnings.warn(f"The service says: {words}", ServiceWarning, stacklevel=4)
+        warn_caller(f"The service says: {words}", ServiceWarning)
     return answer
 
 

@@ -18,12 +18,19 @@ from dicomframe.tables.cells import decode, read_attribute
 from dicomframe.tables.schema import Column, column_of, level_of
 
 
-def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any]]:
     """Give the rows of a table back as DICOM JSON objects (PS3.18 section F.2).
 
     Columns that are no DICOM attributes are left out. A cell that stands as it was read gives the attribute as it
     came, with the spelling of numbers and dates, all groups of a name, and inline binary; one that was edited gives
     the attribute of its new value.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A typed table.
+    settled : bool
+        Whether to write UIDs that the server left out, and the search's route settled.
 
     Returns
     -------
@@ -46,6 +53,9 @@ def to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
         cells = _cells(table[name], column)
         original = noted.get("cells", {}).get(name, {})
         as_noted = {at: attribute for row, attribute in original.items() for at in found.get(row, ())}
+        filled = {} if settled else noted.get("settled", {}).get(name, {})
+        for at, uid in ((at, uid) for row, uid in filled.items() for at in found.get(row, ())):
+            cells[at] = None if cells[at] == uid else cells[at]
         is_empty = _empties(noted.get("gaps", {}).get(name), found)
         for at, cell in enumerate(cells):
             attribute = _attribute(column, cell, as_noted.get(at, _NOTHING), is_empty(at))

@@ -134,7 +134,9 @@ def convert_dtypes(
     attrs = {key: value for key, value in about.items() if key in {"service", "completeness"}}
     if "level" in about:
         # It is a typed table already; its JSON is what it was made of.
-        return _from_objects(to_json(table), about["level"], dtype_backend, errors, attrs, table.index)
+        return _from_objects(
+            to_json(table, settled=True), about["level"], dtype_backend, errors, attrs, table.index
+        )
     records = table.to_dict("records")
     rows = [{str(name): cell for name, cell in record.items() if not _is_missing(cell)} for record in records]
     return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
@@ -148,7 +150,7 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     Parameters
     ----------
     tables : iterable of pandas.DataFrame
-        Typed tables; columns that are no DICOM attributes are left out.
+        Typed tables. Columns that are no DICOM attributes are left out, but for those of the change feed.
     dtype_backend : {"numpy_nullable", "pyarrow"}
         Which family of dtypes the columns get.
 
@@ -176,8 +178,14 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
         )
     services = {table.attrs.get("dicom", {}).get("service") for table in tables}
     attrs = {"service": services.pop()} if len(services) == 1 and None not in services else {}
-    rows = [row for table in tables for row in to_json(table)]
-    return _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
+    rows = [row for table in tables for row in to_json(table, settled=True)]
+    joined = _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
+    if not any("sequence" in table.columns for table in tables):
+        return joined
+    # Not at the top: a table of the feed is made by this module.
+    from dicomframe.tables.feed import with_own
+
+    return with_own(joined, tables, dtype_backend)
 
 
 def _is_missing(cell: Any) -> bool:

@@ -29,7 +29,7 @@ from dicomframe.dicom import feed
 from dicomframe.errors import QueryError, TableError, ValueRefused
 from dicomframe.tables.convert import from_pages
 from dicomframe.tables.jsontext import dumps, shown
-from dicomframe.tables.notes import noted, row_names
+from dicomframe.tables.notes import noted, row_names, rows_by_name
 from dicomframe.tables.schema import TEXT_DTYPE, DtypeBackend, OnBadValue
 
 __all__ = ["FeedTable", "from_change_feed", "latest"]
@@ -272,6 +272,34 @@ def _as_attributes(uids: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
 
 def _page(rows: Iterable[dict[str, Any]]) -> bytes:
     return dumps(list(rows)).encode("utf-8", "surrogatepass")
+
+
+def with_own(joined: pd.DataFrame, tables: Sequence[pd.DataFrame], backend: DtypeBackend) -> pd.DataFrame:
+    """Give a table of joined rows the columns and the issues of the feed that its parts have."""
+    cells: dict[str, Any] = {}
+    for column in _COLUMNS:
+        dtype: Any = pd.ArrowDtype(column.arrow) if backend == "pyarrow" else column.nullable
+        if column.name in joined.columns:
+            cells[column.name] = joined[column.name]
+        else:
+            nothing = [pd.Series(pd.NA, index=part.index, dtype=dtype) for part in tables]
+            parts = [part.get(column.name, empty) for part, empty in zip(tables, nothing, strict=True)]
+            cells[column.name] = pd.concat(parts, ignore_index=True).astype(dtype)
+    cells |= {str(name): joined[name] for name in joined.columns if name not in cells}
+    table = pd.DataFrame(cells, index=joined.index)
+    table.attrs["dicom"] = about = dict(joined.attrs["dicom"])
+    names, own, start = row_names(table, "instance"), [], 0
+    own_columns = {"", "metadata", *(column.name for column in _COLUMNS)}
+    for part in tables:
+        found = rows_by_name(part, "instance")
+        for row, name, *rest in noted(part, "issues") or []:
+            if name in own_columns:
+                own += [[names[start + at], name, *rest] for at in found.get(row, ())]
+        start += len(part)
+    issues = own + (noted(joined, "issues") or [])
+    if issues:
+        about["issues"] = dumps(issues)
+    return table
 
 
 def latest(table: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,6 @@ The notes' text holds
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ import pandas as pd
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.errors import IssuesWarning
+from dicomframe.errors import IssuesWarning, warn_caller
 from dicomframe.tables.batch import NO_ROWS, Batch
 from dicomframe.tables.jsontext import dumps, loads
 from dicomframe.tables.schema import Column
@@ -75,12 +74,38 @@ def warn_of_lost_rows(noted: Mapping[str, Any], found: Mapping[str, list[int]], 
     named = {name for by_row in noted.get("cells", {}).values() for name in by_row}
     lost = sum(name not in found for name in named)
     if lost and length >= noted.get("rows", length + 1):
-        warnings.warn(
+        warn_caller(
             f"{lost} rows no longer have the UIDs that they were read with, so what their cells do not say (the"
             " original spelling, further groups of names, values that could not be read) is not given back.",
             IssuesWarning,
-            stacklevel=3,
         )
+
+
+def settle(table: pd.DataFrame, level: Level, known: Mapping[str, Mapping[str, str]]) -> None:
+    """Fill UIDs that rows lack, in place, and note which: they are not part of the rows as they came.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A typed table.
+    level : {"study", "series", "instance"}
+        What a row is.
+    known : mapping
+        UID keyword to row's own UID to the UID that it lies below.
+    """
+    own = UID_KEYWORD_OF_LEVEL[level]
+    filled: dict[str, dict[str, str]] = {}
+    for keyword, by_uid in known.items():
+        if keyword == own or keyword not in table.columns:
+            continue
+        lacking = table[keyword].isna() & table[own].isin(list(by_uid))
+        if lacking.any():
+            table.loc[lacking, keyword] = [by_uid[uid] for uid in table.loc[lacking, own]]
+            names = zip(row_names(table, level), lacking, table[keyword], strict=True)
+            filled[keyword] = {name: uid for name, is_filled, uid in names if is_filled}
+    if filled:
+        notes = noted(table, "notes") or {"rows": len(table)}
+        table.attrs["dicom"]["notes"] = dumps({**notes, "settled": filled})
 
 
 def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, level: Level) -> dict[str, str]:

@@ -174,6 +174,18 @@ class PictureVerbs(ClientBase):
         ------
         QueryError, NotFoundError, DecodeError
             As for `retrieve_rendered`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.retrieve_thumbnail(uids[0], viewport=(32, 32)).shape
+        (32, 32)
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         wish = Wish.of(frame=frame, viewport=viewport, media_type=media_type)
@@ -284,6 +296,18 @@ class PictureVerbs(ClientBase):
             If the server has the instance but no WADO-URI there.
         ServiceError
             If the server refuses.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.retrieve_uri(*uids).Modality
+        'CT'
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         kind = check_content_type(content_type)
@@ -299,7 +323,22 @@ class PictureVerbs(ClientBase):
         media_type: str = "image/jpeg",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
-        """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it."""
+        """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_rendered([path])["status"].tolist()
+        ['rendered']
+        """
         wish = Wish.of(None, window, viewport, quality, media_type)
         return collect.pictures(
             self._retriever, self._renderer, paths, wish, small=False, progress=self._bar(progress)
@@ -312,7 +351,22 @@ class PictureVerbs(ClientBase):
         media_type: str = "image/jpeg",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
-        """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it."""
+        """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_thumbnails([path])["status"].tolist()
+        ['rendered']
+        """
         wish = Wish.of(viewport=viewport, media_type=media_type)
         return collect.pictures(
             self._retriever, self._renderer, paths, wish, small=True, progress=self._bar(progress)
@@ -324,17 +378,62 @@ class PictureVerbs(ClientBase):
         frames: int | Sequence[int] | None = None,
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
-        """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it."""
+        """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_frames([path])["status"].tolist()
+        ['decoded']
+        """
         return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
 
     def collect_bulkdata(
         self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
     ) -> pd.DataFrame:
-        """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it."""
+        """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_bulkdata([path], "PixelData")["data"].str.len().tolist()
+        [32768]
+        """
         return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
 
     def collect_pixels(
         self, paths: Sequence[ResourcePath], modality_lut: bool = False, progress: bool | str | None = None
     ) -> pd.DataFrame:
-        """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it."""
+        """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_pixels([path])["pixels"][0].shape
+        (1, 128, 128)
+        """
         return collect.pixels(self._retriever, paths, modality_lut=modality_lut, progress=self._bar(progress))

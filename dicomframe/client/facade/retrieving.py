@@ -23,7 +23,22 @@ class RetrieveVerbs(ClientBase):
     """Retrieval of objects and metadata (PS3.18 section 10.4)."""
 
     def retrieve(self, path: ResourcePath, *, original: bool = False) -> Iterator[Dataset]:
-        """Retrieve the objects of a study, series or instance, one at a time, as they are stored."""
+        """Retrieve the objects of a study, series or instance, one at a time, as they are stored.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     [dataset.Modality for dataset in client.retrieve(path)]
+        ['CT']
+        """
         return self._retriever.objects(path, original=original)
 
     def retrieve_study(self, study_uid: str, *, original: bool = False) -> Iterator[Dataset]:
@@ -49,19 +64,57 @@ class RetrieveVerbs(ClientBase):
             If there is no such study.
         TruncatedBody, ConnectionFailed
             If the answer breaks off; what was yielded before is whole.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     [dataset.Modality for dataset in client.retrieve_study(uids[0])]
+        ['CT']
         """
         return self._retriever.objects(ResourcePath(study_uid), original=original)
 
     def retrieve_series(
         self, study_uid: str, series_uid: str, *, original: bool = False
     ) -> Iterator[Dataset]:
-        """Retrieve a series' objects; `retrieve_study` has the rest."""
+        """Retrieve a series' objects; `retrieve_study` has the rest.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     [dataset.Modality for dataset in client.retrieve_series(*uids[:2])]
+        ['CT']
+        """
         return self._retriever.objects(ResourcePath(study_uid, series_uid), original=original)
 
     def retrieve_instance(
         self, study_uid: str, series_uid: str, instance_uid: str, *, original: bool = False
     ) -> Dataset:
-        """Retrieve one object; `retrieve_study` has the errors."""
+        """Retrieve one object; `retrieve_study` has the errors.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.retrieve_instance(*uids) == ct
+        True
+        """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         return self._retriever.instance(path, original=original)
 
@@ -72,6 +125,20 @@ class RetrieveVerbs(ClientBase):
         ------
         NotFoundError
             If there is no instance.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.retrieve_representative(ResourcePath(uids[0])).Modality
+        'CT'
         """
         return self._retriever.representative(path)
 
@@ -110,6 +177,18 @@ class RetrieveVerbs(ClientBase):
             If there is no such resource.
         QueryError
             If a UID or keyword is malformed.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.retrieve_metadata(uids[0], keywords=["KVP"])["KVP"].tolist()
+        [120.0]
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         return self._retriever.metadata([path], keywords, dtype_backend, errors, original=original)
@@ -123,7 +202,28 @@ class RetrieveVerbs(ClientBase):
         *,
         original: bool = False,
     ) -> pd.DataFrame:
-        """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest."""
+        """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            If some of them could not be retrieved; ``df.attrs["dicom"]["failed"]`` lists their UIDs and the error. If
+            none could, the first one's error is raised.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.collect_metadata([path], ["KVP"])["KVP"].tolist()
+        [120.0]
+        """
         return self._retriever.metadata(list(paths), keywords, dtype_backend, errors, original=original)
 
     def download(
@@ -172,6 +272,19 @@ class RetrieveVerbs(ClientBase):
             If a table lacks UIDs.
         OSError
             If the folder cannot be made.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with tempfile.TemporaryDirectory() as folder, dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.download(uids[0], folder)["status"].tolist()
+        ['saved']
         """
         return download(
             self._retriever,

@@ -87,6 +87,18 @@ class SearchVerbs(ClientBase):
         ----------
         study_uid : str or list of str, optional
             The study, or studies, to search in.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.search_series(uids[0]).to_frame()["Modality"].tolist()
+        ['CT']
         """
         return Search.of(
             self.session,
@@ -116,6 +128,18 @@ class SearchVerbs(ClientBase):
         ----------
         study_uid, series_uid : str or list of str, optional
             What to search in. A series without its study becomes a filter.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     len(client.search_instances(*uids[:2]).to_frame())
+        1
         """
         return Search.of(
             self.session,
@@ -146,6 +170,18 @@ class SearchVerbs(ClientBase):
             Of this client.
         dtype_backend, errors
             As for `Search.to_frame`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     len(client.collect("study", [client.search_studies(), client.search_studies(PatientID="1CT1")]))
+        1
         """
         search = Search.united(searches) if searches else Search(self.session, level, [])
         return search.to_frame(dtype_backend, errors)

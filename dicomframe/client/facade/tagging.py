@@ -68,6 +68,15 @@ class TagVerbs(ClientBase):
             If the server has no extended query tags.
         ServiceError, TransportError
             If it refuses or does not answer.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     client.query_tags()[["keyword", "status"]].values.tolist()
+        [['KVP', 'Ready']]
         """
         return querytags.query_tags(self.session)
 
@@ -90,6 +99,15 @@ class TagVerbs(ClientBase):
             If it names no attribute.
         NotFoundError
             If there is no such tag.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     client.query_tag("KVP")["level"].tolist()
+        ['Series']
         """
         return querytags.query_tag(self.session, tag)
 
@@ -113,6 +131,15 @@ class TagVerbs(ClientBase):
             If it names no attribute.
         NotFoundError
             If there is no such tag.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     len(client.query_tag_errors("KVP"))
+        0
         """
         return querytags.query_tag_errors(self.session, tag)
 
@@ -181,6 +208,15 @@ class TagVerbs(ClientBase):
             If there is no such tag.
         ConflictError
             If another operation is running; see `add_query_tags`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     client.reindex_query_tag("KVP").wait().status
+        'succeeded'
         """
         return querytags.reindex_query_tag(self.session, tag, self._bar(progress))
 
@@ -201,6 +237,15 @@ class TagVerbs(ClientBase):
         -------
         pandas.DataFrame
             One row, as `query_tags` has it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     client.update_query_tag("KVP", enabled=False)["query_status"].tolist()
+        ['Disabled']
         """
         return querytags.update_query_tag(self.session, tag, enabled=enabled)
 
@@ -236,6 +281,16 @@ class TagVerbs(ClientBase):
             If there is no such tag.
         BadRequestError, ConflictError
             If it is being indexed.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     operation = client.add_query_tags({"KVP": "Series"}).wait()
+        ...     gone = client.delete_query_tag("KVP")
+        ...     len(client.query_tags())
+        0
         """
         return querytags.delete_query_tag(
             self.session, tag, wait=wait, background=background, progress=self._bar(progress)

@@ -94,6 +94,18 @@ class WorklistVerbs(ClientBase):
             If the service finds something missing or malformed; its ``details`` name each attribute.
         ConflictError
             If there is a work item with this UID.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     work = dfr.new_workitem(
+        ...         ProcedureStepLabel="Read", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00"
+        ...     )
+        ...     uid = client.create_workitem(work)
+        ...     len(client.search_workitems().to_frame())
+        1
         """
         return workitems.create(self.session, workitem, uid)
 
@@ -116,6 +128,18 @@ class WorklistVerbs(ClientBase):
         -----
         IssuesWarning
             If values could not be read; they are empty in the Dataset.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     work = dfr.new_workitem(
+        ...         ProcedureStepLabel="Read", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00"
+        ...     )
+        ...     uid = client.create_workitem(work)
+        ...     client.retrieve_workitem(uid).ProcedureStepState
+        'SCHEDULED'
         """
         return workitems.retrieve(self.session, uid)
 
@@ -140,6 +164,19 @@ class WorklistVerbs(ClientBase):
             From services that answer so for an unknown one.
         QueryError
             If an argument is malformed.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     work = dfr.new_workitem(
+        ...         ProcedureStepLabel="Read", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00"
+        ...     )
+        ...     uid = client.create_workitem(work)
+        ...     client.update_workitem(uid, {"ProcedureStepLabel": "Read twice"})
+        ...     client.retrieve_workitem(uid).ProcedureStepLabel
+        'Read twice'
         """
         workitems.update(self.session, uid, changes, transaction_uid)
 
@@ -176,6 +213,19 @@ class WorklistVerbs(ClientBase):
         -----
         ServiceWarning
             If it was in that state already.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     work = dfr.new_workitem(
+        ...         ProcedureStepLabel="Read", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00"
+        ...     )
+        ...     uid = client.create_workitem(work)
+        ...     lock = client.change_workitem_state(uid, "IN PROGRESS")
+        ...     client.retrieve_workitem(uid).ProcedureStepState
+        'IN PROGRESS'
         """
         return workitems.change_state(self.session, uid, state, transaction_uid)
 
@@ -206,5 +256,18 @@ class WorklistVerbs(ClientBase):
             If there is no such work item.
         QueryError
             If an argument is malformed.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     work = dfr.new_workitem(
+        ...         ProcedureStepLabel="Read", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00"
+        ...     )
+        ...     uid = client.create_workitem(work)
+        ...     client.cancel_workitem(uid, "The patient went home")
+        ...     client.retrieve_workitem(uid).ProcedureStepState
+        'CANCELED'
         """
         workitems.cancel(self.session, uid, reason, contact_uri, contact_name)

@@ -129,6 +129,18 @@ class WriteVerbs(ClientBase):
             If there is no such resource.
         QueryError
             If a UID is malformed.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.delete(uids[0])["status"].tolist()
+        ['deleted']
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         return deletion.delete_many(
@@ -169,6 +181,20 @@ class WriteVerbs(ClientBase):
         pandas.DataFrame
             One row a resource, as for `delete`, and ``error``; ``"absent"`` is what was not there, ``"failed"`` what
             could not be deleted.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> path = ResourcePath(*uids)
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.delete_many([path, ResourcePath("1.2")])["status"].tolist()
+        ['deleted', 'absent']
         """
         return deletion.delete_many(
             self.session,

@@ -1,0 +1,130 @@
+"""Transports: HTTP whose queries go out as they are written, or a function in this process instead of a server.
+
+The query is put on the request line behind the back of requests and urllib3, because urllib3 would encode ``^`` again
+(Orthanc does not decode it) and logs targets at debug level (queries hold patient names).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+
+from dicomframe.client.urls import ServiceAddress
+
+_QUERY_HEADER = "X-Dicomframe-Query"
+
+
+def environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, str], bool | str]:
+    """Read proxies and CA bundle from the environment; nothing stands between this machine and itself."""
+    if address.is_loopback:
+        return {}, verify
+    merged = requests.Session().merge_environment_settings(address.base, {}, None, None, None)
+    proxies = {scheme: proxy for scheme, proxy in merged["proxies"].items() if proxy}
+    return proxies, merged["verify"] if verify is True and merged["verify"] is not None else verify
+
+
+class DirectAdapter(HTTPAdapter):
+    """requests' pooled HTTP with queries that go out as they are and stay out of urllib3's sight and log."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        """Make the pools, of connections that take the query from the private header."""
+        super().init_poolmanager(connections, maxsize, block, **options)
+        self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Give the pools behind a proxy, likewise."""
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _direct_pools(manager)
+        return manager
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Give the target without its query."""
+        return super().request_url(request, proxies).partition("?")[0]
+
+    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
+        """Put the query into the private header."""
+        query = (request.url or "").partition("?")[2]
+        if query:
+            request.headers[_QUERY_HEADER] = query
+
+
+def _direct_pools(manager: Any) -> dict[str, type]:
+    return {scheme: _direct_pool(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+
+
+@functools.cache
+def _direct_pool(pool: type) -> type:
+    """Make a connection pool class whose connections take the query from the private header."""
+
+    class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        def request(
+            self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
+        ) -> None:
+            sent = dict(headers or {})
+            query = sent.pop(_QUERY_HEADER, None)
+            super().request(method, f"{url}?{query}" if query else url, body, sent, **options)
+
+    return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})
+
+
+Handler = Callable[
+    [str, str, Mapping[str, str], Iterable[bytes]], tuple[int, Mapping[str, str], Iterator[bytes]]
+]
+
+
+class InProcessAdapter(BaseAdapter):
+    """A transport that calls a function instead of a server: the same client, without sockets.
+
+    Parameters
+    ----------
+    handle : callable
+        ``handle(method, path_and_query, headers, body)`` gives status, headers and an iterator of the body's bytes.
+    """
+
+    def __init__(self, handle: Handler) -> None:
+        super().__init__()
+        self._handle = handle
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Call the function and wrap what it gives."""
+        body: Any = request.body
+        chunks: Iterable[bytes] = () if body is None else [body] if isinstance(body, bytes) else body
+        target = "/" + (request.url or "").split("/", 3)[3]
+        status, headers, content = self._handle(
+            request.method or "GET", target, dict(request.headers), chunks
+        )
+        response = requests.Response()
+        response.status_code = status
+        response.headers = CaseInsensitiveDict(headers)
+        response.url = request.url or ""
+        response.request = request
+        response.raw = _RawChunks(content)
+        return response
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class _RawChunks:
+    """As much of urllib3's response as is read here."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read1(self, *_: Any, **__: Any) -> bytes:
+        """Give the next bytes that are not empty."""
+        return next(filter(None, self._chunks), b"")
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+    def release_conn(self) -> None:
+        """There is no connection to give back."""
