@@ -25,10 +25,11 @@ from dicomframe.dicom.paths import Level
 from dicomframe.errors import DicomFrameError
 from dicomframe.service import tagindex
 from dicomframe.service.attributes import API_VERSIONS, Row
-from dicomframe.service.matching import Clause, has_phrase
+from dicomframe.service.bookmarks import Bookmarks
+from dicomframe.service.matching import Filter, has_phrase
 from dicomframe.service.metadata import Pieces, pieces_of
 from dicomframe.service.schema import COLUMNS, SCHEMA_NUMBER, statements
-from dicomframe.service.selection import NARROW, Selection, probes, to_sql
+from dicomframe.service.selection import NARROW, Place, Selection, probes, to_sql
 
 #: What other modules run their own statements on: `Index.reader`, or the writer of `Index.transaction`.
 Connection = sqlite3.Connection
@@ -75,9 +76,20 @@ class NewInstance:
 
 
 class Plan(NamedTuple):
-    """How a search goes through the tables, and whether that takes a millisecond or less."""
+    """How a search goes through the tables, and whether that takes a millisecond or less.
 
-    statement: Clause
+    Parameters
+    ----------
+    selection : Selection
+        What is searched.
+    narrow : Filter, optional
+        The filter to gather from.
+    is_brief : bool
+        Whether it is.
+    """
+
+    selection: Selection
+    narrow: Filter | None
     is_brief: bool
 
 
@@ -302,11 +314,34 @@ class Index:
             or (narrow is not None and keys <= _BRIEF_KEYS)
             or (not selection.filters and selection.offset <= _BRIEF_OFFSET)
         )
-        return Plan(to_sql(selection, narrow), is_brief)
+        return Plan(selection, narrow, is_brief)
 
     def search(self, plan: Plan) -> list[tuple[Any, ...]]:
         """Give the rows of a search; `selection.to_sql` names their columns."""
-        return self.reader.execute(*plan.statement).fetchall()
+        selection = plan.selection
+        if not selection.offset:
+            return self.reader.execute(*to_sql(selection, plan.narrow)).fetchall()
+        # The version of the data that this connection sees, and the rows, as of one moment. It changes with every
+        # commit of another connection, in whatever process; a reader makes none itself.
+        with self.snapshot() as reader:
+            (version,) = reader.execute("PRAGMA data_version").fetchone()
+            bookmarks = self._bookmarks(version)
+            start = bookmarks.nearest(selection.rows, selection.offset)
+            rows = reader.execute(*to_sql(selection, plan.narrow, start)).fetchall()
+        if rows:
+            bookmarks.add(selection.rows, Place(selection.offset + len(rows) - 1, rows[-1][-1]))
+        return rows
+
+    def _bookmarks(self, version: int) -> Bookmarks:
+        """Give the calling thread's bookmarks, none of them older than the data that its reader sees.
+
+        Each thread has its own, so that they need no lock and are as true as its reader: pages of one search that
+        several threads share are still found by each of them in one walk through the rows, all pages together.
+        """
+        bookmarks: Bookmarks | None = getattr(self._local, "bookmarks", None)
+        if bookmarks is None or bookmarks.version != version:
+            bookmarks = self._local.bookmarks = Bookmarks(version)
+        return bookmarks
 
 
 def find_instances(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:

@@ -110,7 +110,7 @@ def _merged(
     """Put one row's object together from its levels' answers, what was computed and what was picked."""
     pieces: dict[bytes, bytes] = {}
     if picked:
-        newest = pieces_of(row[-1])
+        newest = pieces_of(row[-2])
         # Private attributes stand in another block than their tag's path says, where the file's writer had it so.
         places = [place for tag in private if (place := tag.place_in(newest))]
         pieces = {tag: newest[tag] for tag in (*picked, *places) if tag in newest}

@@ -12,7 +12,9 @@ There are four ways to a page of rows, newest first:
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dicomframe.dicom.paths import Level
 from dicomframe.service.attributes import (
@@ -75,10 +77,22 @@ class Selection:
     newest_metadata: bool = False
 
     @property
+    def rows(self) -> Hashable:
+        """What decides which rows there are, and nothing of which of them are wanted, or what of them."""
+        return self.level, self.partition, self.study, self.series, self.filters
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """The levels whose attributes a row has: those that the route's UIDs do not settle, down to its own."""
         first = 0 if self.study is None else 1 if self.series is None else 2
         return LEVELS[first : LEVELS.index(self.level) + 1]
+
+
+class Place(NamedTuple):
+    """A row of a search: how many stand in front of it, and its key."""
+
+    offset: int
+    key: int
 
 
 def probes(selection: Selection) -> list[tuple[Filter, Clause]]:
@@ -93,11 +107,11 @@ def probes(selection: Selection) -> list[tuple[Filter, Clause]]:
     return found
 
 
-def to_sql(selection: Selection, narrow: Filter | None) -> Clause:
+def to_sql(selection: Selection, narrow: Filter | None, start: Place | None = None) -> Clause:
     """Write a selection as one statement.
 
     Its columns are the default answers of `Selection.levels`, then the computed attributes in their order, then
-    the newest metadata.
+    the newest metadata if it is wanted, and last the row's key.
 
     Parameters
     ----------
@@ -105,8 +119,10 @@ def to_sql(selection: Selection, narrow: Filter | None) -> Clause:
         What is wanted.
     narrow : Filter, optional
         The filter to gather from; without one, the way is below, follow or walk.
+    start : Place, optional
+        A row that is known to stand at or in front of the offset: the way begins at it, not at the newest row.
     """
-    keys, parameters = _page(selection, narrow)
+    keys, parameters = _page(selection, narrow, start)
     columns = [f"{ALIAS[level]}j.{selection.version}" for level in selection.levels]
     joins = "".join(
         f" JOIN {level}_json {ALIAS[level]}j ON {ALIAS[level]}j.key = hit.{level}"
@@ -115,6 +131,7 @@ def to_sql(selection: Selection, narrow: Filter | None) -> Clause:
     columns += [_COMPUTED_COLUMN[tag] for tag in selection.computed]
     if selection.newest_metadata:
         columns.append(_NEWEST_METADATA[selection.level])
+    columns.append(f"hit.{selection.level}")
     return (
         f"SELECT {', '.join(columns)} FROM ({keys}) hit{joins} ORDER BY hit.{selection.level} DESC",
         parameters,
@@ -142,7 +159,7 @@ _MODALITY = next(attribute for attribute in SEARCHABLE if attribute.keyword == "
 _STUDY_OF_ROUTE = "(SELECT key FROM study WHERE partition = ? AND uid = ?)"
 
 
-def _page(selection: Selection, narrow: Filter | None) -> Clause:
+def _page(selection: Selection, narrow: Filter | None, start: Place | None) -> Clause:
     """Select the keys of one page: narrow tables only, so that an offset costs little."""
     own = ALIAS[selection.level]
     hint, order, source = "", f"+{own}.key", ""
@@ -159,12 +176,16 @@ def _page(selection: Selection, narrow: Filter | None) -> Clause:
         hint, order = " NOT INDEXED" if selection.filters else "", f"{own}.key"
         first = f"{own}.partition = ?", [selection.partition]
     clauses = [first, *(clause_of(filtered) for filtered in selection.filters if filtered is not narrow)]
+    offset = selection.offset
+    if start is not None:
+        clauses.append((f"{order} <= ?", [start.key]))
+        offset -= start.offset
     levels = {filtered.attribute.level for filtered in selection.filters}
     sql = (
         f"SELECT {_KEY_COLUMNS[selection.level]} FROM {source}{_tables(selection.level, levels, hint)}"
         f" WHERE {' AND '.join(sql for sql, _ in clauses)} ORDER BY {order} DESC LIMIT ? OFFSET ?"
     )
-    return sql, [value for _, values in clauses for value in values] + [selection.limit, selection.offset]
+    return sql, [value for _, values in clauses for value in values] + [selection.limit, offset]
 
 
 def _tables(level: Level, needed: set[Level], hint: str) -> str:

@@ -1,29 +1,34 @@
 """A million changes: pages of the local service's feed, and the whole feed as a table.
 
-Run it by itself: ``python tests/benchmarks/bench_changefeed.py [ROWS]``. A page of a million changes took 1 to
-15 ms, the last one of the whole feed longest; 200,000 changes as a table took 7 s of CPU time of client and service.
+The feed is filled directly, because what is measured is reading it.
 """
 
-import sys
+from __future__ import annotations
+
 import tempfile
 import time
+
+from measure import Row, cpu
 
 from dicomframe.client.client import Client
 from dicomframe.client.session import InProcessAdapter
 from dicomframe.service.inprocess import handler
 from dicomframe.service.service import Service
 
-ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-PAGES = (
-    "/v1/changefeed?offset={0}&limit=100",
-    "/v1/changefeed/latest",
-    "/v2/changefeed?limit=200",
-    "/v2/changefeed?limit=200&offset={0}",
-    "/v2/changefeed?limit=200&startTime=2023-11-14T22:20:20Z&endTime=2023-11-14T22:21:20Z",
+_PAGES = (
+    ("one page, far in, v1", "/v1/changefeed?offset={0}&limit=100"),
+    ("the latest change", "/v1/changefeed/latest"),
+    ("the first page, v2", "/v2/changefeed?limit=200"),
+    ("one page, far in, v2", "/v2/changefeed?limit=200&offset={0}"),
+    (
+        "a page of one minute",
+        "/v2/changefeed?limit=200&startTime=2023-11-14T22:20:20Z&endTime=2023-11-14T22:21:20Z",
+    ),
 )
 
 
-def fill(service):
+def fill(service, changes):
+    """Write so many changes, one a millisecond."""
     with service.index.transaction() as writer:
         writer.executemany(
             "INSERT INTO change (timestamp, action, partition, study, series, instance, version)"
@@ -36,32 +41,29 @@ def fill(service):
                     f"1.2.{at}.1.1",
                     at,
                 )
-                for at in range(ROWS)
+                for at in range(changes)
             ),
         )
 
 
-def main():
-    with tempfile.TemporaryDirectory() as folder, Service.open(folder) as service:
-        fill(service)
+def rows(quick=False):
+    """Give all rows, or the same at a size that takes a moment."""
+    changes = 1_000 if quick else 1_000_000
+    size = f"{changes:,} changes"
+    with tempfile.TemporaryDirectory(prefix="dicomframe-bench-") as folder, Service.open(folder) as service:
+        fill(service, changes)
         handle = handler(service.app)
-        for path in (page.format(ROWS - 200) for page in PAGES):
+        for what, route in _PAGES:
             taken = []
             for _ in range(5):
                 began = time.perf_counter()
-                status, _, body = handle("GET", path, {}, [])
+                status, _, body = handle("GET", route.format(changes - 200), {}, [])
                 assert status == 200
                 assert b"".join(body)
                 taken.append(time.perf_counter() - began)
-            print(f"{min(taken) * 1000:8.2f} ms  {path}")
+            yield Row(f"change feed: {what}", size, min(taken) * 1000, "ms")
         client = Client("http://127.0.0.1:80", adapter=InProcessAdapter(handle), progress=False)
-        began = time.process_time()
-        table = client.change_feed().to_frame()
-        assert table["sequence"].tolist() == list(range(1, ROWS + 1))
-        print(
-            f"{time.process_time() - began:8.2f} s   {len(table)} rows as a table, CPU time of client and service"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        tables = []
+        seconds = cpu(lambda: tables.append(client.change_feed().to_frame()))
+        assert tables[0]["sequence"].tolist() == list(range(1, changes + 1))
+        yield Row("change feed to one table, client and service", size, seconds, "s CPU")

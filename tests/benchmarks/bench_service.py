@@ -10,8 +10,8 @@ import re
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,14 +67,12 @@ def store_all(url, files):
 
 
 def together(works):
-    """Run works in a thread each; give the seconds until the last is done."""
-    threads = [threading.Thread(target=work) for work in works]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began
+    """Run works in a thread each; give the seconds until the last is done. What one of them raises is raised."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        began = time.perf_counter()
+        for running in [pool.submit(work) for work in works]:
+            running.result()
+        return time.perf_counter() - began
 
 
 def made(studies, size, series=1):
@@ -131,22 +129,29 @@ def against_orthanc(seconds, studies, turns=3):
                 True,
                 note,
             )
-        yield _stow(urls)
+        yield _stow(urls, pids)
 
 
-def _stow(urls):
+def _stow(urls, pids):
     rates = {name: [] for name in urls}
+    busy = {name: [] for name in urls}
     number = 0
     for turn in range(3):
         for name, url in urls.items():
             number += 1
             files = [file.replace(b".8.1", b".8.%d" % (number + 1)) for file in made(96, 512 * 1024)]
             shares = [files[at::_CONNECTIONS] for at in range(_CONNECTIONS)]
+            before = cpu_of(pids[name])
             taken = together([lambda share=share, url=url: store_all(url, share) for share in shares])
             if turn:
                 rates[name].append(len(files) / taken)
+                busy[name].append((cpu_of(pids[name]) - before) / len(files) * 1000)
+    said = {
+        name: f"{statistics.median(rates[name]):.0f} a second at {statistics.median(busy[name]):.2f} ms CPU"
+        for name in urls
+    }
     rate = {name: statistics.median(each) for name, each in rates.items()}
-    note = f"({rate['ours']:.0f} a second, Orthanc {rate['orthanc']:.0f})"
+    note = f"({said['ours']}; Orthanc {said['orthanc']})"
     return Row(
         "service against Orthanc: STOW of 512 KB objects",
         f"{_CONNECTIONS} connections",

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("module", ["tables", "wire", "service", "scale", "start"])
+@pytest.mark.parametrize("module", ["tables", "wire", "service", "scale", "changefeed", "start"])
 def test_each_runs_at_a_small_size(module):
     if module == "service":
         for program in ("wrk", "Orthanc"):
