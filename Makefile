@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
-# Real servers that the tests talk to; later features add chromium.
+# Real servers that the tests talk to, and the load generator of the benchmarks.
 DEBIAN_PACKAGES := orthanc orthanc-dicomweb wrk
 # Microsoft's emulator of Azure Storage, which exports are tested against.
 AZURITE := azurite@3.37.0
@@ -49,6 +49,7 @@ conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table
 	$(BIN)/python tests/conformance.py
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
+	@$(BIN)/python -c 'import dicomframe; dicomframe.connect().close()'  # makes the cohort, so that no cell waits for it
 	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
 
 bench: $(VENV)/.dev debian-packages ## Measure everything beside its peers and write docs/benchmarks.md

@@ -52,10 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--samples", action="store_true", help="start with the teaching cohort in it")
     serve.add_argument("--partitions", action="store_true", help="switch data partitions on")
-    serve.add_argument("--strict", action="store_true", help="refuse what only the user's reference asks for")
+    serve.add_argument(
+        "--strict",
+        action="store_true",
+        help="answer as the service on Azure does, also where the local one offers more (docs/servers.md)",
+    )
     serve.add_argument("--token", metavar="T", help="demand this bearer token")
     serve.add_argument(
-        "--read-only-token", metavar="T", help="a bearer token that may only read (others: 403)"
+        "--read-only-token",
+        metavar="T",
+        help="a bearer token that may only read; without --token nobody may write",
     )
     serve.add_argument(
         "--operation-polls",

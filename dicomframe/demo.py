@@ -46,8 +46,8 @@ def run(folder: Path) -> Path:
         picture = draw_montage(client, january, folder / "montage.png")
     _say("How to go on")
     print(
-        "  pip install 'dicomframe[notebook]'   then   jupyter lab notebooks/01-first-look.ipynb\n"
-        "  or in any Python:\n"
+        "  .venv/bin/pip install '.[notebook]'   then   .venv/bin/jupyter lab notebooks/01-first-look.ipynb\n"
+        "  or in .venv/bin/python:\n"
         "      import dicomframe as dfr\n"
         "      client = dfr.connect()                      # a local service with the same cohort, no cloud\n"
         "      client.search_studies(PatientName='Smith*').to_frame()\n"
@@ -59,7 +59,7 @@ def run(folder: Path) -> Path:
 def store_samples(client: Client) -> None:
     """Store the real files and the teaching cohort through STOW-RS, and account for each."""
     for title, items in (
-        ("real files of pydicom", samples.real_files()),
+        ("real files of pydicom; some of them are broken on purpose", samples.real_files()),
         ("generated instances of the teaching cohort", samples.cohort()),
     ):
         _say(f"Store the {title} (STOW-RS)")
@@ -68,7 +68,7 @@ def store_samples(client: Client) -> None:
         seconds = time.perf_counter() - started
         counts = outcome["status"].value_counts()
         told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        print(f"  {len(outcome)} instances in {seconds:.1f} s: {told}")
+        print(f"  {len(outcome)} files in {seconds:.1f} s: {told}")
         refused = outcome[~outcome["status"].isin(["stored", "exists"])]
         for reason, count in refused["reason"].value_counts().head(4).items():
             print(f"    {count:3d} x {str(reason)[:100]}")
