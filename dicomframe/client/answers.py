@@ -44,6 +44,31 @@ _CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,1000})"')
 _TAG_KEY = re.compile(r"[0-9A-Fa-f]{8}")
 
 
+#: What Azure's service has beyond DICOMweb, by the end of its route.
+_BEYOND_DICOMWEB = {
+    "changefeed": "change feed",
+    "changefeed/latest": "change feed",
+    "extendedquerytags": "extended query tags",
+    "workitems": "work items",
+}
+
+
+def hint_of_route(status: int, route: str) -> str:
+    """Say that a server lacks what it has no route for; empty where the route says nothing.
+
+    Examples
+    --------
+    >>> hint_of_route(404, "GET /dicom-web/changefeed/latest")
+    'This server has no change feed; the Azure DICOM service has it.'
+    """
+    missing = next((name for end, name in _BEYOND_DICOMWEB.items() if route.endswith(f"/{end}")), "")
+    if not missing or status not in {404, 405, 501}:
+        return ""
+    return (
+        f"This server has no {missing}; the Azure DICOM service has {'them' if missing[-1] == 's' else 'it'}."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What a server said: a code, a message and further details, each empty where it said nothing."""

@@ -20,7 +20,7 @@ import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from dicomframe._version import __version__
-from dicomframe.client.answers import MOST_ERROR_BYTES, error_of
+from dicomframe.client.answers import MOST_ERROR_BYTES, error_of, hint_of_route
 from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
 from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import error_of_broken, is_cut
@@ -399,7 +399,7 @@ class Session:
         finally:
             answer.close()
         token = self._tokens.latest if self._tokens else ""
-        hint = ""
+        hint = hint_of_route(answer.status, answer.route)
         if answer.status < 300:
             hint = "Is the URL that of a DICOM service? A sign-in page or a proxy may have answered in its place."
         elif answer.status in _REDIRECTS:

@@ -21,6 +21,7 @@ from dicomframe.dicom import tags
 from dicomframe.errors import (
     ConflictError,
     DicomFrameError,
+    NotAcceptableError,
     NotBuiltError,
     NotFoundError,
     OperationFailedError,
@@ -82,7 +83,7 @@ def _submit(session: Session, uids: Sequence[str], dataset: Dataset, progress: P
     private = [*uids, *_texts(dataset)]
     try:
         answer = session.request("POST", _ROUTE, headers=headers, body=body, private=private)
-    except (NotFoundError, NotBuiltError) as error:
+    except (NotAcceptableError, NotBuiltError, NotFoundError) as error:
         raise _with_hint(
             error, "This server has no bulk update: it is part of version 2 of the Azure DICOM service's API."
         ) from None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dicomframe.client.answers import blot, error_of, read_words
 from dicomframe.client.reasons import FAILURES, meaning_of_failure
-from dicomframe.errors import BadRequestError, ConflictError, NotBuiltError, ServiceError
+from dicomframe.errors import BadRequestError, ConflictError, NotBuiltError, NotFoundError, ServiceError
 
 REFERENCE = {
     "error": {
@@ -101,3 +101,20 @@ def test_reasons_have_their_numbers():
         code: FAILURES[code] for code in (272, 43264, 43265, 45070, 45071)
     }
     assert meaning_of_failure(0xC123) == FAILURES[0xC000]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda client: client.change_feed().to_frame(), "no change feed"),
+        (lambda client: client.latest_change(), "no change feed"),
+        (lambda client: client.query_tags(), "no extended query tags"),
+        (lambda client: client.search_workitems().to_frame(), "no work items"),
+        (lambda client: client.export("all", "https://account.blob.core.windows.net/c?sas"), "no export"),
+        (lambda client: client.update_studies(["1.2"], PatientID="X"), "no bulk update"),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 501])
+def test_what_a_server_lacks_is_named(serve, reply, connect, call, words, status):
+    with pytest.raises((NotFoundError, NotBuiltError), match=words):
+        call(connect(serve(reply(status, b"no")).url))
