@@ -7,8 +7,9 @@ bytes as stored, at all three levels. Servers that know no such parameter are as
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from dicomframe.client.identity import may_lack_preamble
@@ -56,6 +57,9 @@ _NOT_PICTURES = frozenset(
 class ObjectBody(Protocol):
     """One DICOM object that is still coming in."""
 
+    def iter_bytes(self) -> Iterator[bytes | memoryview]:
+        """Yield its bytes as they come in."""
+
     def write_to(self, file: BinaryIO) -> int:
         """Write it to a file, give the number of bytes."""
 
@@ -71,6 +75,10 @@ class WholeBody:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Yield its bytes as they come in."""
+        return self._answer.iter_bytes()
 
     def write_to(self, file: BinaryIO) -> int:
         """Write it to a file, give the number of bytes."""
@@ -176,16 +184,11 @@ class Retriever:
         from dicomframe.tables.convert import from_pages
 
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
-        table = from_pages(
-            list(self._metadata_pages(paths, ORIGINAL if original else {})),
-            "instance",
-            dtype_backend,
-            errors,
-            {"service": self.session.base},
-        )
+        with closing(self._metadata_pages(paths, ORIGINAL if original else {})) as pages:
+            table = from_pages(pages, "instance", dtype_backend, errors, {"service": self.session.base})
         return table if wanted is None else _only(table, wanted, dtype_backend)
 
-    def _metadata_pages(self, paths: Sequence[ResourcePath], more: Mapping[str, str]) -> Iterator[bytes]:
+    def _metadata_pages(self, paths: Sequence[ResourcePath], more: Mapping[str, str]) -> Generator[bytes]:
         if len(paths) == 1:
             yield self._metadata_page(paths[0], more)
             return
