@@ -75,6 +75,17 @@ class RemoteMethods(TableBase):
         client = self._client
         return client.collect_metadata(addresses(self._table), keywords)
 
+    def headers(self, keywords: Sequence[str]) -> pd.DataFrame:
+        """Read a few attributes of the objects themselves, one row an instance; see `Client.retrieve_headers`.
+
+        Parameters
+        ----------
+        keywords : sequence of str
+            Keywords or eight hex digits, beside the three UIDs.
+        """
+        client = self._client
+        return client.collect_headers(addresses(self._table), keywords)
+
     def datasets(self) -> Iterator[Dataset]:
         """Retrieve the objects of the rows, one at a time, as pydicom Datasets."""
         client = self._client

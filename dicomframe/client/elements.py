@@ -14,8 +14,7 @@ from typing import Final, NamedTuple
 HEAD_BYTES: Final = 32 * 1024
 
 _TRANSFER_SYNTAX = 0x00020010
-_META = frozenset({_TRANSFER_SYNTAX})
-_META_END = 0x0002FFFF
+_META_GROUP = b"\x02\x00"
 _IMPLICIT = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
@@ -35,14 +34,14 @@ class Found(NamedTuple):
 
     Parameters
     ----------
-    values : dict
+    elements : dict
         By tag: the VR (empty where the file does not say it) and the value field; of a sequence without a length,
         the value is empty.
     order : str
         The byte order of numbers, as `struct` writes it.
     """
 
-    values: dict[int, tuple[bytes, bytes]]
+    elements: dict[int, tuple[bytes, bytes]]
     order: str
 
 
@@ -66,15 +65,26 @@ def find_elements(head: bytes, wanted: AbstractSet[int], *, is_whole: bool) -> F
     if head[128:132] != b"DICM":
         raise Unusual
     try:
-        meta, start = _Walker(head, "<", implicit=False).find(132, _META, _META_END, is_whole=False)
-        syntax = text(meta[_TRANSFER_SYNTAX][1])
+        syntax, start = _read_meta(head)
         if not syntax or syntax in _DEFLATED:
             raise Unusual
         order = ">" if syntax == _BIG_ENDIAN else "<"
         walker = _Walker(head, order, implicit=syntax == _IMPLICIT)
-        return Found(walker.find(start, wanted, max(wanted), is_whole=is_whole)[0], order)
-    except (struct.error, KeyError):
+        return Found(walker.find(start, wanted, max(wanted), is_whole=is_whole), order)
+    except struct.error:
         raise Unusual from None
+
+
+def _read_meta(head: bytes) -> tuple[str, int]:
+    """Give the transfer syntax, and where the data set begins; the group's own length is often wrong."""
+    walker = _Walker(head, "<", implicit=False)
+    syntax, at = "", 132
+    while head.startswith(_META_GROUP, at):
+        tag, _, length, value_at = walker.header(at)
+        at = value_at + length
+        if tag == _TRANSFER_SYNTAX:
+            syntax = text(head[value_at:at])
+    return syntax, at
 
 
 def text(value: bytes) -> str:
@@ -94,18 +104,18 @@ class _Walker:
 
     def find(
         self, at: int, wanted: AbstractSet[int], last_wanted: int, *, is_whole: bool
-    ) -> tuple[dict[int, tuple[bytes, bytes]], int]:
-        """Give the wanted elements, and where the first one behind the last wanted tag begins."""
+    ) -> dict[int, tuple[bytes, bytes]]:
+        """Give the wanted elements."""
         buffer, end = self._buffer, len(self._buffer)
         found: dict[int, tuple[bytes, bytes]] = {}
         last = -1
         while at < end:
-            tag, vr, length, value_at = self._header(at)
+            tag, vr, length, value_at = self.header(at)
             # Out of order, the file is not what it says it is: its transfer syntax may be wrong.
             if tag <= last:
                 raise Unusual
             if tag > last_wanted:
-                return found, at
+                return found
             last = tag
             if length == _UNDEFINED:
                 at, value = self._behind_items(vr, value_at), b""
@@ -116,9 +126,9 @@ class _Walker:
                 found[tag] = vr, value
         if at > end or not is_whole:
             raise Unusual
-        return found, at
+        return found
 
-    def _header(self, at: int) -> tuple[int, bytes, int, int]:
+    def header(self, at: int) -> tuple[int, bytes, int, int]:
         """Give an element's tag, VR and length, and where its value begins."""
         if self._implicit:
             group, number, length = self._without_vr(self._buffer, at)
@@ -148,5 +158,5 @@ class _Walker:
             group, number, _ = self._without_vr(self._buffer, at)
             if group << 16 | number == _ITEM_END:
                 return at + 8
-            _, vr, length, value_at = self._header(at)
+            _, vr, length, value_at = self.header(at)
             at = self._behind_items(vr, value_at) if length == _UNDEFINED else value_at + length

@@ -78,7 +78,7 @@ def may_lack_preamble(head: bytes) -> bool:
 
 def _walk(head: bytes) -> dict[str, str]:
     found = find_elements(head, _NAME_OF_TAG.keys(), is_whole=len(head) < HEAD_BYTES)
-    return {_NAME_OF_TAG[tag]: text(value) for tag, (_, value) in found.values.items()}
+    return {_NAME_OF_TAG[tag]: text(value) for tag, (_, value) in found.elements.items()}
 
 
 def _read_with_pydicom(source: Path | BinaryIO, force: bool = False) -> dict[str, str]:

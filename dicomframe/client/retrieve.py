@@ -186,7 +186,7 @@ class Retriever:
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
         with closing(self._metadata_pages(paths, ORIGINAL if original else {})) as pages:
             table = from_pages(pages, "instance", dtype_backend, errors, {"service": self.session.base})
-        return table if wanted is None else _only(table, wanted, dtype_backend)
+        return table if wanted is None else select_columns(table, wanted, dtype_backend)
 
     def _metadata_pages(self, paths: Sequence[ResourcePath], more: Mapping[str, str]) -> Generator[bytes]:
         if len(paths) == 1:
@@ -319,7 +319,9 @@ def _names(keywords: Sequence[str]) -> Iterable[str]:
     return [keywords] if isinstance(keywords, str) else keywords
 
 
-def _only(table: pd.DataFrame, wanted: Sequence[tags.Attribute], dtype_backend: DtypeBackend) -> pd.DataFrame:
+def select_columns(
+    table: pd.DataFrame, wanted: Sequence[tags.Attribute], dtype_backend: DtypeBackend
+) -> pd.DataFrame:
     """Select the UIDs and the columns asked for; one that no instance has is there and empty."""
     import pandas as pd
 
