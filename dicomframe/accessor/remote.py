@@ -148,6 +148,26 @@ class RemoteMethods(TableBase):
         client = self._client
         return client.collect_metadata(addresses(self._table), keywords)
 
+    def headers(self, keywords: Sequence[str]) -> pd.DataFrame:
+        """Read a few attributes of the objects themselves, one row an instance; see `Client.retrieve_headers`.
+
+        Parameters
+        ----------
+        keywords : sequence of str
+            Keywords or eight hex digits, beside the three UIDs.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     studies = local.connect().search_studies(ModalitiesInStudy="CR", limit=1).to_frame()
+        ...     headers = studies.dicom.headers(["Modality"])
+        >>> headers["Modality"].tolist()
+        ['CR']
+        """
+        client = self._client
+        return client.collect_headers(addresses(self._table), keywords)
+
     def datasets(self) -> Iterator[Dataset]:
         """Retrieve the objects of the rows, one at a time, as pydicom Datasets.
 

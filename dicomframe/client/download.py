@@ -8,11 +8,14 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
 from dicomframe.client.paging import in_order
@@ -103,6 +106,8 @@ class Folder:
         self._original = original
         self._lock = threading.Lock()
         self._sizes = dict(_read_ledger(root / _LEDGER))
+        self._ledger: FileIO | None = None
+        self._made: set[Path] = set()
 
     def whole_file(self, uids: Identity) -> tuple[Path, int] | None:
         """Give the path and size of an instance's file, if it is there as it was finished."""
@@ -127,23 +132,58 @@ class Folder:
         part = self.root / f".dicomframe-{secrets.token_hex(8)}.part"
         try:
             with part.open("xb") as file:
-                size = body.write_to(file)
-            uids = read_identity(part)
-            if expected is not None and uids.instance != expected.instance:
-                raise DecodeError("the server sent another instance than the one asked for")
+                head, size = _write(body, file)
+            uids = _expected(read_identity(part, head), expected)
             name = self._layout.path_of(uids)
             path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
             part.replace(path)
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
-        # The line break stands in front as well: the last line may have been cut off when the machine stopped.
-        entry = {"path": name, "bytes": size} | ({"original": True} if self._original else {})
-        line = f"\n{json.dumps(entry)}\n"
-        with self._lock, (self.root / _LEDGER).open("a", encoding="utf-8") as ledger:
-            self._sizes[name] = size, self._original
-            ledger.write(line)
+            raise
+        self._enter(name, size)
         return uids, path, size
+
+    def _make_folder(self, path: Path) -> None:
+        if path not in self._made:
+            path.mkdir(parents=True, exist_ok=True)
+            self._made.add(path)
+
+    def _enter(self, name: str, size: int) -> None:
+        """Put a finished file into the ledger, at once: the machine may stop."""
+        # The line break stands in front as well: the last line may have been cut off when it stopped before.
+        entry = {"path": name, "bytes": size} | ({"original": True} if self._original else {})
+        line = f"\n{json.dumps(entry)}\n".encode()
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = (self.root / _LEDGER).open("ab", buffering=0)
+            self._sizes[name] = size, self._original
+            self._ledger.write(line)
+
+    def close(self) -> None:
+        """Close the ledger; it is opened again if more is saved."""
+        with self._lock:
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+
+
+def _expected(uids: Identity, expected: Identity | None) -> Identity:
+    if expected is not None and uids.instance != expected.instance:
+        raise DecodeError("the server sent another instance than the one asked for")
+    return uids
+
+
+def _write(body: ObjectBody, file: BinaryIO) -> tuple[bytes, int]:
+    """Write an object as it comes in; give its first bytes, as many as its identity is read from, and its size."""
+    head = bytearray()
+    size = 0
+    for piece in body.iter_bytes():
+        if size < HEAD_BYTES:
+            head += piece[: HEAD_BYTES - size]
+        file.write(piece)
+        size += len(piece)
+    return bytes(head), size
 
 
 def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:
@@ -347,7 +387,7 @@ def download(
     if max_workers is not None and (not is_number or max_workers < 1):
         raise QueryError("max_workers= is a whole number from 1 on.")
     target = Folder(Path(folder), Layout(layout), original=original)
-    with progress_bar(progress, "Downloading", None, "instance") as bar:
+    with closing(target), progress_bar(progress, "Downloading", None, "instance") as bar:
         jobs = Downloader(retriever, target, bar, max_workers, original=original).run(paths)
     rows = {
         (row.get("StudyInstanceUID"), row.get("SeriesInstanceUID"), row.get("SOPInstanceUID")): row

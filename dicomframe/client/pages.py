@@ -19,6 +19,10 @@ from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.dicom.tags import attribute, find
 from dicomframe.errors import DecodeError
 
+_ONE_VALUE = json.JSONDecoder()
+_FIRST_ROW = re.compile(r"[ \t\r\n]*\[[ \t\r\n]*(?=\{)")
+_NEXT_ROW = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -49,7 +53,7 @@ class Page:
         --------
         >>> page = Page(b'[{"a": 1}, {"a": 2}]', ["1.2", "1.3"])
         >>> page.without({"1.2"}).content
-        b'[{"a":2}]'
+        b'[{"a": 2}]'
         """
         kept: list[int] = []
         own: set[str] = set()
@@ -60,8 +64,10 @@ class Page:
         kept = kept[:most]
         if len(kept) == len(self.uids):
             return self
-        rows = self.rows()
-        content = _encode_rows([rows[at] for at in kept]) if kept else b""
+        content = _without_first(self.content) if kept == list(range(1, len(self.uids))) else None
+        if content is None:
+            rows = self.rows()
+            content = _encode_rows([rows[at] for at in kept]) if kept else b""
         return Page(content, [self.uids[at] for at in kept], self.announces_more)
 
 
@@ -123,6 +129,21 @@ def decode_rows(content: bytes) -> list[Any]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DecodeError("The server's answer is no DICOM JSON: an array of objects was expected.")
     return rows
+
+
+def _without_first(content: bytes) -> bytes | None:
+    """Cut the first of several rows off, with no look at the others; None where that is not clear.
+
+    Pages that are read ahead overlap by one row, so this is done for each of them.
+    """
+    try:
+        text = content.decode()
+        start = _FIRST_ROW.match(text)
+        end = _ONE_VALUE.raw_decode(text, start.end())[1] if start else 0
+    except (ValueError, RecursionError):
+        return None
+    comma = _NEXT_ROW.match(text, end) if end else None
+    return f"[{text[comma.end() :]}".encode() if comma else None
 
 
 def _encode_rows(rows: list[Any]) -> bytes:

@@ -8,7 +8,7 @@ twice (they are dropped, and the verdict is "drifted"); and servers differ in wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -87,13 +87,16 @@ class Reader:
     findings: Findings = field(default_factory=Findings)
     width: int | None = None
 
-    def read(self, queries: list[Query]) -> Iterator[Page]:
+    def read(self, queries: list[Query]) -> Generator[Page]:
         """Yield the queries' pages in order, each UID once in all."""
         seen: set[str] = set()
         rows = 0
         for page in self._read_all(queries):
-            fresh = page.without(seen)
-            seen.update(fresh.uids)
+            fresh = page
+            if len(queries) > 1:
+                # What is twice in one query, its run has dropped.
+                fresh = page.without(seen)
+                seen.update(fresh.uids)
             if self.limit is not None and rows + len(fresh.uids) > self.limit:
                 self.findings.limited = True
                 fresh = fresh.without((), self.limit - rows)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.pages import decode_rows
@@ -62,6 +63,9 @@ _NOT_PICTURES = frozenset(
 class ObjectBody(Protocol):
     """One DICOM object that is still coming in."""
 
+    def iter_bytes(self) -> Iterator[bytes | memoryview]:
+        """Yield its bytes as they come in."""
+
     def write_to(self, file: BinaryIO) -> int:
         """Write it to a file, give the number of bytes."""
 
@@ -77,6 +81,10 @@ class WholeBody:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """Yield its bytes as they come in."""
+        return self._answer.iter_bytes()
 
     def write_to(self, file: BinaryIO) -> int:
         """Write it to a file, give the number of bytes."""
@@ -182,28 +190,16 @@ class Retriever:
         from dicomframe.tables.convert import from_pages
 
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
-        found = list(self._metadata_pages(paths, ORIGINAL if original else {}))
-        failed = [(path, got) for path, got in zip(paths, found, strict=True) if not isinstance(got, bytes)]
-        if failed and len(failed) == len(paths):
-            raise failed[0][1]
-        attrs: dict[str, Any] = {"service": self.session.base}
-        if failed:
-            attrs["failed"] = [
-                {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
-                for path, error in failed
-            ]
-            warn_caller(
-                f"The metadata of {len(failed)} of {len(paths)} resources could not be retrieved;"
-                ' df.attrs["dicom"]["failed"] tells which, and why.',
-                IncompleteRetrievalWarning,
-            )
-        pages = [got for got in found if isinstance(got, bytes)]
-        table = from_pages(pages, "instance", dtype_backend, errors, attrs)
-        return table if wanted is None else _only(table, wanted, dtype_backend)
+        failed: list[Failure] = []
+        with closing(self._metadata_pages(paths, ORIGINAL if original else {})) as found:
+            pages = good_ones(zip(paths, found, strict=True), failed)
+            table = from_pages(pages, "instance", dtype_backend, errors)
+        note_failures(table, self.session.base, "metadata", failed, len(paths))
+        return table if wanted is None else select_columns(table, wanted, dtype_backend)
 
     def _metadata_pages(
         self, paths: Sequence[ResourcePath], more: Mapping[str, str]
-    ) -> Iterator[bytes | DicomFrameError]:
+    ) -> Generator[bytes | DicomFrameError]:
         def page(path: ResourcePath) -> bytes | DicomFrameError:
             try:
                 return self._metadata_page(path, more)
@@ -334,11 +330,53 @@ def read_dataset(body: ObjectBody) -> Dataset:
     raise DecodeError(problem)
 
 
+#: What was asked for, and why it did not come.
+Failure = tuple[ResourcePath, DicomFrameError]
+Got = TypeVar("Got")
+
+
+def good_ones(
+    found: Iterable[tuple[ResourcePath, Got | DicomFrameError]], failed: list[Failure]
+) -> Iterator[Got]:
+    """Yield what came, and put aside what failed."""
+    for path, got in found:
+        if isinstance(got, DicomFrameError):
+            failed.append((path, got))
+        else:
+            yield got
+
+
+def note_failures(table: pd.DataFrame, service: str, what: str, failed: list[Failure], count: int) -> None:
+    """Tell a table of several resources its service, and which of them failed.
+
+    Raises
+    ------
+    DicomFrameError
+        The first failure, if all of them failed.
+    """
+    if failed and len(failed) == count:
+        raise failed[0][1]
+    about: dict[str, Any] = {"service": service}
+    if failed:
+        about["failed"] = [
+            {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
+            for path, error in failed
+        ]
+        warn_caller(
+            f"The {what} of {len(failed)} of {count} resources could not be retrieved;"
+            ' df.attrs["dicom"]["failed"] tells which, and why.',
+            IncompleteRetrievalWarning,
+        )
+    table.attrs["dicom"] = about | table.attrs["dicom"]
+
+
 def _names(keywords: Sequence[str]) -> Iterable[str]:
     return [keywords] if isinstance(keywords, str) else keywords
 
 
-def _only(table: pd.DataFrame, wanted: Sequence[tags.Attribute], dtype_backend: DtypeBackend) -> pd.DataFrame:
+def select_columns(
+    table: pd.DataFrame, wanted: Sequence[tags.Attribute], dtype_backend: DtypeBackend
+) -> pd.DataFrame:
     """Select the UIDs and the columns asked for; one that no instance has is there and empty."""
     import pandas as pd
 

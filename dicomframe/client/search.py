@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dicomframe.client.paging import Completeness, Findings, Reader
@@ -164,16 +165,18 @@ class Search:
         from dicomframe.tables.notes import settle
 
         reader = self._reader()
-        contents = [page.content for page in reader.read(self.queries)]
-        completeness = self._judge(reader.findings)
-        attrs: dict[str, Any] = {
+        # Pages become columns as they come in: all of them as text would be larger than the table.
+        with closing(reader.read(self.queries)) as pages:
+            contents = (page.content for page in pages)
+            table = from_pages(contents, self.level, dtype_backend, errors, keywords=self.own_columns)
+        about: dict[str, Any] = {
             "service": self.session.base,
             "filters": self.keywords,
-            "completeness": completeness,
+            "completeness": self._judge(reader.findings),
         }
         if reader.findings.erroneous:
-            attrs["erroneous_attributes"] = reader.findings.erroneous
-        table = from_pages(contents, self.level, dtype_backend, errors, attrs, self.own_columns)
+            about["erroneous_attributes"] = reader.findings.erroneous
+        table.attrs["dicom"] = about | table.attrs["dicom"]
         settle(table, self.level, reader.findings.settled)
         self._issues = issues(table)
         return table

@@ -101,7 +101,7 @@ def from_json(
 
 
 def from_pages(
-    pages: Sequence[bytes],
+    pages: Iterable[bytes],
     level: Level | None = None,
     dtype_backend: DtypeBackend = "numpy_nullable",
     errors: OnBadValue = "coerce",
@@ -112,15 +112,16 @@ def from_pages(
 
     Parameters
     ----------
+    pages : iterable of bytes
+        Each is let go of once it is read, a few megabytes of them together.
     attrs : mapping, optional
         What the table is to carry in ``df.attrs["dicom"]`` beside the level: plain JSON.
     keywords : sequence of str, optional
         The columns that are always there, where they are not the level's.
     """
     _check(level, dtype_backend, errors)
-    pages = [page for page in map(_trim, pages) if page]
-    shape = sample(pages)
-    batches = list(_read(pages, shape))
+    shape: Shape = {}
+    batches = list(_read(filter(None, map(_trim, pages)), shape))
     level = level or level_of(shape)
     columns = _columns(shape, level, keywords)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
@@ -225,25 +226,31 @@ def _trim(page: bytes) -> bytes:
     return b"[" + page + b"]" if page.startswith(b"{") else page
 
 
-def _read(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
+def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
     """Read pages, many at a time if they are clean; else each by itself, so that a dirty one does not slow the others.
 
     The shape grows while they are read; the VR that a column has at its first sight, it keeps.
     """
+    for group in _groups(pages):
+        sample(group, shape)
+        if len(group) == 1 and len(group[0]) > _TOGETHER_BYTES:
+            yield from _read_in_parts(group[0], shape)
+        else:
+            yield from _read_together(group, shape)
+
+
+def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Give pages together up to a number of bytes, a longer one by itself."""
     waiting: list[bytes] = []
     size = 0
     for page in pages:
-        if len(page) > _TOGETHER_BYTES:
-            yield from _read_together(waiting, shape)
+        if waiting and size + len(page) > _TOGETHER_BYTES:
+            yield waiting
             waiting, size = [], 0
-            yield from _read_in_parts(page, shape)
-            continue
         waiting.append(page)
         size += len(page)
-        if size > _TOGETHER_BYTES:
-            yield from _read_together(waiting, shape)
-            waiting, size = [], 0
-    yield from _read_together(waiting, shape)
+    if waiting:
+        yield waiting
 
 
 def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:

@@ -71,9 +71,9 @@ def _tag_of(key: str) -> str | None:
     return found.tag if found is not None else None
 
 
-def sample(pages: Sequence[bytes]) -> Shape:
-    """Learn a shape from rows here and there."""
-    shape: Shape = {}
+def sample(pages: Sequence[bytes], shape: Shape | None = None) -> Shape:
+    """Learn a shape, or more of one, from rows here and there."""
+    shape = {} if shape is None else shape
     step = -(-len(pages) // _MOST_PAGES) or 1
     for page in {id(page): page for page in (*pages[:1], *pages[::step], *pages[-1:])}.values():
         learn(shape, _some_rows(page))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import statistics
@@ -62,6 +63,22 @@ def raw_read(url, path):
     return got
 
 
+def raw_save(url, path, folder, parts):
+    """Read an answer from a socket and write it to as many files as it has parts: the kernel's share of a download."""
+    host = urlsplit(url)
+    folder.mkdir(parents=True)
+    buffer = memoryview(bytearray(256 * 1024))
+    with socket.create_connection((host.hostname, host.port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        size = None
+        for number in range(parts):
+            with (folder / str(number)).open("xb", buffering=0) as file:
+                written = 0
+                while (size is None or written < size) and (count := connection.recv_into(buffer)):
+                    size = size or int(re.search(rb"Content-Length: (\d+)", buffer[:512])[1]) / parts
+                    written += file.write(buffer[:count])
+
+
 def retrieval(parts=300, size=512 * 1024, rounds=3):
     """A study to disk."""
     label = f"{parts} x {size // 1024} KiB"
@@ -75,8 +92,13 @@ def retrieval(parts=300, size=512 * 1024, rounds=3):
                 shutil.rmtree(folder, ignore_errors=True)
                 assert len(client.download(STUDY, folder)) == parts
 
+            def saved(url=url, folder=folder, parts=parts):
+                shutil.rmtree(folder, ignore_errors=True)
+                raw_save(url, f"/v2/studies/{STUDY}", folder, parts)
+
             works = {
                 "raw": lambda url=url: raw_read(url, f"/v2/studies/{STUDY}"),
+                **({} if chunked else {"saved": saved}),
                 "ours": ours,
                 "theirs": lambda peer=peer: peer.retrieve_study(STUDY),
             }
@@ -99,6 +121,12 @@ def retrieval(parts=300, size=512 * 1024, rounds=3):
             )
             if not chunked:
                 yield Row(
+                    "raw socket read and written to files, against only read",
+                    label,
+                    times["saved"] / times["raw"],
+                    "x CPU",
+                )
+                yield Row(
                     "study to disk, peak memory above idle",
                     label,
                     _peak_of_download(url, folder) / 1e6,
@@ -106,6 +134,45 @@ def retrieval(parts=300, size=512 * 1024, rounds=3):
                     10,
                 )
             shutil.rmtree(folder, ignore_errors=True)
+
+
+HEADERS = (
+    "PatientID StudyDate Modality Manufacturer InstanceNumber SliceThickness Rows Columns BitsStored"
+    " PhotometricInterpretation"
+).split()
+
+
+def headers(parts=2000, size=20 * 1024, rounds=3):
+    """A study of small objects to a table of ten attributes, with equal values."""
+    import pandas as pd
+
+    with canned("study", "--parts", parts, "--bytes", size) as (url, _):
+        client = dfr.connect(url, progress=False)
+        peer = foreign(f"{url}/v2")
+        read = {}
+
+        def ours():
+            read["ours"] = client.retrieve_headers(STUDY, keywords=HEADERS)
+
+        def theirs():
+            found = [[getattr(each, name) for name in HEADERS] for each in peer.iter_study(STUDY)]
+            read["theirs"] = pd.DataFrame(found, columns=HEADERS)
+
+        times = medians({"theirs": theirs, "ours": ours}, rounds)
+        for name in HEADERS:
+            text = read["ours"][name].dt.strftime("%Y%m%d") if name == "StudyDate" else read["ours"][name]
+            assert text.tolist() == [
+                float(value) if name == "SliceThickness" else value for value in read["theirs"][name]
+            ], name
+        label = f"{parts:,} x {size // 1024} KiB"
+        yield Row(
+            "study to a table of 10 attributes, against iter_study",
+            label,
+            times["theirs"] / times["ours"],
+            "x CPU",
+            8,
+            True,
+        )
 
 
 _DOWNLOAD = """
@@ -184,10 +251,12 @@ def rows(quick=False):
     if quick:
         yield from paging(4, 1, 0.0)
         yield from retrieval(5, 8192, 1)
+        yield from headers(5, 8192, 1)
         yield from storing(5, 8192, 1)
         return
     yield from paging()
     yield from retrieval(50)
     yield from retrieval()
+    yield from headers()
     yield from storing(50)
     yield from storing()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dicomframe.client.addresses import addresses_of
 from dicomframe.client.download import DEFAULT_LAYOUT, download
 from dicomframe.client.facade.base import ClientBase
+from dicomframe.client.headers import retrieve_headers
 from dicomframe.client.outcomes import OnFailure, check_on_failure
 from dicomframe.dicom.paths import ResourcePath
 
@@ -225,6 +226,88 @@ class RetrieveVerbs(ClientBase):
         [120.0]
         """
         return self._retriever.metadata(list(paths), keywords, dtype_backend, errors, original=original)
+
+    def retrieve_headers(
+        self,
+        study_uid: str,
+        series_uid: str | None = None,
+        instance_uid: str | None = None,
+        *,
+        keywords: Sequence[str],
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+        original: bool = False,
+    ) -> pd.DataFrame:
+        """Read a few attributes of the objects themselves (WADO-RS, PS3.18 section 10.4), as they come in.
+
+        For servers without metadata, or where the file is what counts; otherwise `retrieve_metadata` moves far fewer
+        bytes. Memory is bounded by one object.
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            What to retrieve, at any level.
+        keywords : sequence of str
+            The attributes beside the three UIDs: keywords or eight hex digits. Bulk data is left out, as in metadata.
+        dtype_backend, errors
+            As for `Search.to_frame`.
+        original : bool
+            Whether to read the objects as they were before all bulk updates.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an instance, in the order in which the server sends them: the UIDs and the columns asked for.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such resource.
+        QueryError
+            If a UID or keyword is malformed, or of group 0002.
+        DecodeError, TruncatedBody
+            If an object cannot be read, or the answer breaks off.
+        UnexpectedAnswerError
+            If an object of another study, series or instance comes.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     studies = local.connect().search_studies(ModalitiesInStudy="CR", limit=1).to_frame()
+        ...     headers = local.connect().retrieve_headers(studies["StudyInstanceUID"][0], keywords=["Modality"])
+        >>> headers["Modality"].tolist()
+        ['CR']
+        """
+        path = ResourcePath(study_uid, series_uid, instance_uid)
+        return self.collect_headers([path], keywords, dtype_backend, errors, original=original)
+
+    def collect_headers(
+        self,
+        paths: Sequence[ResourcePath],
+        keywords: Sequence[str],
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+        *,
+        original: bool = False,
+    ) -> pd.DataFrame:
+        """Read a few attributes of the objects of several resources; `retrieve_headers` has the rest.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            As for `collect_metadata`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     local.connect().collect_headers([], ["Modality"]).columns.tolist()[-1]
+        'Modality'
+        """
+        return retrieve_headers(
+            self._retriever, list(paths), keywords, dtype_backend, errors, original=original
+        )
 
     def download(
         self,
