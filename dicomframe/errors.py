@@ -49,6 +49,19 @@ from typing import Any
 _PACKAGE = str(Path(__file__).parent)
 
 
+def printable(text: str) -> str:
+    r"""Write out what would command a terminal instead of being shown by it: control, escape and direction characters.
+
+    Examples
+    --------
+    >>> print(printable("gone\x1b[2J \u202ekcab"))
+    gone\x1b[2J \u202ekcab
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 class DicomFrameError(Exception):
     """The root of all errors that dicomframe raises on purpose.
 
@@ -163,7 +176,12 @@ class ServiceError(DicomFrameError):
         lines = [head, *(f"  - {detail}" for detail in self.details)]
         if self.hint:
             lines.append(self.hint)
-        return "\n".join(lines)
+        # What a server says is shown, never obeyed.
+        return "\n".join(map(printable, lines))
+
+    def __repr__(self) -> str:
+        # Not the arguments: the route among them holds UIDs, and a log may hold the repr.
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class BadRequestError(ServiceError):
@@ -234,8 +252,13 @@ class OperationFailedError(DicomFrameError):
         super().__init__(operation_id, type_, status, results)
 
     def __str__(self) -> str:
-        what = f"The {self.type} operation" if self.type else "The operation"
-        return f"{what} ended as {self.status}; the error's results tell what the service says of it."
+        what = f"The {printable(self.type)} operation" if self.type else "The operation"
+        return (
+            f"{what} ended as {printable(self.status)}; the error's results tell what the service says of it."
+        )
+
+    def __repr__(self) -> str:
+        return f"OperationFailedError({str(self)!r})"
 
 
 class DicomFrameWarning(UserWarning):

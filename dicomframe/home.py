@@ -46,7 +46,7 @@ class Home:
 
     def _copy_in_cache(self) -> Path:
         running = _cache() / "running"
-        running.mkdir(parents=True, exist_ok=True)
+        running.mkdir(0o700, parents=True, exist_ok=True)
         with FileLock(running / "sweep.lock"):
             for left in running.glob("*/"):
                 lock = FileLock(left.with_suffix(".lock"), blocking=False)
@@ -97,7 +97,7 @@ def copy_samples(target: Path) -> None:
         If an instance of the cohort was not stored.
     """
     cache = _cache()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(0o700, parents=True, exist_ok=True)
     source = cache / f"samples-{_digest_of_makers()}"
     with FileLock(cache / "samples.lock"):
         if not source.exists():

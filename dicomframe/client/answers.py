@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
-from dicomframe.errors import ERROR_OF_STATUS, ServiceError
+from dicomframe.errors import ERROR_OF_STATUS, ServiceError, printable
 
 #: More of an error body than this is not read.
 MOST_ERROR_BYTES = 64 * 1024
@@ -36,10 +37,10 @@ HINTS: dict[int, str] = {
 }
 
 _UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)(?![\w])")
-# A person name as DICOM writes it (PS3.5 section 6.2.1.1): words with carets between.
-_NAME = re.compile(r"[\w.'-]*(?:\^[\w.'-]*)+")
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-# Bounded, because it reads what any server sends.
+# A person name as DICOM writes it (PS3.5 section 6.2.1.1): words with carets between. These patterns are bounded,
+# because they read what any server sends.
+_NAME = re.compile(r"[\w.'-]{0,64}(?:\^[\w.'-]{0,64})+")
+_TITLE = re.compile(r"<title[^<>]{0,100}>([^<]{0,1000})</title>", re.IGNORECASE)
 _CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,1000})"')
 _TAG_KEY = re.compile(r"[0-9A-Fa-f]{8}")
 
@@ -138,7 +139,7 @@ def read_challenge(challenge: str) -> Words:
 
 
 def blot(text: str, private: Sequence[str] = ()) -> str:
-    """Cut a server's words to a readable length, without UIDs, person names and private texts.
+    """Cut a server's words to a readable length, without UIDs, names, private texts and what commands terminals.
 
     Examples
     --------
@@ -150,13 +151,15 @@ def blot(text: str, private: Sequence[str] = ()) -> str:
     text = " ".join(text.split())
     for secret in sorted({word for value in private for word in _pieces(value)}, key=len, reverse=True):
         text = re.sub(re.escape(secret), "<...>", text, flags=re.IGNORECASE)
-    text = _NAME.sub("<name>", _UID.sub("<UID>", text))
+    text = printable(_NAME.sub("<name>", _UID.sub("<UID>", text)))
     return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} ..."
 
 
 def _pieces(value: str) -> Iterator[str]:
-    """Give a value and its parts: a server may quote a name without its wildcard or its carets."""
-    yield from (piece for piece in (value, *re.split(r"[\^*?=\s]+", value)) if len(piece) > 1)
+    """Give a value and its parts: a server may quote a name without its wildcard or its carets, or as in the URL."""
+    for piece in (value, *re.split(r"[\^*?=\s]+", value)):
+        if len(piece) > 1:
+            yield from (piece, quote(piece, safe=""))
 
 
 def read_words(content_type: str, body: bytes) -> Words:
@@ -173,7 +176,7 @@ def read_words(content_type: str, body: bytes) -> Words:
     if text[:1] in {"{", "[", '"'}:
         try:
             return _words_of_json(orjson.loads(body))
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, RecursionError):
             return Words(message=text)
     if "html" in content_type.lower() or text[:15].lower().startswith(("<!doctype", "<html")):
         title = _TITLE.search(text)

@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import orjson
 
 from dicomframe.client.urls import ServiceAddress
-from dicomframe.errors import AuthenticationError, QueryError
+from dicomframe.errors import AuthenticationError, QueryError, printable
 
 #: What a token for the service must be asked for.
 SCOPE = "https://dicom.healthcareapis.azure.com/.default"
@@ -182,7 +182,7 @@ def _read(fetch: Callable[[], Any]) -> _Token:
 
 
 def _failure(error: Exception) -> AuthenticationError:
-    words = " ".join(str(error).split())
+    words = printable(" ".join(str(error).split()))
     return AuthenticationError(
         401,
         "",

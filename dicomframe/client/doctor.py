@@ -23,7 +23,14 @@ from dicomframe.client.auth import SCOPE, audiences_of, claims, is_for_the_servi
 from dicomframe.client.outcomes import outcome_table
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.session import Answer, Session
-from dicomframe.errors import DecodeError, DicomFrameError, NotBuiltError, NotFoundError, ServiceError
+from dicomframe.errors import (
+    DecodeError,
+    DicomFrameError,
+    NotBuiltError,
+    NotFoundError,
+    ServiceError,
+    printable,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +79,7 @@ class Finding:
 def doctor(session: Session) -> pd.DataFrame:
     """Examine the way to a service; `dicomframe.client.client.Client.doctor` documents it."""
     findings = list(examine(session))
-    rows = [{name: getattr(finding, name) for name in COLUMNS} for finding in findings]
+    rows = [{name: printable(getattr(finding, name)) for name in COLUMNS} for finding in findings]
     return outcome_table(rows, COLUMNS, session.base)
 
 

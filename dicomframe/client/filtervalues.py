@@ -22,7 +22,7 @@ _TIME_RANGE = re.compile(r"([\d:.]+)?\s*-\s*([\d:.]+)?")
 _DATETIME = re.compile(r"\d{4}(?:\d{2}){0,5}(?:\.\d{1,6})?(?:[+-]\d{4})?")
 _DATETIME_RANGE = re.compile(r"(\d{8,14}(?:\.\d{1,6})?)?\s*-\s*(\d{8,14}(?:\.\d{1,6})?)?")
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.session import Answer, Session
-from dicomframe.errors import OperationFailedError, QueryError, TimedOut, UnexpectedAnswerError
+from dicomframe.errors import OperationFailedError, QueryError, TimedOut, UnexpectedAnswerError, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class Operation:
         return cls(session, link, progress)
 
     def __repr__(self) -> str:
-        status = f", {self.status}" if self._body is not None else ""
+        status = f", {printable(self.status)}" if self._body is not None else ""
         return f"Operation({self.id!r}{status})"
 
     @property

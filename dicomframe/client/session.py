@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 import orjson
 import requests
@@ -366,7 +366,10 @@ class Session:
         location = answer.headers.get("Location")
         if answer.status not in _REDIRECTS or not location:
             return None
-        target = urljoin(url, location)
+        try:
+            target = urldefrag(urljoin(url, location)).url
+        except ValueError:
+            return None
         if not self.address.has(target) or not (
             call.method in {"GET", "HEAD"} or answer.status in {307, 308}
         ):

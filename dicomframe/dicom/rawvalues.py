@@ -27,7 +27,7 @@ PADDING = " \0"
 
 _ESCAPE = b"\x1b"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 

@@ -50,7 +50,7 @@ _DATE_TIME = re.compile(
     r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?", re.ASCII
 )
 _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _AGE = re.compile(r"(\d{1,3})([DWMY])", re.IGNORECASE | re.ASCII)
 #: What pads a value: spaces, and nulls, which the service keeps in its metadata.

@@ -32,6 +32,7 @@ from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
 from dicomframe.service.routing import Route, RouteTree
+from dicomframe.service.sender import check_sender
 from dicomframe.service.service import DEFAULT_PARTITION
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Dispatcher:
             raise ConnectionAbortedError("An answer was cut off.") from None
 
     def admit(self, scope: Scope) -> None:
-        """Raise a `Fault` where a request would not be looked at: for its headers, or its token."""
+        """Raise a `Fault` where a request would not be looked at: for its headers, its sender or its token."""
         self._admit(scope)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
@@ -173,6 +174,7 @@ class Dispatcher:
                 "HeadersTooLarge",
                 f"The headers are longer than {_MOST_HEADER_BYTES} bytes.",
             )
+        check_sender(headers)
         self._service.admission.check(scope["method"], headers)
 
     def _split(self, path: str) -> tuple[ApiVersion, str, list[str]]:

@@ -176,7 +176,7 @@ def _whole_number(text: str) -> int | None:
 
 
 def _number(text: str) -> float | None:
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+    if not re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
         return None
     number = float(text)
     return number if math.isfinite(number) else None

@@ -165,7 +165,7 @@ def _blob_destination(settings: Mapping[str, Any]) -> Destination:
 
 
 def _of_connection_string(connection: str, container: str) -> Destination:
-    if not connection or not container or "/" in container:
+    if not connection or not container or set("/?#") & set(container):
         raise bad_request("A connectionString needs a blobContainerName beside it, and the other way round.")
     pairs = (pair.partition("=") for pair in connection.split(";") if pair.strip())
     parts = {name.strip().lower(): value.strip() for name, _, value in pairs}
@@ -187,7 +187,9 @@ def _check_loopback(url: str) -> None:
         is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_local = False
-    if not is_local or parts.scheme not in {"http", "https"} or "@" in parts.netloc:
+    # Nothing that the storage library may take for the end of the host, and no secrets outside their place.
+    is_plain = url.isprintable() and not set(" \\@?#") & set(url)
+    if not is_local or not is_plain or parts.scheme not in {"http", "https"}:
         raise bad_request(
             "A local service exports to blob endpoints on this machine only (the storage emulator on"
             " http://127.0.0.1), because it holds patient data."

@@ -34,8 +34,8 @@ _FRAME_SYNTAXES: Final = {
     "*/*": (AS_STORED, EXPLICIT_LITTLE),
 }
 _BULK_SYNTAXES: Final = (EXPLICIT_LITTLE, AS_STORED)
-# A comma within quotes does not separate.
-_COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
+# What stands between commas; one within quotes does not separate. It takes a header of any length in one pass.
+_RANGE = re.compile(r'(?:[^",]+|"[^"]*(?:"|$))+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Wanted:
 def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
     """Take an Accept header apart: quality and media range, in the header's order; refused ones left out."""
     ranges = []
-    for text in _COMMA.split(accept):
+    for text in _RANGE.findall(accept):
         media = MediaType.parse(text)
         if not media.type:
             continue
@@ -209,7 +209,7 @@ def picture(accept: str | None) -> str:
     if not accept:
         return JPEG
     ranges = ranges_of(accept)
-    if len(_COMMA.split(accept)) == len(ranges) == 1 and ranges[0][1].type in {JPEG, PNG}:
+    if len(_RANGE.findall(accept)) == len(ranges) == 1 and ranges[0][1].type in {JPEG, PNG}:
         return ranges[0][1].type
     raise not_acceptable(
         f"A rendered image is sent as {JPEG} or {PNG}; the Accept header must name one of them and no other type, or"

@@ -128,7 +128,8 @@ class Service:
             injected = Faults(faults)
         temporary = None if path is not None else Path(tempfile.mkdtemp(prefix="dicomframe-service-"))
         folder = temporary or Path(path or "")
-        folder.mkdir(parents=True, exist_ok=True)
+        # A folder that is made here is its user's alone: patient data will be in it.
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         index = Index(folder / "index.sqlite")
         with index.standstill() as newest:
             # Within it, so that no other process takes this one's new folder for a dead one's.
