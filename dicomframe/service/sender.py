@@ -17,7 +17,7 @@ from dicomframe.service.faults import Fault
 
 #: Names that nobody can register: this machine's (RFC 6761), and those that containers and virtual machines give it.
 _OWN_SUFFIXES: Final = (".localhost", ".internal")
-#: Names of one word are no site's either. Nor can anybody register the real service's, which requests out of its documents name.
+#: Names of one word are no site's either, and nobody else can register the real service's, which its documents name.
 _REAL_SUFFIX: Final = ".azurehealthcareapis.com"
 
 
@@ -45,7 +45,9 @@ def check_sender(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """
     given = {name: value for name, value in headers if name in {b"host", b"origin"}}
     host = _name(f"//{given.get(b'host', b'').decode('latin_1')}")
-    if host is None or not (host == "" or _is_address(host) or _is_own(host) or host.endswith(_REAL_SUFFIX)):
+    if host is None or not (
+        "." not in host or _is_address(host) or _is_own(host) or host.endswith(_REAL_SUFFIX)
+    ):
         raise Fault(
             HTTPStatus.MISDIRECTED_REQUEST,
             "MisdirectedRequest",
