@@ -123,7 +123,7 @@ class Reader:
         yield from run.take(run.fetch(run.next_place()))
         if run.is_regular() and width > 1:
             with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-search") as workers:
-                for found in in_order(workers, run.fetch, run.places_ahead(), width + 2):
+                for found in in_order(workers, run.fetch, run.places_ahead(), width):
                     yield from run.take(found)
                     if not run.is_regular():
                         break
