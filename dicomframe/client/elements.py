@@ -21,6 +21,10 @@ _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 # The VRs with a length of 16 bits, and of 32 (PS3.5 tables 7.1-1 and 7.1-2).
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+# By byte order: what reads an element's head with a VR, one without, and a length of 32 bits.
+_UNPACKERS = {
+    order: tuple(struct.Struct(order + form).unpack_from for form in ("HH2sH", "HHL", "L")) for order in "<>"
+}
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
@@ -98,19 +102,17 @@ class _Walker:
     def __init__(self, buffer: bytes, order: str, *, implicit: bool) -> None:
         self._buffer = buffer
         self._implicit = implicit
-        self._with_vr = struct.Struct(f"{order}HH2sH").unpack_from
-        self._without_vr = struct.Struct(f"{order}HHL").unpack_from
-        self._long = struct.Struct(f"{order}L").unpack_from
+        self._with_vr, self._without_vr, self._long = _UNPACKERS[order]
 
     def find(
         self, at: int, wanted: AbstractSet[int], last_wanted: int, *, is_whole: bool
     ) -> dict[int, tuple[bytes, bytes]]:
         """Give the wanted elements."""
-        buffer, end = self._buffer, len(self._buffer)
+        buffer, end, header = self._buffer, len(self._buffer), self.header
         found: dict[int, tuple[bytes, bytes]] = {}
         last = -1
         while at < end:
-            tag, vr, length, value_at = self.header(at)
+            tag, vr, length, value_at = header(at)
             # Out of order, the file is not what it says it is: its transfer syntax may be wrong.
             if tag <= last:
                 raise Unusual
@@ -118,12 +120,13 @@ class _Walker:
                 return found
             last = tag
             if length == _UNDEFINED:
-                at, value = self._behind_items(vr, value_at), b""
+                at = self._behind_items(vr, value_at)
+                if tag in wanted:
+                    found[tag] = vr, b""
             else:
                 at = value_at + length
-                value = buffer[value_at:at] if tag in wanted else b""
-            if tag in wanted:
-                found[tag] = vr, value
+                if tag in wanted:
+                    found[tag] = vr, buffer[value_at:at]
         if at > end or not is_whole:
             raise Unusual
         return found

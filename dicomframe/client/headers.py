@@ -43,6 +43,8 @@ _PIXEL_REPRESENTATION = 0x00280103
 _CODECS = {"": "iso8859", "ISO_IR 6": "iso8859", "ISO_IR 100": "latin_1", "ISO_IR 192": "utf8"}
 _INSTANCE = "00080018"
 _ESCAPE = b"\x1b"
+#: Attributes that are remembered at a time, while the objects of one call are read.
+_MOST_KNOWN = 10_000
 #: Rows that become one page of JSON.
 _ROWS_A_PAGE = 1_000
 
@@ -65,6 +67,7 @@ class HeaderReader:
             int(each.tag, 16): (each.tag, "UN" if _is_private(each) else each.vr)
             for each in sorted({*uids, *wanted}, key=lambda each: each.tag)
         }
+        self._known: dict[Any, dict[str, Any]] = {}
         self._sought = self._names.keys() | {_CHARACTER_SET}
 
     def read(self, body: ObjectBody) -> JsonRow:
@@ -90,26 +93,37 @@ class HeaderReader:
             If that might give anything else than pydicom.
         """
         found = find_elements(head, self._sought, is_whole=is_whole)
-        codec = _CODECS.get(text(found.elements.get(_CHARACTER_SET, (b"", b""))[1]))
-        encodings = [codec or ""]
+        character_set = found.elements.get(_CHARACTER_SET, (b"", b""))[1]
         row: JsonRow = {}
-        for tag, (name, dictionary_vr) in self._names.items():
-            if tag not in found.elements:
+        for tag, element in found.elements.items():
+            if tag not in self._names:
                 continue
-            letters, content = found.elements[tag]
-            vr = letters.decode() or dictionary_vr
-            reader = READERS.get(vr)
-            is_plain = content.isascii() and _ESCAPE not in content
-            if reader is None or not (is_plain or (codec and _ESCAPE not in content)):
-                raise Unusual
-            try:
-                values = reader(content, found.order, encodings)
-            except struct.error:
-                raise Unusual from None
-            row[name] = {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr}
+            # Most attributes are the same in object after object.
+            key = tag, element, found.order, character_set
+            known = self._known.get(key)
+            if known is None:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known = {}
+                known = self._known[key] = self._attribute(tag, *element, found.order, character_set)
+            row[self._names[tag][0]] = known
         if "Value" not in row.get(_INSTANCE, {}):
             raise Unusual
         return row
+
+    def _attribute(
+        self, tag: int, letters: bytes, content: bytes, order: str, character_set: bytes
+    ) -> dict[str, Any]:
+        """Read one attribute, or raise `Unusual`."""
+        vr = letters.decode() or self._names[tag][1]
+        codec = _CODECS.get(text(character_set))
+        reader = READERS.get(vr)
+        if reader is None or _ESCAPE in content or not (codec or content.isascii()):
+            raise Unusual
+        try:
+            values = reader(content, order, [codec or ""])
+        except struct.error:
+            raise Unusual from None
+        return {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr}
 
     def thorough(self, body: ObjectBody) -> JsonRow:
         """Read with pydicom."""

@@ -107,16 +107,19 @@ def received(connection, buffer):
         buffer += chunk
     text, _, rest = buffer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: *(\d+)", text, re.IGNORECASE)
-    body = bytearray(rest)
     if length:
         wanted = int(length[1])
-        while len(body) < wanted:
-            chunk = connection.recv(1 << 20)
-            if not chunk:
+        whole = bytearray(wanted)
+        whole[: len(rest)] = rest[:wanted]
+        got = min(len(rest), wanted)
+        while got < wanted:
+            count = connection.recv_into(memoryview(whole)[got:])
+            if not count:
                 return None
-            body += chunk
-        return text.decode("latin_1"), bytes(body[wanted:]), bytes(body[:wanted])
+            got += count
+        return text.decode("latin_1"), rest[wanted:], whole
     if b"transfer-encoding: chunked" in text.lower():
+        body = bytearray(rest)
         while not body.endswith(b"0\r\n\r\n"):
             chunk = connection.recv(1 << 20)
             if not chunk:

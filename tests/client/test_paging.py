@@ -4,6 +4,7 @@ import json
 import threading
 import time
 import warnings
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -415,3 +416,22 @@ def test_rows_deleted_while_the_pages_are_read_are_noticed(workers, headers):
 def test_json_that_is_no_row_is_no_answer(answer):
     with pytest.raises(DecodeError):
         decode_rows(answer)
+
+
+@given(
+    st.lists(rows_of_any_kind.filter(bool).map(lambda rows: rows[0]), min_size=2, max_size=4), st.booleans()
+)
+def test_the_row_by_which_pages_overlap_is_cut_off_exactly(rows, indented):
+    """The bytes behind it stay as they came: members that stand there twice, texts that look like the end of a row."""
+    rows[1]["00081030"] = {"vr": "LO", "Value": ['}}, {"é"']}
+    first = json.dumps(rows[0], indent=1 if indented else None)
+    rest = '{"00080060":{"vr":"CS"},"00080060":{}},' + ",".join(json.dumps(row) for row in rows[1:]) + " ]\n"
+    page = Page(f" [ {first} , {rest}".encode(), ["1", *map(str, range(2, len(rows) + 2))])
+    assert page.without({"1"}).content == f"[{rest}".encode()
+
+
+@pytest.mark.parametrize("content", [b'[{"a": 1} {"b": 2}]', b'[{"a": NaN}, {"b": "\xff"}]', b'{"a": 1}'])
+def test_a_page_that_cannot_be_cut_is_decoded_or_refused(content):
+    page = Page(content, ["1", "2"])
+    with suppress(DecodeError, IndexError):
+        assert decode_rows(page.without({"1"}).content) == [{"b": "\\xff"}]

@@ -1,0 +1,49 @@
+"""Pages are read as they come: none is held longer than the few that are read together."""
+
+import tracemalloc
+
+import orjson
+import pandas as pd
+import pytest
+
+from dicomframe.tables import convert
+
+
+def page_of(number, rows=200, **more):
+    return orjson.dumps(
+        [
+            {
+                "0020000D": {"vr": "UI", "Value": [f"1.2.{number}.{row}"]},
+                "00081030": {"vr": "LO", "Value": ["x" * 100]},
+                **more,
+            }
+            for row in range(rows)
+        ]
+    )
+
+
+def test_pages_are_let_go_of(monkeypatch):
+    monkeypatch.setattr(convert, "_TOGETHER_BYTES", 100_000)
+    convert.from_pages([page_of(0)], "study")
+    tracemalloc.start()
+    try:
+        table = convert.from_pages(map(page_of, range(100)), "study")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 20_000
+    # Arrow's memory is not Python's; what is traced is the text of the pages.
+    assert peak < 0.5 * sum(len(page_of(number)) for number in range(100))
+
+
+@pytest.mark.parametrize("together", [1, 50_000, 10**9])
+def test_the_groups_make_no_difference(monkeypatch, together):
+    """A tag that comes late, one that goes, a bad value: the same table, however many pages are read at a time."""
+    late, bad = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B"}]}}, {"vr": "IS", "Value": ["x"]}
+    pages = [page_of(0), page_of(1, **late), b"", page_of(2, 3, **{"00200013": bad}), page_of(3), b"[]"]
+    expected = convert.from_json([row for page in pages if page for row in orjson.loads(page)], "study")
+    monkeypatch.setattr(convert, "_TOGETHER_BYTES", together)
+    table = convert.from_pages(iter(pages), "study")
+    pd.testing.assert_frame_equal(table, expected)
+    pd.testing.assert_frame_equal(convert.issues(table), convert.issues(expected))
+    assert table.dicom.to_json() == expected.dicom.to_json()
