@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 import orjson
 import requests
@@ -40,6 +40,8 @@ __all__ = ["Answer", "InProcessAdapter", "Session"]
 #: Bytes of an answer read at a time.
 CHUNK_BYTES = 256 * 1024
 
+# Printable ASCII: what may stand on a request line. A server's links may hold more.
+_SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 
@@ -456,7 +458,7 @@ class _Call:
         # requests would quote the query again: it is set behind its back.
         path, _, query = url.partition("?")
         prepared.prepare(self.method, path, headers, data=self._body)
-        prepared.url = f"{prepared.url}?{query}" if query else prepared.url
+        prepared.url = f"{prepared.url}?{quote(query, safe=_SENT_AS_IT_IS)}" if query else prepared.url
         return prepared
 
     def failure(self) -> OSError | None:

@@ -1,7 +1,7 @@
-"""Transports: HTTP whose queries go out as they are written, or a function in this process instead of a server.
+"""Transports: HTTP whose targets go out as they are written, or a function in this process instead of a server.
 
-The query is put on the request line behind the back of requests and urllib3, because urllib3 would encode ``^`` again
-(Orthanc does not decode it) and logs targets at debug level (queries hold patient names).
+The target is put on the request line behind the back of urllib3, which would encode ``^`` again (Orthanc does not
+decode it) and logs targets at debug level (paths hold UIDs, queries hold names of patients).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -16,7 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from dicomframe.client.urls import ServiceAddress
 
-_QUERY_HEADER = "X-Dicomframe-Query"
+_TARGET_HEADER = "X-Dicomframe-Target"
 
 
 def environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, str], bool | str]:
@@ -29,10 +30,10 @@ def environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, 
 
 
 class DirectAdapter(HTTPAdapter):
-    """requests' pooled HTTP with queries that go out as they are and stay out of urllib3's sight and log."""
+    """requests' pooled HTTP with targets that go out as they are and stay out of urllib3's sight and log."""
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """Make the pools, of connections that take the query from the private header."""
+        """Make the pools, of connections that take the target from the private header."""
         super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
 
@@ -43,14 +44,13 @@ class DirectAdapter(HTTPAdapter):
         return manager
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """Give the target without its query."""
-        return super().request_url(request, proxies).partition("?")[0]
+        """Give what urllib3 is to see of the target: the root, of the server if a proxy must know which."""
+        target = super().request_url(request, proxies)
+        return "/" if target.startswith("/") else urljoin(target, "/")
 
-    def add_headers(self, request: requests.PreparedRequest, **_: Any) -> None:
-        """Put the query into the private header."""
-        query = (request.url or "").partition("?")[2]
-        if query:
-            request.headers[_QUERY_HEADER] = query
+    def add_headers(self, request: requests.PreparedRequest, **options: Any) -> None:
+        """Put the target into the private header."""
+        request.headers[_TARGET_HEADER] = super().request_url(request, options.get("proxies"))
 
 
 def _direct_pools(manager: Any) -> dict[str, type]:
@@ -59,15 +59,14 @@ def _direct_pools(manager: Any) -> dict[str, type]:
 
 @functools.cache
 def _direct_pool(pool: type) -> type:
-    """Make a connection pool class whose connections take the query from the private header."""
+    """Make a connection pool class whose connections take the target from the private header."""
 
     class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
         def request(
             self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
         ) -> None:
             sent = dict(headers or {})
-            query = sent.pop(_QUERY_HEADER, None)
-            super().request(method, f"{url}?{query}" if query else url, body, sent, **options)
+            super().request(method, sent.pop(_TARGET_HEADER, url), body, sent, **options)
 
     return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})
 

@@ -137,7 +137,14 @@ class Index:
         )
         self._connections.append(connection)
         # NORMAL: a killed process loses nothing; a power cut may lose the last commits, never consistency.
-        for pragma in ("synchronous = NORMAL", f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY"):
+        # secure_delete: what is deleted is overwritten, values of patients as well as an export's key to its container;
+        # it is the default of some builds only.
+        for pragma in (
+            "synchronous = NORMAL",
+            "secure_delete = ON",
+            f"cache_size = -{_CACHE_KIB}",
+            "temp_store = MEMORY",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function("has_phrase", 2, has_phrase, deterministic=True)
         return connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,16 @@ def from_json(
     return _from_objects(given, level, dtype_backend, errors)
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say what is wrong with rows in which sequences are nested more deeply than Python calls may be."""
+    try:
+        yield
+    except RecursionError:
+        raise DecodeError("Sequences are nested too deeply; real ones have a few levels.") from None
+
+
+@_readable()
 def from_pages(
     pages: Iterable[bytes],
     level: Level | None = None,
@@ -193,6 +204,7 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
 
 
+@_readable()
 def _from_objects(
     rows: list[Any],
     level: Level | None,

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dicomframe as dfr
+from dicomframe.errors import DecodeError
 from dicomframe.tables import arrow_reader
 from dicomframe.tables.convert import from_pages
 
@@ -99,3 +100,18 @@ def test_usual_items_need_no_judge(monkeypatch):
     row = {"00081115": text("SQ", {"00081155": text("UI", "1.2"), "00080020": {"vr": "DA"}}, {})}
     table = dfr.from_json(orjson.dumps([row, {}, {"00081115": {"vr": "SQ"}}]))
     assert table.dicom.to_json() == [row, {}, {"00081115": {"vr": "SQ"}}]
+
+
+def nested(depth):
+    return "[" + '{"00400275":{"vr":"SQ","Value":[' * depth + "{}" + "]}}" * depth + "]"
+
+
+def test_deeply_nested_sequences_are_read():
+    assert len(dfr.from_json(nested(100))) == 1
+
+
+# Python's own limit, then orjson's, then none.
+@pytest.mark.parametrize("depth", [320, 335, 500, 5000])
+def test_however_deeply_sequences_are_nested_the_error_is_ours(depth):
+    with pytest.raises(DecodeError, match=r"nested|JSON"):
+        dfr.from_json(nested(depth))
