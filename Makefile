@@ -10,8 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
-# Real servers that the tests talk to, and the load generator of the benchmarks.
-DEBIAN_PACKAGES := orthanc orthanc-dicomweb wrk
+# Real servers and the browser that the tests talk to, and the load generator of the benchmarks.
+DEBIAN_PACKAGES := chromium orthanc orthanc-dicomweb wrk
 # Microsoft's emulator of Azure Storage, which exports are tested against.
 AZURITE := azurite@3.37.0
 NPM_QUIETLY := --ignore-scripts --no-audit --no-fund --loglevel=error

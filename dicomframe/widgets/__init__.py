@@ -1,0 +1,1 @@
+"""Jupyter widgets: the viewer, the cohort browser."""
