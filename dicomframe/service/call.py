@@ -183,6 +183,8 @@ class Answer:
         gone: asyncio.Task[None] | None = None
         try:
             async for chunk in body:
+                if not chunk:
+                    continue
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 pieces += 1
                 if pieces < _PIECES_UNWATCHED:

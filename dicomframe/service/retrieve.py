@@ -58,12 +58,17 @@ async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
             "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
             " stored with transfer-syntax=*."
         )
-    boundary = secrets.token_hex(16) if wanted.multipart else ""
-    body = _body(call, found, wanted, boundary)
+    content_type, heads, end = _frame(found, wanted)
+    body = _body(call, found, wanted, heads, end)
     try:
         # What can fail for the first object, fails before a status is sent.
         first = await anext(body)
-        headers = _headers(call, found, wanted, boundary)
+        headers = {"Content-Type": content_type}
+        if not any(
+            transcoding.needs_transcoding(each.transfer_syntax, wanted.transfer_syntax) for each in found
+        ):
+            sizes = sum(call.service.blobs.size(stored.version) for stored in found)
+            headers["Content-Length"] = str(sizes + sum(map(len, heads)) + len(end))
     except FileNotFoundError:
         raise missing(LEVELS[len(call.uids) - 1]) from None
     except transcoding.CannotTranscode:
@@ -109,48 +114,36 @@ async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield chunk
 
 
-async def _body(call: Call, found: Sequence[Stored], wanted: Wanted, boundary: str) -> AsyncIterator[bytes]:
-    """Yield the body; without a boundary it is the one object alone."""
-    for place, stored in enumerate(found):
-        chunks = _chunks(call, stored, wanted)
-        first = await anext(chunks)
-        if boundary:
-            yield _head(stored, wanted, boundary, first=place == 0)
-        yield first
-        async for chunk in chunks:
-            yield chunk
-    if boundary:
-        yield closing(boundary)
-
-
-async def _chunks(call: Call, stored: Stored, wanted: Wanted) -> AsyncIterator[bytes]:
+async def _body(
+    call: Call, found: Sequence[Stored], wanted: Wanted, heads: Sequence[bytes], end: bytes
+) -> AsyncIterator[bytes]:
+    """Yield the body: each object behind its head, then the end."""
     service = call.service
-    if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
-        path = service.blobs.path(stored.version)
-        yield await service.offload.lengthy(transcoding.transcoded, path, wanted.transfer_syntax)
-        return
-    chunks = service.blobs.chunks(stored.version)
-    while chunk := await service.offload.brief(next, chunks, b""):
-        yield chunk
+    for stored, head in zip(found, heads, strict=True):
+        if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
+            path = service.blobs.path(stored.version)
+            whole = await service.offload.lengthy(transcoding.transcoded, path, wanted.transfer_syntax)
+            chunks = iter([whole])
+        else:
+            chunks = service.blobs.chunks(stored.version)
+        chunk = await service.offload.brief(next, chunks, b"")
+        yield head
+        while chunk:
+            yield chunk
+            chunk = await service.offload.brief(next, chunks, b"")
+    yield end
 
 
-def _headers(call: Call, found: Sequence[Stored], wanted: Wanted, boundary: str) -> dict[str, str]:
-    headers = {"Content-Type": f'{MULTIPART}; type="{DICOM}"; boundary={boundary}'}
-    if not boundary:
-        headers = {"Content-Type": _part_type(found[0], wanted)}
-    if any(transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
-        return headers  # nobody knows the length yet
-    length = sum(call.service.blobs.size(stored.version) for stored in found)
-    if boundary:
-        length += len(closing(boundary))
-        length += sum(
-            len(_head(stored, wanted, boundary, first=place == 0)) for place, stored in enumerate(found)
-        )
-    return headers | {"Content-Length": str(length)}
-
-
-def _head(stored: Stored, wanted: Wanted, boundary: str, *, first: bool) -> bytes:
-    return part_head(boundary, {"Content-Type": _part_type(stored, wanted)}, first=first)
+def _frame(found: Sequence[Stored], wanted: Wanted) -> tuple[str, list[bytes], bytes]:
+    """Give the Content-Type, what stands in front of each object and what behind the last: nothing if it is alone."""
+    types = [_part_type(stored, wanted) for stored in found]
+    if not wanted.multipart:
+        return types[0], [b""], b""
+    boundary = secrets.token_hex(16)
+    heads = [
+        part_head(boundary, {"Content-Type": each}, first=place == 0) for place, each in enumerate(types)
+    ]
+    return f'{MULTIPART}; type="{DICOM}"; boundary={boundary}', heads, closing(boundary)
 
 
 def _part_type(stored: Stored, wanted: Wanted) -> str:

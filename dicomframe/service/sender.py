@@ -17,6 +17,8 @@ from dicomframe.service.faults import Fault
 
 #: Names that nobody can register: this machine's (RFC 6761), and those that containers and virtual machines give it.
 _OWN_SUFFIXES: Final = (".localhost", ".internal")
+#: What nearly every request names; it need not be taken apart.
+_USUAL_HOSTS: Final = {b"127.0.0.1", b"localhost"}
 #: Names of one word are no site's either, and nobody else can register the real service's, which its documents name.
 _REAL_SUFFIX: Final = ".azurehealthcareapis.com"
 
@@ -44,6 +46,8 @@ def check_sender(headers: Iterable[tuple[bytes, bytes]]) -> None:
     403
     """
     given = {name: value for name, value in headers if name in {b"host", b"origin"}}
+    if b"origin" not in given and given.get(b"host", b"").partition(b":")[0] in _USUAL_HOSTS:
+        return
     host = _name(f"//{given.get(b'host', b'').decode('latin_1')}")
     if host is None or not (
         "." not in host or _is_address(host) or _is_own(host) or host.endswith(_REAL_SUFFIX)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The service holds patient data and has no encryption: it answers this machine only.
 HOST = "127.0.0.1"
+#: A small object goes out whole, without waiting for the client between its head, its bytes and the closing line.
+_WRITE_BUFFER_BYTES = 1 << 20
 _SECONDS_TO_START = 10
 _SECONDS_FOR_RUNNING_REQUESTS = 1
 
@@ -153,6 +155,10 @@ def _quiet_protocol() -> type[asyncio.Protocol]:
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             self.access_log = False
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
 
     return QuietProtocol
 
