@@ -359,6 +359,8 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
         return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
+    if isinstance(dtype, pd.ArrowDtype):
+        cells = cells.cast(dtype.pyarrow_dtype)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
 
 
