@@ -18,7 +18,7 @@ import pyarrow.json as pj
 
 from dicomframe.dicom.tags import from_tag
 from dicomframe.dicom.values import INTEGER_RANGE
-from dicomframe.tables.batch import Batch, Issue, Note
+from dicomframe.tables.batch import Batch
 from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
 from dicomframe.tables.jsontext import dumps, shown
 from dicomframe.tables.moments import read_moments
@@ -39,7 +39,9 @@ _JSON_VALUE_TYPE = {
 }
 _VR = ("vr", pa.string())
 #: What an attribute of each kind is in the JSON; one with items depends on them.
-_ATTRIBUTE_TYPE = {kind: pa.struct([_VR, ("Value", pa.list_(of))]) for kind, of in _JSON_VALUE_TYPE.items()} | {
+_ATTRIBUTE_TYPE = {
+    kind: pa.struct([_VR, ("Value", pa.list_(of))]) for kind, of in _JSON_VALUE_TYPE.items()
+} | {
     "bulk": pa.struct([_VR, ("BulkDataURI", _TEXT), ("InlineBinary", _TEXT)]),
     "records": pa.struct([_VR]),
 }
@@ -197,9 +199,7 @@ def _read_bulk(batch: Batch, column: Column, attributes: pa.StructArray) -> None
 
 def _note(batch: Batch, column: Column, rows: Any, attributes: Sequence[dict[str, Any]]) -> None:
     batch.notes += [
-        Note(
-            int(row), column.tag, dumps({key: value for key, value in attribute.items() if value is not None})
-        )
+        (int(row), column.tag, dumps({key: value for key, value in attribute.items() if value is not None}))
         for row, attribute in zip(rows, attributes, strict=True)
     ]
 
@@ -211,7 +211,7 @@ def _lengths(values: pa.ListArray | pa.StringArray) -> Any:
 
 def _are_all(values: pa.ListArray | pa.StringArray, length: int) -> bool:
     """Tell whether all are so long; to compare the offsets is quicker than to reckon lengths."""
-    offsets = pa.py_buffer(np.arange(0, length * len(values) + 1, length, np.int32))
+    offsets = pa.py_buffer(np.arange(0, length * len(values) + 1, length, dtype=np.int32))
     return bool(values.buffers()[1].slice(0, offsets.size).equals(offsets))
 
 
@@ -228,9 +228,9 @@ def _read_single(batch: Batch, column: Column, values: pa.ListArray) -> None:
         rows = np.flatnonzero(_lengths(values))[readings.odd]
         for row, raw, reason in zip(rows, readings.raws, readings.reasons, strict=True):
             attribute = {"vr": column.vr, "Value": [raw]}
-            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
+            batch.notes.append((int(row), column.tag, dumps(attribute)))
             if reason is not None:
-                batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
+                batch.issues.append((int(row), column.tag, shown(attribute), reason))
 
 
 def _spreader(values: pa.ListArray) -> Callable[[pa.Array], pa.Array]:
@@ -273,9 +273,9 @@ def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
         value, exact, reason = read_attribute(column, attribute)
         cells[row] = value
         if not exact:
-            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
+            batch.notes.append((int(row), column.tag, dumps(attribute)))
         if reason is not None:
-            batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
+            batch.issues.append((int(row), column.tag, shown(attribute), reason))
 
 
 def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
@@ -306,7 +306,7 @@ def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
         for row in np.setdiff1d(np.arange(len(items)), absent, assume_unique=True).tolist():
             records[row][column.name] = values[row]
     # A value that could not be read has a note as well.
-    odd.append(np.array([note.row for note in batch.notes], np.intp))
+    odd.append(np.array([row for row, _, _ in batch.notes], np.intp))
     return records, np.concatenate(odd)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -337,11 +338,11 @@ def _table(
     index: pd.Index[Any] | None = None,
 ) -> pd.DataFrame:
     # In the order of the rows and tags, whichever reader found them.
-    batch.issues.sort(key=lambda issue: (issue.row, issue.tag))
+    batch.issues.sort(key=itemgetter(0, 1))
     if errors == "raise" and batch.issues:
-        issue = batch.issues[0]
-        keyword, vr = (columns[issue.tag].name, columns[issue.tag].vr) if issue.tag else ("", "")
-        raise ValueRefused(issue.row, keyword, vr, issue.reason, issue.raw)
+        row, tag, raw, reason = batch.issues[0]
+        keyword, vr = (columns[tag].name, columns[tag].vr) if tag else ("", "")
+        raise ValueRefused(row, keyword, vr, reason, raw)
     cells = {
         column.name: _to_pandas(batch.cells.pop(tag), column, dtype_backend)
         for tag, column in columns.items()
