@@ -339,6 +339,14 @@ class Index:
             bookmarks.add(selection.rows, Place(selection.offset + len(rows) - 1, rows[-1][-1]))
         return rows
 
+    @property
+    def feed_bookmarks(self) -> Bookmarks:
+        """The calling thread's bookmarks in the change feed, which no write makes untrue."""
+        bookmarks: Bookmarks | None = getattr(self._local, "feed_bookmarks", None)
+        if bookmarks is None:
+            bookmarks = self._local.feed_bookmarks = Bookmarks(version=0)
+        return bookmarks
+
     def _bookmarks(self, version: int) -> Bookmarks:
         """Give the calling thread's bookmarks, none of them older than the data that its reader sees.
 

@@ -48,6 +48,8 @@ _ATTRIBUTE_TYPE = {
 #: A pattern without a choice is searched for twice as quickly as `bytes.find` does.
 _LIKE_NULL = re.compile(rb"null")
 _NULL = re.compile(rb"[\[,:]\s*null\b")
+#: How Arrow says so; were it to say it otherwise, the tolerant reader would take the page.
+_MET_TEXT = re.compile(r"Column\(/r/\[\]/([0-9A-F]{8})/Value/\[\]\) changed from number to string")
 
 
 class Refused(Exception):
@@ -99,17 +101,7 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
         # Line breaks cannot stand inside JSON text, only between tokens.
         line = page.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in page or b"\r" in page else page
         lines += [b'{"r":', line, b"}\n"]
-    body = pa.py_buffer(b"".join(lines))
-    schema = pa.schema([("r", pa.list_(_row_type(shape)))])
-    try:
-        table = pj.read_json(
-            pa.BufferReader(body),
-            read_options=pj.ReadOptions(use_threads=False, block_size=min(body.size + 1, 2**31 - 1)),
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-        )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Refused(unexpected="unexpected field" in str(error)) from error
-    column = table.column(0)
+    column = _read_json(pa.py_buffer(b"".join(lines)), shape)
     if len(column) != len(pages) or column.null_count:
         raise Refused
     # No row is null and none is cut off, so the values are the rows of all pages, and need no copy.
@@ -117,6 +109,26 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
     if rows.null_count:
         raise Refused
     return rows
+
+
+def _read_json(body: pa.Buffer, shape: Shape) -> pa.ChunkedArray:
+    """Have Arrow read; a column of numbers in which it meets a text, as a column of texts."""
+    spelt: frozenset[str] = frozenset()
+    while True:
+        schema = pa.schema([("r", pa.list_(_row_type(shape, spelt)))])
+        try:
+            table = pj.read_json(
+                pa.BufferReader(body),
+                read_options=pj.ReadOptions(use_threads=False, block_size=min(body.size + 1, 2**31 - 1)),
+                parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            )
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            met = _MET_TEXT.search(str(error))
+            if met is None or met[1] in spelt:
+                raise Refused(unexpected="unexpected field" in str(error)) from error
+            spelt |= {met[1]}
+        else:
+            return table.column(0)
 
 
 def _is_utf8(page: bytes) -> bool:
@@ -127,9 +139,12 @@ def _is_utf8(page: bytes) -> bool:
         return False
 
 
-def _row_type(shape: Shape) -> pa.StructType:
+def _row_type(shape: Shape, spelt: frozenset[str] = frozenset()) -> pa.StructType:
     return pa.struct(
-        [(tag, _attribute_type(column_of(tag, vr), items)) for tag, (vr, items) in shape.items()]
+        [
+            (tag, _ATTRIBUTE_TYPE["text"] if tag in spelt else _attribute_type(column_of(tag, vr), items))
+            for tag, (vr, items) in shape.items()
+        ]
     )
 
 
@@ -329,6 +344,8 @@ class _Readings:
 
 
 def _integers(column: Column, flat: pa.Array) -> _Readings:
+    if flat.type == _TEXT:
+        return _distinct_texts(column, flat)
     low, high = INTEGER_RANGE[column.vr]
     numbers = flat.to_numpy()
     if len(numbers) and not low <= numbers.min() <= numbers.max() <= high:
@@ -336,7 +353,9 @@ def _integers(column: Column, flat: pa.Array) -> _Readings:
     return _Readings(flat)
 
 
-def _floats(_column: Column, flat: pa.Array) -> _Readings:
+def _floats(column: Column, flat: pa.Array) -> _Readings:
+    if flat.type == _TEXT:
+        return _distinct_texts(column, flat)
     # A whole number of more digits may have lost some of them; NaN and infinity are not JSON.
     if not (np.abs(flat.to_numpy()) < LARGEST_EXACT).all():
         raise Refused
