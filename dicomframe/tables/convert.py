@@ -18,7 +18,7 @@ from dicomframe.tables import notes, objects
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
-from dicomframe.tables.jsontext import Piece, cut, pieces, rows_between
+from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant
@@ -35,11 +35,13 @@ __all__ = [
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Pages are read together up to so many bytes, and a longer page in parts of so many bytes or rows, whichever is more:
-#: the fast reader keeps copies while it reads, and each column costs something each time.
-_TOGETHER_BYTES = 4 * 1024 * 1024
+#: Pages are read together up to so many bytes or rows, whichever is more, and a longer page in parts: the fast reader
+#: keeps copies while it reads, which a small table is small against, and each column costs something each time.
+_GROUP_BYTES = 512 * 1024
 _PART_BYTES = 2 * 1024 * 1024
-_PART_ROWS = 1_000
+_ROWS = 1_000
+#: More bytes than that are not read together, however long the rows are.
+_TOGETHER_BYTES = 4 * 1024 * 1024
 
 
 def from_json(
@@ -255,11 +257,13 @@ def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
 def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Give pages together up to a number of bytes, a longer one by itself."""
     waiting: list[bytes] = []
-    size = 0
+    size = most = 0
     for page in pages:
-        if waiting and size + len(page) > _TOGETHER_BYTES:
+        if waiting and size + len(page) > most:
             yield waiting
             waiting, size = [], 0
+        if not waiting:
+            most = min(max(_GROUP_BYTES, _ROWS * first_row_length(page)), _TOGETHER_BYTES)
         waiting.append(page)
         size += len(page)
     if waiting:
@@ -268,7 +272,7 @@ def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
     """Read a long page without a copy of the whole."""
-    for start, stop in cut(page, _PART_BYTES, _PART_ROWS):
+    for start, stop in cut(page, _PART_BYTES, _ROWS):
         try:
             yield from _read_together([rows_between(page, start, stop)], shape)
         except DecodeError:
