@@ -35,9 +35,10 @@ __all__ = [
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Pages are read together up to so many bytes or rows, whichever is more, and a longer page in parts: the fast reader
-#: keeps copies while it reads, which a small table is small against, and each column costs something each time.
+#: Pages are read together up to so many bytes or rows or so much of what was read before, whichever is most, and a
+#: longer page in parts: the fast reader keeps copies while it reads, and each column costs something each time.
 _GROUP_BYTES = 512 * 1024
+_GROUP_SHARE = 16
 _PART_BYTES = 2 * 1024 * 1024
 _ROWS = 1_000
 #: More bytes than that are not read together, however long the rows are.
@@ -136,6 +137,9 @@ def from_pages(
     _check(level, dtype_backend, errors)
     shape: Shape = {}
     batches = list(_read(filter(None, map(_trim, pages)), shape))
+    if len(batches) > 1:
+        # Arrow keeps what reading took for the next time; joined, the table takes as much again.
+        pa.default_memory_pool().release_unused()
     level = level or level_of(shape)
     columns = _columns(shape, level, keywords)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
@@ -257,13 +261,15 @@ def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
 def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Give pages together up to a number of bytes, a longer one by itself."""
     waiting: list[bytes] = []
-    size = most = 0
+    size = most = before = 0
     for page in pages:
         if waiting and size + len(page) > most:
             yield waiting
+            before += size
             waiting, size = [], 0
         if not waiting:
-            most = min(max(_GROUP_BYTES, _ROWS * first_row_length(page)), _TOGETHER_BYTES)
+            most = max(_GROUP_BYTES, _ROWS * first_row_length(page), before // _GROUP_SHARE)
+            most = min(most, _TOGETHER_BYTES)
         waiting.append(page)
         size += len(page)
     if waiting:
