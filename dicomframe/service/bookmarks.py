@@ -18,12 +18,12 @@ _PLACES: Final = 64
 
 
 class Bookmarks:
-    """Known places in searches, the last used ones, as long as nothing is written.
+    """Known places in searches and in the change feed, the last used ones, as long as nothing is written.
 
     Parameters
     ----------
     version : int
-        Of the data that they are true of.
+        Of the data that they are true of; those of the feed stay true.
 
     Examples
     --------

@@ -6,12 +6,15 @@ outside partitions. Its Accept header is not judged: the real service sends JSON
 reference asks for ``application/dicom+json``.
 
 A change's state is never stored: it follows from which version of the instance there is now.
+
+Changes are only ever added, behind all others in time and in number. So where a page of a window ended, it ends for
+good, and the next one begins there, whatever was written meanwhile: no page counts the rows in front of it again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -21,9 +24,10 @@ import orjson
 
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import bad_request
+from dicomframe.service.selection import Place
 
 if TYPE_CHECKING:
-    from dicomframe.service.index import Connection
+    from dicomframe.service.index import Index
 
 _LARGEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,9 +69,30 @@ class Page:
     statement: str
     values: tuple[int, ...]
     order: str = "c.sequence"
-    is_brief: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """So many rows behind so many others, of the changes from one time to another in microseconds since 1970, UTC."""
+
+    start: int | None
+    end: int | None
+    offset: int
+    limit: int
+
+    def page(self, begin: Place | None = None) -> Page:
+        """Select the rows, counted from one that is known to stand at or in front of the offset, if one is."""
+        first = ("timestamp >= ?", self.start) if begin is None else (_FROM, begin.key)
+        bounds = [(test, value) for test, value in (first, ("timestamp < ?", self.end)) if value is not None]
+        where = f"WHERE {' AND '.join(test for test, _ in bounds)} " if bounds else ""
+        statement = f"SELECT sequence FROM change {where}ORDER BY timestamp, sequence LIMIT ? OFFSET ?"  # noqa: S608
+        offset = self.offset - (begin.offset if begin else 0)
+        return Page(
+            statement, (*(value for _, value in bounds), self.limit, offset), "c.timestamp, c.sequence"
+        )
+
+
+_FROM: Final = "(timestamp, sequence) >= (SELECT timestamp, sequence FROM change WHERE sequence = ?)"
 _LATEST: Final = Page("SELECT max(sequence) AS sequence FROM change", ())
 
 
@@ -119,18 +144,17 @@ def _page_by_sequence(given: Mapping[str, str]) -> Page:
     return Page(statement, (offset, min(offset + limit, _LARGEST)))
 
 
-def _page_by_time(given: Mapping[str, str]) -> Page:
+def _page_by_time(given: Mapping[str, str]) -> Window:
     start, end = _moment(given, "startTime"), _moment(given, "endTime")
     if start is not None and end is not None and end <= start:
         raise bad_request("startTime must lie before endTime.", "InvalidTimeRange")
     offset, limit = _number(given, "offset", 0, 0, _LARGEST), _limit(given, "v2")
+    return Window(_microseconds(start), _microseconds(end), offset, limit)
+
+
+def _microseconds(moment: int | None) -> int | None:
     # Stored times are whole microseconds, so both ends of the window round up.
-    bounds = [("timestamp >= ?", start), ("timestamp < ?", end)]
-    tests = [test for test, moment in bounds if moment is not None]
-    values = [-(-moment // 1000) for _, moment in bounds if moment is not None]
-    where = f"WHERE {' AND '.join(tests)} " if tests else ""
-    statement = f"SELECT sequence FROM change {where}ORDER BY timestamp, sequence LIMIT ? OFFSET ?"  # noqa: S608
-    return Page(statement, (*values, limit, offset), "c.timestamp, c.sequence", offset <= _BRIEF_OFFSET)
+    return None if moment is None else -(-moment // 1000)
 
 
 def _limit(given: Mapping[str, str], version: str) -> int:
@@ -186,19 +210,28 @@ def _zone_minutes(zone: str) -> int:
 # -- what is answered -----------------------------------------------------------------------------------------
 
 
-async def _read(call: Call, page: Page, *, metadata: bool) -> list[bytes]:
-    service = call.service
-    join = (_METADATA_OF_ANY if service.strict else _METADATA_OF_CURRENT) if metadata else ""
-    statement = _ROWS.format(
-        page=page.statement, order=page.order, join=join, metadata="j.metadata" if metadata else "NULL"
-    )
-    run = service.offload.brief if page.is_brief else service.offload.lengthy
-    rows = await run(lambda: _fetch(service.index.reader, statement, page.values))
+async def _read(call: Call, asked: Page | Window, *, metadata: bool) -> list[bytes]:
+    index, offload = call.service.index, call.service.offload
+    join = (_METADATA_OF_ANY if call.service.strict else _METADATA_OF_CURRENT) if metadata else ""
+    is_brief = isinstance(asked, Page) or asked.offset <= _BRIEF_OFFSET
+    rows = await (offload.brief if is_brief else offload.lengthy)(_fetch, index, asked, join)
     return [_entry(row) for row in rows]
 
 
-def _fetch(reader: Connection, statement: str, values: Iterable[int]) -> list[tuple[Any, ...]]:
-    return reader.execute(statement, tuple(values)).fetchall()
+def _fetch(index: Index, asked: Page | Window, join: str) -> list[tuple[Any, ...]]:
+    if isinstance(asked, Page):
+        return index.reader.execute(_statement(asked, join), asked.values).fetchall()
+    places, window = index.feed_bookmarks, (asked.start, asked.end)
+    page = asked.page(places.nearest(window, asked.offset))
+    rows = index.reader.execute(_statement(page, join), page.values).fetchall()
+    if rows:
+        places.add(window, Place(asked.offset + len(rows) - 1, rows[-1][0]))
+    return rows
+
+
+def _statement(page: Page, join: str) -> str:
+    metadata = "j.metadata" if join else "NULL"
+    return _ROWS.format(page=page.statement, order=page.order, join=join, metadata=metadata)
 
 
 def _entry(row: tuple[Any, ...]) -> bytes:

@@ -28,7 +28,7 @@ from dicomframe.service.attributes import API_VERSIONS, Row
 from dicomframe.service.bookmarks import Bookmarks
 from dicomframe.service.matching import Filter, has_phrase
 from dicomframe.service.metadata import Pieces, pieces_of
-from dicomframe.service.schema import COLUMNS, SCHEMA_NUMBER, statements
+from dicomframe.service.schema import COLUMNS, MIGRATIONS, SCHEMA_NUMBER, statements
 from dicomframe.service.selection import NARROW, Place, Selection, probes, to_sql
 
 #: What other modules run their own statements on: `Index.reader`, or the writer of `Index.transaction`.
@@ -115,11 +115,12 @@ class Index:
         self._writer.execute("PRAGMA journal_mode = WAL")
         with self.transaction() as writer:
             (number,) = writer.execute("PRAGMA user_version").fetchone()
-            if number == 0:
-                for statement in statements():
-                    writer.execute(statement)
-                writer.execute(f"PRAGMA user_version = {SCHEMA_NUMBER}")
-        if number not in {0, SCHEMA_NUMBER}:
+            for statement in statements() if number == 0 else MIGRATIONS.get(number, ()):
+                writer.execute(statement)
+            if number == 0 or number in MIGRATIONS:
+                number = SCHEMA_NUMBER
+                writer.execute(f"PRAGMA user_version = {number}")
+        if number != SCHEMA_NUMBER:
             self.close()
             raise DicomFrameError(
                 f"The folder's index has schema {number}, this version reads {SCHEMA_NUMBER}: take another folder."
@@ -338,6 +339,14 @@ class Index:
         if rows:
             bookmarks.add(selection.rows, Place(selection.offset + len(rows) - 1, rows[-1][-1]))
         return rows
+
+    @property
+    def feed_bookmarks(self) -> Bookmarks:
+        """The calling thread's bookmarks in the change feed, which no write makes untrue."""
+        bookmarks: Bookmarks | None = getattr(self._local, "feed_bookmarks", None)
+        if bookmarks is None:
+            bookmarks = self._local.feed_bookmarks = Bookmarks(version=0)
+        return bookmarks
 
     def _bookmarks(self, version: int) -> Bookmarks:
         """Give the calling thread's bookmarks, none of them older than the data that its reader sees.

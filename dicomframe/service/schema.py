@@ -6,7 +6,16 @@ from dicomframe.dicom.paths import Level
 from dicomframe.service.attributes import API_VERSIONS, NAME_COLUMNS, SEARCHABLE
 
 #: Raised when the tables change, with a migration from each older number.
-SCHEMA_NUMBER = 2
+SCHEMA_NUMBER = 3
+
+#: The rows of a study or series in the order of their keys, which is how a search below it is paged.
+_ORDERED_BELOW = [
+    "CREATE INDEX series_newest_of_study ON series (study);",
+    "CREATE INDEX instance_newest_of_study ON instance (study);",
+    "CREATE INDEX instance_newest_of_series ON instance (series);",
+]
+#: By an older number: what leads to the next one.
+MIGRATIONS = {2: _ORDERED_BELOW}
 
 
 def _columns_of(level: Level) -> list[str]:
@@ -34,6 +43,7 @@ def statements() -> list[str]:
         if not column.endswith("_words") and (level, column) != ("study", "uid")
     ]
     indexes += [f"CREATE INDEX {level}_newest ON {level} (partition);" for level in COLUMNS]
+    indexes += _ORDERED_BELOW
     tables = _TABLES.format(
         study=", ".join(COLUMNS["study"]),
         series=", ".join(COLUMNS["series"]),

@@ -3,7 +3,7 @@
 
 There are four ways to a page of rows, newest first:
 
-- *below* a study or series that the route names: its rows, sorted;
+- *below* a study or series that the route names: its rows, by the index that has them in their order;
 - *gather*: the keys that the narrowest filter's index leads to, then the other filters, sorted;
 - *follow*: the index of an extended query tag's values, which has the rows of one value in their order;
 - *walk*: the rows from the newest on, until the page is full. Reading a table in its order costs a tenth of a
@@ -162,18 +162,19 @@ _STUDY_OF_ROUTE = "(SELECT key FROM study WHERE partition = ? AND uid = ?)"
 def _page(selection: Selection, narrow: Filter | None, start: Place | None) -> Clause:
     """Select the keys of one page: narrow tables only, so that an offset costs little."""
     own = ALIAS[selection.level]
-    hint, order, source = "", f"+{own}.key", ""
+    hint, order, source = "", f"{own}.key", ""
     followed = None if narrow is not None else _followed(selection)
     if selection.study is not None:
         first = _below(selection)
     elif narrow is not None:
-        first = _among(selection, narrow)
+        # They are few, and sorted is quicker than to look for them among all.
+        first, order = _among(selection, narrow), f"+{own}.key"
     elif followed is not None:
         source, order, narrow = "tag_value x CROSS JOIN ", "x.owner", followed
         first = _following(selection, followed)
     else:
         # Without filters the index of the partition's keys is quickest; with some, the table in its own order.
-        hint, order = " NOT INDEXED" if selection.filters else "", f"{own}.key"
+        hint = " NOT INDEXED" if selection.filters else ""
         first = f"{own}.partition = ?", [selection.partition]
     clauses = [first, *(clause_of(filtered) for filtered in selection.filters if filtered is not narrow)]
     offset = selection.offset

@@ -18,7 +18,7 @@ import pyarrow.json as pj
 
 from dicomframe.dicom.tags import from_tag
 from dicomframe.dicom.values import INTEGER_RANGE
-from dicomframe.tables.batch import Batch, Issue, Note
+from dicomframe.tables.batch import Batch
 from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
 from dicomframe.tables.jsontext import dumps, shown
 from dicomframe.tables.moments import read_moments
@@ -26,9 +26,10 @@ from dicomframe.tables.objects import cut, plain
 from dicomframe.tables.schema import ARROW_TYPE, Column, column_of
 from dicomframe.tables.shape import Shape
 
-_NAME_TYPE = pa.struct([(group, pa.string()) for group in ("Alphabetic", "Ideographic", "Phonetic")])
+_TEXT = ARROW_TYPE["text"]
+_NAME_TYPE = pa.struct([(group, _TEXT) for group in ("Alphabetic", "Ideographic", "Phonetic")])
 _JSON_VALUE_TYPE = {
-    "text": pa.string(),
+    "text": _TEXT,
     "name": _NAME_TYPE,
     "integer": pa.int64(),
     "float": pa.float64(),
@@ -36,7 +37,19 @@ _JSON_VALUE_TYPE = {
     "datetime": pa.string(),
     "time": pa.string(),
 }
+_VR = ("vr", pa.string())
+#: What an attribute of each kind is in the JSON; one with items depends on them.
+_ATTRIBUTE_TYPE = {
+    kind: pa.struct([_VR, ("Value", pa.list_(of))]) for kind, of in _JSON_VALUE_TYPE.items()
+} | {
+    "bulk": pa.struct([_VR, ("BulkDataURI", _TEXT), ("InlineBinary", _TEXT)]),
+    "records": pa.struct([_VR]),
+}
+#: A pattern without a choice is searched for twice as quickly as `bytes.find` does.
+_LIKE_NULL = re.compile(rb"null")
 _NULL = re.compile(rb"[\[,:]\s*null\b")
+#: How Arrow says so; were it to say it otherwise, the tolerant reader would take the page.
+_MET_TEXT = re.compile(r"Column\(/r/\[\]/([0-9A-F]{8})/Value/\[\]\) changed from number to string")
 
 
 class Refused(Exception):
@@ -80,7 +93,7 @@ def read_fast(pages: Sequence[bytes], shape: Shape, columns: dict[str, Column]) 
 def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
     lines = []
     for page in pages:
-        if b"null" in page and _NULL.search(page):
+        if _LIKE_NULL.search(page) and _NULL.search(page):
             # Arrow does not tell a null from what is absent.
             raise Refused
         if not _is_utf8(page):
@@ -88,23 +101,34 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
         # Line breaks cannot stand inside JSON text, only between tokens.
         line = page.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in page or b"\r" in page else page
         lines += [b'{"r":', line, b"}\n"]
-    body = pa.py_buffer(b"".join(lines))
-    schema = pa.schema([("r", pa.list_(_row_type(shape)))])
-    try:
-        table = pj.read_json(
-            pa.BufferReader(body),
-            read_options=pj.ReadOptions(use_threads=False, block_size=min(body.size + 1, 2**31 - 1)),
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-        )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise Refused(unexpected="unexpected field" in str(error)) from error
-    column = table.column(0)
+    column = _read_json(pa.py_buffer(b"".join(lines)), shape)
     if len(column) != len(pages) or column.null_count:
         raise Refused
-    rows = _one_array(column).flatten()
+    # No row is null and none is cut off, so the values are the rows of all pages, and need no copy.
+    rows = _one_array(column).values
     if rows.null_count:
         raise Refused
     return rows
+
+
+def _read_json(body: pa.Buffer, shape: Shape) -> pa.ChunkedArray:
+    """Have Arrow read; a column of numbers in which it meets a text, as a column of texts."""
+    spelt: frozenset[str] = frozenset()
+    while True:
+        schema = pa.schema([("r", pa.list_(_row_type(shape, spelt)))])
+        try:
+            table = pj.read_json(
+                pa.BufferReader(body),
+                read_options=pj.ReadOptions(use_threads=False, block_size=min(body.size + 1, 2**31 - 1)),
+                parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            )
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            met = _MET_TEXT.search(str(error))
+            if met is None or met[1] in spelt:
+                raise Refused(unexpected="unexpected field" in str(error)) from error
+            spelt |= {met[1]}
+        else:
+            return table.column(0)
 
 
 def _is_utf8(page: bytes) -> bool:
@@ -115,22 +139,19 @@ def _is_utf8(page: bytes) -> bool:
         return False
 
 
-def _row_type(shape: Shape) -> pa.StructType:
+def _row_type(shape: Shape, spelt: frozenset[str] = frozenset()) -> pa.StructType:
     return pa.struct(
-        [(tag, _attribute_type(column_of(tag, vr), items)) for tag, (vr, items) in shape.items()]
+        [
+            (tag, _ATTRIBUTE_TYPE["text"] if tag in spelt else _attribute_type(column_of(tag, vr), items))
+            for tag, (vr, items) in shape.items()
+        ]
     )
 
 
 def _attribute_type(column: Column, items: Shape) -> pa.StructType:
-    fields = [("vr", pa.string())]
-    if column.kind == "records":
-        if items:
-            fields.append(("Value", pa.list_(_row_type(items))))
-    elif column.kind == "bulk":
-        fields += [("BulkDataURI", pa.string()), ("InlineBinary", pa.string())]
-    else:
-        fields.append(("Value", pa.list_(_JSON_VALUE_TYPE[column.kind])))
-    return pa.struct(fields)
+    if column.kind == "records" and items:
+        return pa.struct([_VR, ("Value", pa.list_(_row_type(items)))])
+    return _ATTRIBUTE_TYPE[column.kind]
 
 
 def _read_column(batch: Batch, column: Column, attributes: pa.StructArray) -> None:
@@ -160,11 +181,13 @@ def _is_everywhere(vr: str, texts: pa.StringArray, absent: int) -> bool:
     """Tell whether all texts but the absent ones are these two letters; looking at the bytes is quickest."""
     if texts.null_count != absent:
         return False
-    _, offsets, data = texts.buffers()
-    ends = np.frombuffer(offsets, np.int32, len(texts) + 1)
     count = len(texts) - absent
-    is_two = int(ends[-1]) == 2 * count and int(np.diff(ends).max()) == 2
-    return is_two and bool(data.slice(0, 2 * count).equals(pa.py_buffer(vr.encode() * count)))
+    if absent:
+        lengths = _lengths(texts)
+        is_two = int(lengths.sum()) == 2 * count and int(lengths.max()) == 2
+    else:
+        is_two = _are_all(texts, 2)
+    return is_two and bool(texts.buffers()[2].slice(0, 2 * count).equals(pa.py_buffer(vr.encode() * count)))
 
 
 def _one_array(chunked: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -191,33 +214,38 @@ def _read_bulk(batch: Batch, column: Column, attributes: pa.StructArray) -> None
 
 def _note(batch: Batch, column: Column, rows: Any, attributes: Sequence[dict[str, Any]]) -> None:
     batch.notes += [
-        Note(
-            int(row), column.tag, dumps({key: value for key, value in attribute.items() if value is not None})
-        )
+        (int(row), column.tag, dumps({key: value for key, value in attribute.items() if value is not None}))
         for row, attribute in zip(rows, attributes, strict=True)
     ]
 
 
-def _lengths(values: pa.ListArray) -> Any:
-    """Give the number of values of each list, 0 where there is none."""
+def _lengths(values: pa.ListArray | pa.StringArray) -> Any:
+    """Give the number of values of each list, or of bytes of each text, 0 where there is none."""
     return np.diff(np.frombuffer(values.buffers()[1], np.int32, len(values) + 1))
 
 
+def _are_all(values: pa.ListArray | pa.StringArray, length: int) -> bool:
+    """Tell whether all are so long; to compare the offsets is quicker than to reckon lengths."""
+    offsets = pa.py_buffer(np.arange(0, length * len(values) + 1, length, dtype=np.int32))
+    return bool(values.buffers()[1].slice(0, offsets.size).equals(offsets))
+
+
 def _read_single(batch: Batch, column: Column, values: pa.ListArray) -> None:
-    lengths = _lengths(values)
     filled = len(values) - values.null_count
-    if filled and (lengths.max() > 1 or lengths.sum() != filled):
-        raise Refused
+    if not _are_all(values, 1):
+        lengths = _lengths(values)
+        if filled and (lengths.max() > 1 or lengths.sum() != filled):
+            raise Refused
     spread = _spreader(values)
     readings = _CONVERTERS[column.kind](column, values.values)
     batch.cells[column.tag] = spread(readings.cells)
     if len(readings.odd):
-        rows = np.flatnonzero(lengths)[readings.odd]
+        rows = np.flatnonzero(_lengths(values))[readings.odd]
         for row, raw, reason in zip(rows, readings.raws, readings.reasons, strict=True):
             attribute = {"vr": column.vr, "Value": [raw]}
-            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
+            batch.notes.append((int(row), column.tag, dumps(attribute)))
             if reason is not None:
-                batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
+                batch.issues.append((int(row), column.tag, shown(attribute), reason))
 
 
 def _spreader(values: pa.ListArray) -> Callable[[pa.Array], pa.Array]:
@@ -260,9 +288,9 @@ def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
         value, exact, reason = read_attribute(column, attribute)
         cells[row] = value
         if not exact:
-            batch.notes.append(Note(int(row), column.tag, dumps(attribute)))
+            batch.notes.append((int(row), column.tag, dumps(attribute)))
         if reason is not None:
-            batch.issues.append(Issue(int(row), column.tag, shown(attribute), reason))
+            batch.issues.append((int(row), column.tag, shown(attribute), reason))
 
 
 def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
@@ -293,7 +321,7 @@ def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
         for row in np.setdiff1d(np.arange(len(items)), absent, assume_unique=True).tolist():
             records[row][column.name] = values[row]
     # A value that could not be read has a note as well.
-    odd.append(np.array([note.row for note in batch.notes], np.intp))
+    odd.append(np.array([row for row, _, _ in batch.notes], np.intp))
     return records, np.concatenate(odd)
 
 
@@ -316,6 +344,8 @@ class _Readings:
 
 
 def _integers(column: Column, flat: pa.Array) -> _Readings:
+    if flat.type == _TEXT:
+        return _distinct_texts(column, flat)
     low, high = INTEGER_RANGE[column.vr]
     numbers = flat.to_numpy()
     if len(numbers) and not low <= numbers.min() <= numbers.max() <= high:
@@ -323,7 +353,9 @@ def _integers(column: Column, flat: pa.Array) -> _Readings:
     return _Readings(flat)
 
 
-def _floats(_column: Column, flat: pa.Array) -> _Readings:
+def _floats(column: Column, flat: pa.Array) -> _Readings:
+    if flat.type == _TEXT:
+        return _distinct_texts(column, flat)
     # A whole number of more digits may have lost some of them; NaN and infinity are not JSON.
     if not (np.abs(flat.to_numpy()) < LARGEST_EXACT).all():
         raise Refused
@@ -336,7 +368,7 @@ def _names(_column: Column, flat: pa.StructArray) -> _Readings:
         flat
     )
     # An empty name is "" in JSON and missing in the table.
-    if only_alphabetic and not pc.any(pc.equal(alphabetic, "")).as_py():
+    if only_alphabetic and not pc.index(alphabetic, "").as_py() >= 0:
         return _Readings(alphabetic)
     cells = pc.if_else(pc.equal(alphabetic, ""), None, alphabetic)
     plain = pc.and_(cells.is_valid(), pc.and_(ideographic.is_null(), phonetic.is_null()))

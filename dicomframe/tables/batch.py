@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,24 +16,11 @@ Rows = np.ndarray[Any, np.dtype[np.intp]]
 NO_ROWS: Rows = np.empty(0, dtype=np.intp)
 
 
-class Note(NamedTuple):
-    """An attribute that its cell does not say exactly, as it came.
-
-    It is JSON text, because the garbage collector would look at many small objects again and again.
-    """
-
-    row: int
-    tag: str
-    attribute: str
-
-
-class Issue(NamedTuple):
-    """A value that could not be read, as text for people."""
-
-    row: int
-    tag: str
-    raw: str
-    reason: str
+#: An attribute that its cell does not say exactly, as it came: row, tag, and JSON text. There may be as many as rows,
+#: and the garbage collector would look at objects again and again; plain tuples of texts it lets go of.
+Note = tuple[int, str, str]
+#: A value that could not be read, as text for people: row, tag, the value and the reason.
+Issue = tuple[int, str, str, str]
 
 
 @dataclass(slots=True)
@@ -95,8 +82,8 @@ def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:
     whole = Batch(sum(batch.length for batch in batches))
     start = 0
     for batch in batches:
-        whole.notes += [Note(row + start, *rest) for row, *rest in batch.notes]
-        whole.issues += [Issue(row + start, *rest) for row, *rest in batch.issues]
+        whole.notes += [(row + start, tag, attribute) for row, tag, attribute in batch.notes]
+        whole.issues += [(row + start, tag, raw, reason) for row, tag, raw, reason in batch.issues]
         whole.strays.update((row + start, stray) for row, stray in batch.strays.items())
         start += batch.length
     for tag, column in columns.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from dicomframe.tables import notes, objects
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
-from dicomframe.tables.jsontext import Piece, cut, pieces, rows_between
+from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant
@@ -34,11 +35,14 @@ __all__ = [
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Pages are read together up to so many bytes, and a longer page in parts of so many bytes or rows, whichever is more:
-#: the fast reader keeps copies while it reads, and each column costs something each time.
-_TOGETHER_BYTES = 4 * 1024 * 1024
+#: Pages are read together up to so many bytes or rows or so much of what was read before, whichever is most, and a
+#: longer page in parts: the fast reader keeps copies while it reads, and each column costs something each time.
+_GROUP_BYTES = 512 * 1024
+_GROUP_SHARE = 16
 _PART_BYTES = 2 * 1024 * 1024
-_PART_ROWS = 1_000
+_ROWS = 1_000
+#: More bytes than that are not read together, however long the rows are.
+_TOGETHER_BYTES = 4 * 1024 * 1024
 
 
 def from_json(
@@ -133,6 +137,9 @@ def from_pages(
     _check(level, dtype_backend, errors)
     shape: Shape = {}
     batches = list(_read(filter(None, map(_trim, pages)), shape))
+    if len(batches) > 1:
+        # Arrow keeps what reading took for the next time; joined, the table takes as much again.
+        pa.default_memory_pool().release_unused()
     level = level or level_of(shape)
     columns = _columns(shape, level, keywords)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
@@ -254,11 +261,15 @@ def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
 def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Give pages together up to a number of bytes, a longer one by itself."""
     waiting: list[bytes] = []
-    size = 0
+    size = most = before = 0
     for page in pages:
-        if waiting and size + len(page) > _TOGETHER_BYTES:
+        if waiting and size + len(page) > most:
             yield waiting
+            before += size
             waiting, size = [], 0
+        if not waiting:
+            most = max(_GROUP_BYTES, _ROWS * first_row_length(page), before // _GROUP_SHARE)
+            most = min(most, _TOGETHER_BYTES)
         waiting.append(page)
         size += len(page)
     if waiting:
@@ -267,7 +278,7 @@ def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
     """Read a long page without a copy of the whole."""
-    for start, stop in cut(page, _PART_BYTES, _PART_ROWS):
+    for start, stop in cut(page, _PART_BYTES, _ROWS):
         try:
             yield from _read_together([rows_between(page, start, stop)], shape)
         except DecodeError:
@@ -337,11 +348,11 @@ def _table(
     index: pd.Index[Any] | None = None,
 ) -> pd.DataFrame:
     # In the order of the rows and tags, whichever reader found them.
-    batch.issues.sort(key=lambda issue: (issue.row, issue.tag))
+    batch.issues.sort(key=itemgetter(0, 1))
     if errors == "raise" and batch.issues:
-        issue = batch.issues[0]
-        keyword, vr = (columns[issue.tag].name, columns[issue.tag].vr) if issue.tag else ("", "")
-        raise ValueRefused(issue.row, keyword, vr, issue.reason, issue.raw)
+        row, tag, raw, reason = batch.issues[0]
+        keyword, vr = (columns[tag].name, columns[tag].vr) if tag else ("", "")
+        raise ValueRefused(row, keyword, vr, reason, raw)
     cells = {
         column.name: _to_pandas(batch.cells.pop(tag), column, dtype_backend)
         for tag, column in columns.items()
@@ -359,6 +370,8 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
         return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
+    if isinstance(dtype, pd.ArrowDtype):
+        cells = cells.cast(dtype.pyarrow_dtype)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))
 
 

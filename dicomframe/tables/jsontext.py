@@ -101,6 +101,13 @@ def between_rows(page: bytes) -> re.Pattern[bytes] | None:
     return re.compile(rb"\}\s*,\s*\{\s*" + re.escape(first[1]) + rb"\s*:") if first else None
 
 
+def first_row_length(page: bytes) -> int:
+    """Give about how long an array's first row is; the whole page's length where that is not clear."""
+    between = between_rows(page)
+    end = between.search(page) if between is not None else None
+    return end.start() if end is not None else len(page)
+
+
 def cut(page: bytes, size: int, rows: int = 1) -> Iterator[tuple[int, int]]:
     """Give where an array may be cut: begin and end of some rows.
 

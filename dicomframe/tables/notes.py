@@ -121,20 +121,20 @@ def attrs_of(batch: Batch, columns: dict[str, Column], table: pd.DataFrame, leve
     if batch.issues:
         attrs["issues"] = dumps(
             [
-                [
-                    names[issue.row],
-                    columns[issue.tag].name if issue.tag else "",
-                    columns[issue.tag].vr if issue.tag else "",
-                    issue.raw,
-                    issue.reason,
-                ]
-                for issue in batch.issues
+                (
+                    names[row],
+                    columns[tag].name if tag else "",
+                    columns[tag].vr if tag else "",
+                    raw,
+                    reason,
+                )
+                for row, tag, raw, reason in batch.issues
             ]
         )
     notes: dict[str, Any] = {}
     cells: dict[str, dict[str, str]] = {}
-    for note in batch.notes:
-        cells.setdefault(columns[note.tag].name, {})[names[note.row]] = note.attribute
+    for row, tag, attribute in batch.notes:
+        cells.setdefault(columns[tag].name, {})[names[row]] = attribute
     for tag, column in columns.items():
         gap = _gap(batch, tag, names)
         if gap is not None:
@@ -192,7 +192,7 @@ def _gap(batch: Batch, tag: str, names: _LazyNames) -> list[Any] | None:
 def _shared_names(batch: Batch, tag: str, names: pd.Series[Any]) -> list[str]:
     """Give the alphabetic groups by which a column alone could not tell whose further groups are noted."""
     mask = np.zeros(len(names), dtype=bool)
-    mask[[note.row for note in batch.notes if note.tag == tag]] = True
+    mask[[row for row, noted, _ in batch.notes if noted == tag]] = True
     return sorted(set(names[mask].dropna()) & set(names[~mask].dropna()))
 
 

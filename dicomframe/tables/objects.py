@@ -37,7 +37,7 @@ def plain(column: Column, cells: Any) -> list[Any]:
 
 def _scalars(flat: pa.Array) -> list[Any]:
     """Give single values, by way of numpy where that is quicker than Arrow's own; one object for texts that repeat."""
-    if pa.types.is_string(flat.type):
+    if pa.types.is_large_string(flat.type):
         encoded = flat.dictionary_encode()
         if flat.null_count or len(encoded.dictionary) * 2 > len(flat):
             return list(flat.to_numpy(zero_copy_only=False).tolist())

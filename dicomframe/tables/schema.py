@@ -55,11 +55,12 @@ KIND_OF_VR: dict[str, Kind] = {
     "TM": "time",
 }
 
-#: What a cell of each kind is in Arrow; records are Python objects.
+#: What a cell of each kind is in Arrow; records are Python objects. Texts are large ones, because that is what pandas'
+#: text dtype is made of, and each column would be converted otherwise.
 ARROW_TYPE: dict[Kind, pa.DataType] = {
-    "text": pa.string(),
-    "name": pa.string(),
-    "bulk": pa.string(),
+    "text": pa.large_string(),
+    "name": pa.large_string(),
+    "bulk": pa.large_string(),
     "integer": pa.int64(),
     "float": pa.float64(),
     "date": pa.timestamp("s"),
@@ -138,15 +139,16 @@ class Column:
         if self.kind == "records":
             return "object"
         if backend == "pyarrow":
-            return pd.ArrowDtype(self.arrow_type)
+            return pd.ArrowDtype(_arrow_type(self.kind, self.multiple, pa.string()))
         return "object" if self.multiple else _NULLABLE_DTYPE[self.kind]
 
 
 @cache
-def _arrow_type(kind: Kind, multiple: bool) -> pa.DataType | None:
+def _arrow_type(kind: Kind, multiple: bool, text: pa.DataType = ARROW_TYPE["text"]) -> pa.DataType | None:
     if kind == "records":
         return None
-    return pa.list_(ARROW_TYPE[kind]) if multiple else ARROW_TYPE[kind]
+    single = text if ARROW_TYPE[kind] == ARROW_TYPE["text"] else ARROW_TYPE[kind]
+    return pa.list_(single) if multiple else single
 
 
 @lru_cache(maxsize=65_536)

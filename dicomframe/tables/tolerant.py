@@ -1,14 +1,16 @@
 """The tolerant reader: rows as Python objects. It reads everything and loses nothing.
 
-It goes column by column, some rows at a time. A column whose cells are all plainly right is taken at once
-(`_plain_reader`), so that a page is not slow because of one bad value in each row; all others are judged cell by cell
-by `dicomframe.tables.cells`.
+It goes column by column, some rows at a time. Where all of them have the usual form, the column's VR and a list of
+values, they are taken at once (`_taker`), and single values are looked at when all rows are there (`_find_odd`); what
+is not plainly right among them, and every attribute of another form, is judged by itself by `dicomframe.tables.cells`.
+So a page is not slow because of one bad value in each row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.values import INTEGER_RANGE
-from dicomframe.tables.batch import Batch, Issue, Note, Stray
-from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
+from dicomframe.tables.batch import Batch, Stray
+from dicomframe.tables.cells import LARGEST_EXACT, Reading, read_attribute, read_value
 from dicomframe.tables.jsontext import dumps, shown
 from dicomframe.tables.moments import read_moments
 from dicomframe.tables.schema import Column
@@ -74,9 +76,7 @@ class TolerantReader:
             cells.fill_up(self._batch.length)
         for at, key, earlier in twice:
             reason = "it stands there twice, and only the later one counts"
-            self._batch.issues.append(
-                Issue(start + at, key if key in columns else "", shown(earlier), reason)
-            )
+            self._batch.issues.append((start + at, key if key in columns else "", shown(earlier), reason))
 
     def finish(self) -> Batch:
         """Give the batch."""
@@ -95,7 +95,7 @@ class TolerantReader:
         if isinstance(row, dict):
             return row
         self._batch.strays[at] = Stray(row)
-        self._batch.issues.append(Issue(at, "", shown(row), "a row is an object of attributes"))
+        self._batch.issues.append((at, "", shown(row), "a row is an object of attributes"))
         return {}
 
     def _read_odd_key(
@@ -111,10 +111,10 @@ class TolerantReader:
             stray.raw[key] = attribute
             if known is None:
                 reason = "a key is neither a tag nor a keyword"
-                self._batch.issues.append(Issue(place, "", shown({key: attribute}), reason))
+                self._batch.issues.append((place, "", shown({key: attribute}), reason))
             elif known.tag in row or at in found.get(known.tag, ()):
                 reason = "the attribute stands there twice"
-                self._batch.issues.append(Issue(place, known.tag, shown(attribute), reason))
+                self._batch.issues.append((place, known.tag, shown(attribute), reason))
             else:
                 stray.read_as.append(known.tag)
                 found.setdefault(known.tag, {})[at] = attribute
@@ -123,12 +123,16 @@ class TolerantReader:
 class _Cells:
     """A column while it is filled."""
 
-    __slots__ = ("_column", "_plain", "absent", "empty", "values")
+    __slots__ = ("_column", "_judged", "_of_tag", "_take", "_waits", "absent", "empty", "values")
 
     def __init__(self, column: Column) -> None:
         self._column = column
-        self._plain = _plain_reader(column)
+        self._of_tag = itemgetter(column.tag)
+        self._take = _taker(column)
+        self._waits = _waits(column)
+        #: What Arrow takes, or the value as it came if it waits to be looked at; None where it is missing or judged.
         self.values: list[Any] = []
+        self._judged: dict[int, Any] = {}
         self.absent: list[int] = []
         self.empty: list[int] = []
 
@@ -145,66 +149,77 @@ class _Cells:
         start = len(self.values)
         places: Sequence[int] = range(len(objects))
         try:
-            attributes = [row[tag] for row in objects]
+            attributes = list(map(self._of_tag, objects))
         except KeyError:
             places = [at for at, row in enumerate(objects) if tag in row]
             attributes = [objects[at][tag] for at in places]
-        found = self._read_plain(attributes)
-        if found is None:
-            found = [self._read_one(batch, start + at, it) for at, it in zip(places, attributes, strict=True)]
-        if len(places) == len(objects):
+            self.absent.extend(start + at for at in sorted(set(range(len(objects))).difference(places)))
+        found = self._take_all(attributes)
+        if found is not None and len(places) == len(objects):
             self.values.extend(found)
             return
-        self.fill_up(start)
-        spread: list[Any] = [None] * len(objects)
-        for at, value in zip(places, found, strict=True):
-            spread[at] = value
-        self.values.extend(spread)
-        self.absent.extend(start + at for at in sorted(set(range(len(objects))).difference(places)))
+        self.values.extend([None] * len(objects))
+        if found is not None:
+            for at, value in zip(places, found, strict=True):
+                self.values[start + at] = value
+            return
+        for at, attribute in zip(places, attributes, strict=True):
+            self._judged[start + at] = self._read_one(batch, start + at, attribute)
 
     def add_others(self, batch: Batch, found: Mapping[int, Any]) -> None:
         """Add the cells of rows that name the attribute otherwise; the batch has the number of rows before them."""
         self.fill_up(batch.length + max(found) + 1)
         for at, attribute in found.items():
             self.absent.remove(batch.length + at)
-            self.values[batch.length + at] = self._read_one(batch, batch.length + at, attribute)
+            self._judged[batch.length + at] = self._read_one(batch, batch.length + at, attribute)
 
-    def _read_plain(self, attributes: Sequence[Any]) -> list[Any] | None:
-        """Read the cells of several rows if all are as they should be."""
+    def _take_all(self, attributes: Sequence[Any]) -> list[Any] | None:
+        """Take the values of several rows if all have the usual form."""
         try:
-            if set(map(len, attributes)) != {2} or {it["vr"] for it in attributes} != {self._column.vr}:
+            if set(map(len, attributes)) != {2} or set(map(_VR, attributes)) != {self._column.vr}:
                 return None
-            listed = [it["Value"] for it in attributes]
+            listed = list(map(_VALUE, attributes))
         except (KeyError, TypeError):
             return None
-        return self._plain(listed) if set(map(type, listed)) == {list} else None
+        return self._take(listed) if set(map(type, listed)) == {list} else None
 
     def _read_one(self, batch: Batch, at: int, attribute: Any) -> Any:
         value, exact, reason = read_attribute(self._column, attribute)
         if not exact:
-            batch.notes.append(Note(at, self._column.tag, dumps(attribute)))
+            batch.notes.append((at, self._column.tag, dumps(attribute)))
         elif value is None:
             self.empty.append(at)
         if reason is not None:
-            batch.issues.append(Issue(at, self._column.tag, shown(attribute), reason))
+            batch.issues.append((at, self._column.tag, shown(attribute), reason))
         return value
 
-    def _read_moments(self, batch: Batch) -> None:
-        """Read the texts that were kept for the end, most of them at once."""
-        rows = [at for at, value in enumerate(self.values) if type(value) is str]
-        texts = [self.values[at] for at in rows]
-        found = read_moments(self._column.kind, pa.array(texts, pa.string()))
-        vr = self._column.vr
-        for at, text, value, exact in zip(
-            rows, texts, found.values.tolist(), found.exact.tolist(), strict=True
-        ):
-            self.values[at] = value if exact else self._read_one(batch, at, {"vr": vr, "Value": [text]})
+    def _judge_waiting(self, batch: Batch) -> None:
+        """Judge the values that are not plainly right, each distinct text once."""
+        column = self._column
+        known: dict[str, Reading] = {}
+        for at in _find_odd(column, self.values):
+            raw = self.values[at]
+            reading = known.get(raw) if type(raw) is str else None
+            if reading is None:
+                reading = read_value(column, raw)
+                if type(raw) is str:
+                    known[raw] = reading
+            value, exact, reason = reading
+            self.values[at] = value
+            if exact:
+                continue
+            attribute = {"vr": column.vr, "Value": [raw]}
+            batch.notes.append((at, column.tag, dumps(attribute)))
+            if reason is not None:
+                batch.issues.append((at, column.tag, shown(attribute), reason))
 
     def finish(self, batch: Batch) -> None:
         """Put the column into the batch."""
         column = self._column
-        if _is_kept_as_text(column):
-            self._read_moments(batch)
+        if self._waits:
+            self._judge_waiting(batch)
+        for at, value in self._judged.items():
+            self.values[at] = value
         is_list = column.arrow_type is None
         batch.cells[column.tag] = self.values if is_list else pa.array(self.values, column.arrow_type)
         if self.absent:
@@ -213,17 +228,30 @@ class _Cells:
             batch.empty[column.tag] = np.asarray(self.empty, dtype=np.intp)
 
 
-# -- what is plainly right -------------------------------------------------------------------------------------------
+# -- what has the usual form, and what is plainly right ---------------------------------------------------------------
 
+_VR = itemgetter("vr")
+_VALUE = itemgetter("Value")
+_MOMENTS = frozenset({"date", "datetime", "time"})
 #: From raw things to the values of cells, or to None if one of them is not plainly right.
 Reader = Callable[[list[Any]], list[Any] | None]
 
 
-def _plain_reader(column: Column) -> Reader:
-    """Give what reads the ``Value`` lists of several rows if all are exactly as they should be."""
+def _waits(column: Column) -> bool:
+    """Tell whether single values are kept as they come and looked at in the end, all at once.
+
+    Names are objects, which the garbage collector would go through; of tags and of dates in lists there are few.
+    """
+    return (
+        not column.multiple and column.kind in {"text", "integer", "float", *_MOMENTS} and column.vr != "AT"
+    )
+
+
+def _taker(column: Column) -> Reader:
+    """Give what takes the ``Value`` lists of several rows, or None if they must be judged row by row."""
     if column.kind in {"bulk", "records"}:
         return lambda _listed: None
-    read = _plain_value_reader(column)
+    read = _single_taker if _waits(column) else _plain_reader(column)
 
     def only(listed: list[list[Any]]) -> list[Any] | None:
         try:
@@ -232,30 +260,54 @@ def _plain_reader(column: Column) -> Reader:
             return None
 
     def several(listed: list[list[Any]]) -> list[Any] | None:
-        found = read(list(chain.from_iterable(listed))) if all(listed) else None
+        flat = list(chain.from_iterable(listed))
+        found = read(flat) if all(listed) else None
         if found is None:
             return None
         values = iter(found)
-        return [[next(values) for _ in raws] for raws in listed]
+        return listed if found is flat else [[next(values) for _ in raws] for raws in listed]
 
     return several if column.multiple else only
 
 
-def _plain_value_reader(column: Column) -> Reader:
+def _single_taker(raws: list[Any]) -> list[Any] | None:
+    # A null is not waited for: the cell would be taken for one that is absent.
+    return None if None in raws else raws
+
+
+def _find_odd(column: Column, values: list[Any]) -> Sequence[int]:
+    """Find the values that are not plainly right, by position; the others are what Arrow takes afterwards."""
+    if column.kind in _MOMENTS:
+        return _find_odd_moments(column, values)
+    read = _plain_reader(column)
+    present = [value for value in values if value is not None]
+    if not present or read(present) is not None:
+        return []
+    return [at for at, value in enumerate(values) if value is not None and read([value]) is None]
+
+
+def _find_odd_moments(column: Column, values: list[Any]) -> Sequence[int]:
+    texts = {at: value for at, value in enumerate(values) if type(value) is str and value.isascii()}
+    odd = [at for at, value in enumerate(values) if value is not None and at not in texts]
+    found = read_moments(column.kind, pa.array(texts.values(), pa.string()))
+    for at, value, exact in zip(texts, found.values.tolist(), found.exact.tolist(), strict=True):
+        if exact:
+            values[at] = value
+        else:
+            odd.append(at)
+    return odd
+
+
+def _plain_reader(column: Column) -> Reader:
     if column.kind == "integer":
         low, high = INTEGER_RANGE[column.vr]
         high = min(high, 2**63 - 1)
         return lambda raws: (
             raws if set(map(type, raws)) == {int} and low <= min(raws) and max(raws) <= high else None
         )
-    if (column.kind == "text" and column.vr != "AT") or _is_kept_as_text(column):
+    if column.kind == "text" and column.vr != "AT":
         return _plain_texts
     return {"float": _plain_floats, "name": _plain_names}.get(column.kind) or _remembering(column)
-
-
-def _is_kept_as_text(column: Column) -> bool:
-    """Tell whether texts are read at the end, all at once; in lists they are few."""
-    return column.kind in {"date", "datetime", "time"} and not column.multiple
 
 
 def _plain_floats(raws: list[Any]) -> list[Any] | None:

@@ -112,10 +112,11 @@ def metadata_rows(count):
     ]
 
 
-def spoilt(rows):
-    """Give each row a value that its VR does not allow, and that no two rows share."""
+def spoilt(rows, step=1):
+    """Give each row, or each second one, a value that its VR does not allow, and that no two rows share."""
     for at, row in enumerate(rows):
-        row["00201208"] = text("IS", f"no number {at}")
+        if at % step == 0:
+            row["00201208"] = text("IS", f"no number {at}")
     return rows
 
 
@@ -151,8 +152,9 @@ def _against_orjson(kind, count, rounds):
     page = orjson.dumps(made)
     works = {"orjson": lambda: orjson.loads(page), "clean": lambda: dfr.from_json(page)}
     if kind == "study":
-        dirty = orjson.dumps(spoilt(made))
-        works["dirty"] = lambda: dfr.from_json(dirty)
+        # A column of texts alone is still read by Arrow; one of numbers and texts only by the tolerant reader.
+        mixed, dirty = orjson.dumps(spoilt(made, step=2)), orjson.dumps(spoilt(made))
+        works |= {"mixed": lambda: dfr.from_json(mixed), "dirty": lambda: dfr.from_json(dirty)}
     del made
     times = medians(works, rounds, without_gc=frozenset({"orjson"}))
     size = f"{count:,} rows"
@@ -165,9 +167,10 @@ def _against_orjson(kind, count, rounds):
         "x CPU",
         goal,
     )
-    if "dirty" in times:
-        ratio = times["dirty"] / times["orjson"]
-        yield Row("the same with a bad value in every row", size, ratio, "x CPU", DIRTY_GOAL)
+    for name, rows_that_are in (("dirty", "every row"), ("mixed", "every second row")):
+        if name in times:
+            ratio = times[name] / times["orjson"]
+            yield Row(f"the same with a bad value in {rows_that_are}", size, ratio, "x CPU", DIRTY_GOAL)
 
 
 def rows(quick=False):

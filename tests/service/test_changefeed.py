@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dicomframe.service.bookmarks import Bookmarks
+from dicomframe.service.selection import Place
 from dicomframe.service.service import Service
 
 UIDS = ("studyInstanceUid", "seriesInstanceUid", "sopInstanceUid")
@@ -340,22 +342,51 @@ def test_no_page_scans_the_feed(http):
     write_changes(http.service, range(1, 50))
     from dicomframe.service import changefeed
 
+    window = changefeed._page_by_time({"offset": "40"})
     pages = [
         changefeed._page_by_sequence({"offset": "5"}),
-        changefeed._page_by_time({"startTime": "2023-11-14T22:13:20Z", "endTime": "2023-11-14T22:14:20Z"}),
-        changefeed._page_by_time({"offset": "40"}),
+        changefeed._page_by_time(
+            {"startTime": "2023-11-14T22:13:20Z", "endTime": "2023-11-14T22:14:20Z"}
+        ).page(),
+        window.page(),
+        window.page(Place(offset=39, key=40)),
         changefeed._LATEST,
     ]
     for page in pages:
-        statement = changefeed._ROWS.format(
-            page=page.statement,
-            order=page.order,
-            join=changefeed._METADATA_OF_CURRENT,
-            metadata="j.metadata",
-        )
+        statement = changefeed._statement(page, changefeed._METADATA_OF_CURRENT)
         plan = http.service.index.reader.execute(f"EXPLAIN QUERY PLAN {statement}", page.values).fetchall()
         scans = [text for *_, text in plan if text.startswith("SCAN") and "page" not in text]
         assert all("COVERING INDEX change_timestamp" in text for text in scans), plan
+    assert "change_timestamp (timestamp>?)" in str(plan_of(http, pages[3]))
+
+
+def plan_of(http, page):
+    return http.service.index.reader.execute(f"EXPLAIN QUERY PLAN {page.statement}", page.values).fetchall()
+
+
+def test_a_page_begins_where_one_before_it_ended_whatever_is_written(http, dicom, monkeypatch):
+    """Windows are read in turns, in pages that overlap and come out of order, while changes arrive."""
+    write_changes(http.service, range(1, 101), seconds=0)  # all at one moment, as a series is deleted
+    write_changes(http.service, range(105, 205), first=1_700_000_100)
+    started = []
+    nearest = Bookmarks.nearest
+
+    def watched(bookmarks, search, offset):
+        place = nearest(bookmarks, search, offset)
+        started.append(place.offset if place else None)
+        return place
+
+    monkeypatch.setattr(Bookmarks, "nearest", watched)
+    numbers = [*range(1, 101), *range(105, 205)]
+    windows = ({}, {"startTime": "2023-11-14T22:15:05Z"}, {"endTime": "2023-11-14T22:16:00Z"})
+    members = (numbers, numbers[105:], numbers[:160])
+    for offset in (0, 20, 40, 39, 90, 60, 110, 130, 100, 300):
+        for window, all_of_it in zip(windows, members, strict=True):
+            found = sequences(feed(http, offset=offset, limit=20, includemetadata="false", **window))
+            expected = all_of_it[offset : offset + 20]
+            assert [number for number in found if number < 205] == expected, (window, offset)
+        http.stored(dicom(f"1/1/{offset + 1}"))
+    assert started[::3] == [None, 19, 39, 39, 59, 59, 109, 129, 79, 149]
 
 
 # -- partitions ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicomframe.service.bookmarks import Bookmarks
-from dicomframe.service.selection import Place
+from dicomframe.service.matching import ALIAS
+from dicomframe.service.selection import Place, Selection, to_sql
 from dicomframe.service.service import Service
 
 TAGGED = {"path": "00181030", "vr": "LO", "level": "Instance"}
@@ -108,6 +109,23 @@ def test_all_ways_through_the_tables_begin_at_bookmarks(http, dicom, monkeypatch
         known = [place.offset if place else None for _, place in started]
         if len(everything) == 60 and not search.startswith("instances?0"):
             assert known == [None, 18, 27, None, 36, 27, 45, 54, 54, 59], search
+
+
+@pytest.mark.parametrize(("level", "series"), [("series", None), ("instance", None), ("instance", "1.1.1")])
+@pytest.mark.parametrize("start", [None, Place(offset=4, key=9)])
+def test_a_page_of_a_large_study_neither_sorts_nor_scans_it(service, level, series, start):
+    selection = Selection(level, 1, "v2", "1.1", series, limit=5, offset=9)
+    plan = service.index.reader.execute(*explained(to_sql(selection, None, start))).fetchall()
+    below = [text for *_, text in plan if f" {ALIAS[level]} USING" in text]
+    assert below, plan
+    assert all("_newest_of_" in text for text in below), plan
+    # The page's own few rows are put into order once more.
+    assert sum("ORDER BY" in text for *_, text in plan) <= 1, plan
+
+
+def explained(clause):
+    sql, values = clause
+    return f"EXPLAIN QUERY PLAN {sql}", values
 
 
 def test_threads_that_share_a_search_get_their_own_pages(service, http_for, dicom):

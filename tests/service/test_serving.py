@@ -119,6 +119,28 @@ def test_an_index_of_another_schema_is_refused(tmp_path):
         Service.open(tmp_path)
 
 
+def test_an_index_of_an_older_schema_is_brought_up_to_date(tmp_path, http_for, dicom):
+    import sqlite3
+
+    def tables(path):
+        connection = sqlite3.connect(path / "index.sqlite")
+        found = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        connection.close()
+        return [(kind, name, sql and sql.rstrip(";")) for kind, name, sql in found]
+
+    with Service.open(tmp_path / "old") as service:
+        http_for(service).stored(dicom())
+    connection = sqlite3.connect(tmp_path / "old" / "index.sqlite")
+    for name in ("series_newest_of_study", "instance_newest_of_study", "instance_newest_of_series"):
+        connection.execute(f"DROP INDEX {name}")
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    Service.open(tmp_path / "new").close()
+    with Service.open(tmp_path / "old") as service:
+        assert http_for(service).get("studies/1.1/instances").values("00080018") == ["1.1.1.1"]
+    assert tables(tmp_path / "old") == tables(tmp_path / "new")
+
+
 def test_starting_needs_no_heavy_package():
     code = (
         "import sys; from dicomframe.service.server import Server; from dicomframe.service.service import Service;"

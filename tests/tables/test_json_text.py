@@ -115,7 +115,7 @@ def test_a_page_is_cut_between_rows():
 
 def parts_of(monkeypatch, size):
     """Have pages read in parts of so many bytes."""
-    for name, value in (("_TOGETHER_BYTES", size), ("_PART_BYTES", size), ("_PART_ROWS", 1)):
+    for name, value in (("_TOGETHER_BYTES", size), ("_PART_BYTES", size), ("_ROWS", 1)):
         monkeypatch.setattr(convert, name, value)
 
 

@@ -172,6 +172,48 @@ def test_the_fast_reader_takes_clean_pages_and_sees_what_the_tolerant_one_sees(o
     assert fast.dicom.to_json() == tolerant.dicom.to_json() == objects
 
 
+NUMBERS = {"00200013": "IS", "00101030": "DS", "00280010": "US", "00189073": "FD", "00720082": "SV"}
+spelt_rows = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            tag: st.builds(
+                lambda vr, text: {"vr": vr, "Value": [text]}, st.just(vr), dicom_texts | st.text(max_size=4)
+            )
+            for tag, vr in NUMBERS.items()
+        },
+    ),
+    min_size=1,
+    max_size=6,
+).map(with_uids)
+
+
+@patient
+@given(
+    objects=spelt_rows.filter(lambda found: b"null" not in json.dumps(found).encode()),
+    backend=st.sampled_from(BACKENDS),
+)
+def test_both_readers_see_the_same_in_numbers_that_are_written_as_texts(objects, backend):
+    page = orjson.dumps(objects)
+    shape = sample([page])
+    columns = columns_for("study", {tag: vr for tag, (vr, _) in shape.items()})
+    if not any(columns[tag].multiple for tag in shape):
+        read_fast([page], shape, columns)  # raises no Refused
+    fast = from_pages([page], "study", backend)
+    tolerant = dfr.from_json(objects, "study", backend)
+    pd.testing.assert_frame_equal(fast, tolerant)
+    pd.testing.assert_frame_equal(fast.dicom.issues(), tolerant.dicom.issues())
+    assert fast.dicom.to_json() == tolerant.dicom.to_json() == objects
+
+
+def test_a_column_of_numbers_and_texts_is_read_by_the_tolerant_reader():
+    objects = with_uids([{"00200013": {"vr": "IS", "Value": [it]}} for it in (1, "2", "x", 2.5, 3, "1.0")])
+    table = dfr.from_json(orjson.dumps(objects))
+    assert table["InstanceNumber"].tolist() == [1, 2, pd.NA, pd.NA, 3, 1]
+    assert table.dicom.issues()["raw"].tolist() == ["x", "2.5"]
+    assert table.dicom.to_json() == objects
+
+
 def test_a_dirty_page_does_not_keep_the_others_from_the_fast_reader(monkeypatch):
     seen = []
     read = TolerantReader.read
