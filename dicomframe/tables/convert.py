@@ -137,9 +137,6 @@ def from_pages(
     _check(level, dtype_backend, errors)
     shape: Shape = {}
     batches = list(_read(filter(None, map(_trim, pages)), shape))
-    if len(batches) > 1:
-        # Arrow keeps what reading took for the next time; joined, the table takes as much again.
-        pa.default_memory_pool().release_unused()
     level = level or level_of(shape)
     columns = _columns(shape, level, keywords)
     return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
