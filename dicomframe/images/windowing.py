@@ -282,13 +282,31 @@ def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) 
     return apply_window(values, window.center, window.width, function=window.function)
 
 
-def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
-    """Tell which stored values are padding (PS3.3 C.7.5.1.1.2), none where nothing else would be left."""
+def padding_range(ds: Dataset, stored: NDArray[Any]) -> tuple[int, int] | None:
+    """Give the least and greatest stored value that is padding (PS3.3 C.7.5.1.1.2); None where there is none.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+    stored : ndarray
+        The stored values; only their dtype counts. Beside signed ones, files hold padding written as unsigned.
+    """
     value = ds.get("PixelPaddingValue")
     if value is None or stored.dtype.kind not in "iu":
-        return np.zeros(stored.shape, dtype=np.bool_)
+        return None
     limit = ds.get("PixelPaddingRangeLimit")
-    ends = sorted((int(value), int(limit if limit is not None else value)))
+    bits = stored.dtype.itemsize * 8
+    ends = [int(value), int(limit if limit is not None else value)]
+    if stored.dtype.kind == "i":
+        ends = [end - (1 << bits) if end >= 1 << bits - 1 else end for end in ends]
+    return min(ends), max(ends)
+
+
+def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
+    """Tell which stored values are padding, none where nothing else would be left."""
+    ends = padding_range(ds, stored)
+    if ends is None:
+        return np.zeros(stored.shape, dtype=np.bool_)
     inside = (stored >= ends[0]) & (stored <= ends[1])
     return inside if not inside.all() else np.zeros(stored.shape, dtype=np.bool_)
 
