@@ -217,7 +217,12 @@ class Volume:
         return low, low + step * self.array.shape[of_array], step
 
     def resampled_to(
-        self, other: Volume, order: int = 1, *, fill: float | None = None, registered: bool = False
+        self,
+        other: Volume,
+        order: Literal[0, 1, 2, 3, 4, 5] = 1,
+        *,
+        fill: float | None = None,
+        registered: bool = False,
     ) -> Volume:
         """Interpolate this volume at the voxels of another.
 
