@@ -391,7 +391,7 @@ def _report_unequal(
     for at in np.flatnonzero(gaps > 1.5 * typical):
         problems.add(
             "missing slices",
-            f"a gap of about {gaps[at] / typical:.2g} spacings ({gaps[at]:.4g} mm); it is not filled, because the"
+            f"a gap of about {gaps[at] / typical:.4g} spacings ({gaps[at]:.4g} mm); it is not filled, because the"
             " spacing is unequal anyway",
             where=f"between slices {at} and {at + 1}",
         )

@@ -268,9 +268,8 @@ class Volume:
 
         change = np.linalg.inv(self.affine) @ other.affine
         # What differs by rounding only is the same grid: else voxels at the edge would count as outside.
-        change[np.abs(change - np.round(change)) < 1e-9] = np.round(change)[
-            np.abs(change - np.round(change)) < 1e-9
-        ]
+        whole = np.round(change)
+        change = np.where(np.abs(change - whole) < 1e-9, whole, change)
         array = affine_transform(
             self.array.astype(np.float32),
             change[:3, :3],
