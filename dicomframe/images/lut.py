@@ -99,14 +99,15 @@ def table_of_item(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
 
 
 def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArray[np.float64]:
-    """Turn stored values of one frame into the modality's unit (PS3.3 C.11.1): Hounsfield units for CT.
+    """Turn stored values of one frame into the modality's unit (PS3.3 C.11.1): Hounsfield units for CT, Gy for a dose.
 
     Parameters
     ----------
     stored : ndarray
         Stored values of a greyscale frame, any shape.
     ds : pydicom.Dataset
-        Where the rescale or Modality LUT is; per-frame functional groups come first.
+        Where the rescale, the Modality LUT or, of an RT dose, the Dose Grid Scaling (PS3.3 C.8.8.3) is; per-frame
+        functional groups come first.
     frame : int
         Frame index, from 0.
 
@@ -132,6 +133,8 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
     if slope is not None and intercept is not None:
         values *= float(slope)
         values += float(intercept)
+    if ds.get("DoseGridScaling") is not None:
+        values *= float(ds.DoseGridScaling)
     return values
 
 
