@@ -83,7 +83,7 @@ def _add(item: Dataset, label: str, where: str, colour: Colour, onto: Volume, fo
     """Add one region, or say why there is nothing to add."""
     flat: list[tuple[float, Floats]] = []
     unused: Counter[tuple[str, str]] = Counter()
-    to_index = np.linalg.inv(onto.affine)
+    to_index: Floats = np.asarray(np.linalg.inv(onto.affine), dtype=np.float64)
     for contour in item.get("ContourSequence") or []:
         try:
             flat.append(_flat_contour(contour, to_index))
