@@ -88,7 +88,7 @@ def treatment_plan() -> list[Dataset]:
 
     Examples
     --------
-    >>> [(each.Modality, each.SeriesNumber) for each in treatment_plan()]
+    >>> [(each.Modality, int(each.SeriesNumber)) for each in treatment_plan()]
     [('SEG', 21), ('RTSTRUCT', 22), ('RTDOSE', 23)]
     """
     drawn = _drawn()

@@ -428,6 +428,16 @@ def test_a_region_of_another_frame_of_reference_is_left_out() -> None:
     assert len(overlays_of(ds, volume_of(), registered=True)) == 2
 
 
+def test_a_malformed_region_does_not_spoil_the_others() -> None:
+    box = ("CLOSED_PLANAR", SQUARE)
+    ds = structure_set(("A", [box]), ("B", [box]), ("C", [box]))
+    del ds.ROIContourSequence[0].ReferencedROINumber
+    ds.ROIContourSequence[1].ContourSequence[0]["ContourData"]._value = ["x", "y", "z"] * 3
+    found = overlays_of(ds, volume_of())
+    assert [each.label for each in found] == ["C"]
+    assert found.problems["what"].tolist() == ["malformed region", "malformed region", "no contours"]
+
+
 # -- Doses
 
 
@@ -455,6 +465,19 @@ def test_a_dose_is_interpolated_in_gray(form: str) -> None:
     assert np.array_equal(~np.isnan(overlay.array), inside)
     assert inside.sum() > 100
     assert np.allclose(overlay.array[inside], linear_dose(points)[inside], atol=0.002)
+
+
+@pytest.mark.parametrize("z", [(31.0, 34.0, 37.0), (39.0, 36.0, 33.0)])
+def test_a_dose_of_a_prone_patient_has_its_planes_at_their_z(z: tuple[float, ...]) -> None:
+    """Rows run to the front, so that the normal points to the feet; z given by itself is the patient's all the same."""
+    prone = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    stored = np.stack([np.full((12, 16), 1000 * each) for each in z])
+    ds = dose(stored, (-20, 1, z[0]), z, orientation=prone)
+    array = overlays_of(ds, volume_of())[0].array
+    heights = 30 + 2.0 * np.arange(6)
+    inside = (heights >= min(z)) & (heights <= max(z))
+    assert np.array_equal(~np.isnan(array).any(axis=(1, 2)), inside)
+    assert np.allclose(array[inside], heights[inside][:, None, None])
 
 
 def test_an_oblique_dose_is_interpolated_too() -> None:
