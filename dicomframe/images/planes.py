@@ -88,7 +88,7 @@ def planes(
     >>> import pandas as pd
     >>> from dicomframe.images.volume import Volume
     >>> affine = np.array([[0, 0, 1.0, 0], [0, 1.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])
-    >>> volume = Volume(np.zeros((8, 32, 32), np.int16), affine, pd.DataFrame(), "HU", "CT", "", pd.DataFrame())
+    >>> volume = Volume(np.zeros((8, 32, 32), np.int16), affine, pd.DataFrame(), pd.DataFrame(), "HU", "CT")
     >>> [axes.get_title(loc="left") for axes in planes(volume).axes[:3]]
     ['Axial, z = 12.0 mm', 'Coronal, y = 16.0 mm', 'Sagittal, x = 16.0 mm']
     """

@@ -147,7 +147,7 @@ def _add_pixels(ds: Dataset, frames: NDArray[Any], bits: int) -> None:
 
 
 def make_volume(array: NDArray[Any], affine: NDArray[np.float64]) -> Volume:
-    return Volume(array, affine, pd.DataFrame(), "HU", "CT", FRAME_OF_REFERENCE, pd.DataFrame())
+    return Volume(array, affine, pd.DataFrame(), pd.DataFrame(), frame_of_reference_uid=FRAME_OF_REFERENCE)
 
 
 def volume_of(
