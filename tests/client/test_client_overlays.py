@@ -96,9 +96,10 @@ def test_rows_that_are_no_overlays_are_reported(client: Client, series: pd.DataF
     assert [each.label for each in found] == ["Dose PLAN"]
     assert set(found.problems["what"]) == {"not usable"}
     assert len(found.problems) == volume.array.shape[0]
-    missing = both.assign(SeriesInstanceUID=["2.25.404", both["SeriesInstanceUID"].iloc[1]])
-    missing = missing[["StudyInstanceUID", "SeriesInstanceUID"]].dicom.use(client)
+    missing = of(series, "RTDOSE")[["StudyInstanceUID", "SeriesInstanceUID"]]
+    missing = pd.concat([missing, missing.assign(SeriesInstanceUID="2.25.404")]).dicom.use(client)
     found = missing.dicom.overlays(volume)
+    assert [each.label for each in found] == ["Dose PLAN"]
     assert found.problems[["what", "where"]].to_numpy().tolist() == [["not retrieved", "2.25.404"]]
 
 
