@@ -277,6 +277,16 @@ def test_what_of_a_segmentation_is_not_used_is_reported() -> None:
     assert (found.problems.dtypes == "string").all()
 
 
+def test_frames_between_the_slices_of_a_coarser_volume_are_reported_as_such() -> None:
+    frame = np.ones((12, 16), bool)
+    ds = segmentation(
+        [(1, (-20, -10, z), frame) for z in (30.0, 30.5, 31.0, 31.5, 32.0)], spacing=(0.5, 1, 1)
+    )
+    found = overlays_of(ds, volume_of())
+    assert found[0].array.any(axis=(1, 2)).tolist() == [True, True, False, False, False, False]
+    assert found.problems[["what", "where"]].to_numpy().tolist() == [["between the slices", "frames 2, 3, 4"]]
+
+
 def test_a_tilted_gantry_shifts_its_planes() -> None:
     """Positions that move down by 1 mm a slice: so do the frames, and so does the volume's affine."""
     affine = affine_of((-20, -10, 30), (2, 1, 1))
