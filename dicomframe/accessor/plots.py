@@ -223,8 +223,8 @@ class PlotMethods(RemoteMethods):
         """Draw the waveforms of the one instance of this table.
 
         An electrocardiogram comes on ruled paper, 25 mm a second and 10 mm a millivolt where the figure is printed in
-        its own size; of twelve leads, six stand in the first half of the time and six in the second. Anything else has
-        a strip a channel, with its unit.
+        its own size; of twelve leads, six are drawn in the first half of the time and six in the second, unless it is
+        2.5 s or less. Anything else has a strip a channel, with its unit.
 
         Parameters
         ----------

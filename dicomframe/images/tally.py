@@ -58,7 +58,8 @@ class Tally:
         low, high = float(values.min()), float(values.max())
         is_whole = values.dtype.kind in "iub" or bool((values == np.floor(values)).all())
         finest = max(abs(low), abs(high), np.finfo(np.float64).tiny * 2.0**_FINEST_BITS) * 2.0**-_FINEST_BITS
-        width = 1.0 if is_whole else 2.0 ** np.ceil(np.log2(max((high - low) / room, finest)))
+        # A slice of nothing but one value says nothing of how fine the others are.
+        width = 1.0 if is_whole and low < high else 2.0 ** np.ceil(np.log2(max((high - low) / room, finest)))
         width = max(width, 2.0 ** np.ceil(np.log2(finest)))
         while np.floor(high / width) - np.floor(low / width) >= room:
             width *= 2
@@ -75,10 +76,12 @@ class Tally:
         """Give the same counts in bins of a larger width, a power of two."""
         if not len(self.counts) or width <= self.width:
             return self
-        joined = round(width / self.width)
-        before = self.first % joined
-        padded = np.pad(self.counts, (before, -(before + len(self.counts)) % joined))
-        return Tally(width, self.first // joined, padded.reshape(-1, joined).sum(axis=1))
+        # By shifting: floor division by a power of two, also of negative places.
+        doublings = min(round(np.log2(width) - np.log2(self.width)), 62)
+        places = np.arange(self.first, self.first + len(self.counts)) >> doublings
+        counts = np.zeros(places[-1] - places[0] + 1, dtype=np.int64)
+        np.add.at(counts, places - places[0], self.counts)
+        return Tally(width, int(places[0]), counts)
 
     def __add__(self, other: Tally) -> Tally:
         """Give both counts together, in bins as wide as they must be."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Where a reader looks in Hounsfield units.
 HOUNSFIELD_MARKS: Final = {"air": -1000, "lung": -750, "fat": -100, "water": 0, "bone": 400}
 _BINS: Final = 256
+#: What is smaller than this is no value that an axis can show.
+_NOUGHT: Final = 1e-100
 _UNITS: Final = {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "OD": "1/1000 optical density"}
 
 
@@ -57,10 +59,11 @@ def draw_histogram(
         width = _width([each.tally for _, each in lines], limits)
         for number, each in lines:
             at = number % len(INKS)
+            dashes = DASHES[(at + number // len(INKS)) % len(DASHES)]
             tally = each.tally.widened(width)
             label = f"{words(each.label)}\n{number_of(each.images, 'image')}, {_short(each.pixels)} pixels"
             axes.stairs(
-                tally.counts, tally.edges, color=INKS[at], linestyle=DASHES[at], linewidth=1.4, label=label
+                tally.counts, tally.edges, color=INKS[at], linestyle=dashes, linewidth=1.4, label=label
             )
         if limits is not None:
             axes.set_xlim(*limits)
@@ -72,7 +75,7 @@ def draw_histogram(
         named = _UNITS.get(unit, unit)
         write_labels(
             axes,
-            x=f"pixel value, {named}" if named else "pixel value as stored (no unit told)",
+            x=f"pixel value, {named}" if named else "pixel value (the images tell no unit)",
             y=f"pixels per {width:g}{f' {named}' if named else ''}",
         )
         write_legend(axes)
@@ -94,10 +97,16 @@ def check_limits(limits: Any) -> None:
 
 def _width(tallies: Sequence[Tally], limits: tuple[float, float] | None) -> float:
     """Give the narrowest common width of bins with which the part that is drawn has few enough."""
-    width = max(tally.width for tally in tallies)
-    low = min(tally.edges[0] for tally in tallies) if limits is None else limits[0]
-    high = max(tally.edges[-1] for tally in tallies) if limits is None else limits[1]
-    while width and (high - low) / width > _BINS:
+    filled = [tally for tally in tallies if len(tally.counts)]
+    if not filled:
+        return 1.0
+    low = float(min(tally.edges[0] for tally in filled)) if limits is None else limits[0]
+    high = float(max(tally.edges[-1] for tally in filled)) if limits is None else limits[1]
+    # One value alone has bins too narrow for an axis.
+    largest = max(abs(low), abs(high))
+    least = 2.0 ** (np.floor(np.log2(largest)) - 16) if largest > _NOUGHT else 1.0
+    width = float(max(least, *(tally.width for tally in filled)))
+    while (high - low) / width > _BINS:
         width *= 2
     return width
 

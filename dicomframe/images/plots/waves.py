@@ -25,6 +25,8 @@ _LEAD: Final = re.compile(r"^(?:lead\s+)?(aV[RLF]|V[1-9]R?|I{1,3}|[XYZ])\b", re.
 #: Millimetres before the traces (the calibration pulse), above and below them, between rows at least and at most.
 _BEFORE, _AROUND, _LEAST, _LARGEST = 14.0, 8.0, 20.0, 40.0
 _MOST_STRIPS: Final = 16
+#: Seconds; what is longer is split between columns.
+_SHORT: Final = 2.5
 #: A minute is a page of one and a half metres.
 _MOST_SECONDS: Final = 60
 
@@ -60,14 +62,16 @@ def lead(name: str) -> str:
 
 def _paper(wave: Waveform, samples: NDArray[np.float64], start: float, notes: list[str]) -> Figure:
     """Draw leads one below the other, twelve in two columns, in millimetres of true size."""
-    length = len(samples) / wave.frequency
     count = samples.shape[1]
     columns = 2 if count == 12 else 1
     rows = -(-count // columns)
-    part = -(-len(samples) // columns)
+    # What is long is split between the columns; what is short is whole in each.
+    is_split = columns > 1 and len(samples) / wave.frequency > _SHORT
+    part = -(-len(samples) // columns) if is_split else len(samples)
+    apart = part / wave.frequency * _MM_A_SECOND + (0 if is_split else 10)
     millivolts = samples * np.array([_MILLIVOLTS[unit] for unit in wave.units])
     pitch = _pitch(millivolts)
-    width, height = _BEFORE + length * _MM_A_SECOND + 4, rows * pitch + 2 * _AROUND
+    width, height = _BEFORE + columns * apart + 4, rows * pitch + 2 * _AROUND
     # A short stretch still needs room for its texts.
     width = max(width, 110.0)
     side, below = 6.0, 16.0
@@ -80,15 +84,13 @@ def _paper(wave: Waveform, samples: NDArray[np.float64], start: float, notes: li
     _rule(axes, width, height)
     for number in range(count):
         column, row = divmod(number, rows)
-        cut = slice(column * part, (column + 1) * part)
-        times = (
-            np.arange(len(samples))[cut] / wave.frequency + (wave.skew[number] if wave.skew else 0.0)
-        ) * _MM_A_SECOND
+        first = column * part if is_split else 0
+        values = millivolts[first : first + part, number]
+        left = _BEFORE + column * apart
+        skew = wave.skew[number] if wave.skew else 0.0
+        times = left + (np.arange(len(values)) / wave.frequency + skew) * _MM_A_SECOND
         level = -_AROUND - (row + 0.5) * pitch
-        axes.plot(
-            _BEFORE + times, level + millivolts[cut, number] * _MM_A_MILLIVOLT, color="black", linewidth=0.7
-        )
-        left = _BEFORE + column * part / wave.frequency * _MM_A_SECOND
+        axes.plot(times, level + values * _MM_A_MILLIVOLT, color="black", linewidth=0.7)
         axes.text(
             left + 0.8,
             level + 0.42 * pitch,
@@ -97,16 +99,21 @@ def _paper(wave: Waveform, samples: NDArray[np.float64], start: float, notes: li
             weight="bold",
             va="top",
             family=_fonts(),
+            zorder=1.5,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
         )
-        if column:
+        if column and is_split:
             axes.plot([left, left], [level - 5, level + 5], color="black", linewidth=0.7)
     for row in range(rows):
         level = -_AROUND - (row + 0.5) * pitch
         pulse = np.array([[2, 0], [4, 0], [4, 10], [9, 10], [9, 0], [11, 0]])
         axes.plot(pulse[:, 0], level + pulse[:, 1], color="black", linewidth=0.9)
-    ticks = np.arange(0, int(length + 1e-9) + 1)
-    axes.set_xticks(_BEFORE + ticks * _MM_A_SECOND, [f"{start + tick:g}" for tick in ticks])
+    ticks: dict[float, str] = {}
+    for column in range(columns):
+        begins = start + (column * part / wave.frequency if is_split else 0.0)
+        for second in range(int(part / wave.frequency + 1e-9) + 1):
+            ticks[_BEFORE + column * apart + second * _MM_A_SECOND] = f"{begins + second:g}"
+    axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_yticks([])
     axes.tick_params(labelsize=8, length=2)
     axes.set_xlabel("time, s      25 mm/s   10 mm/mV   (the step at the left: 1 mV, 0.2 s)", fontsize=9)
