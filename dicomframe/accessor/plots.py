@@ -210,7 +210,7 @@ class PlotMethods(RemoteMethods):
         ...     client = local.connect()
         ...     stored = client.store([dcmread(get_testdata_file("waveform_ecg.dcm", download=False))])
         ...     groups = client.search_instances().to_frame().dicom.waveforms()
-        >>> groups[["group", "channels", "duration"]].values.tolist()
+        >>> groups[["group", "channels", "duration"]].to_numpy().tolist()
         [[1, 12, 10.0], [2, 12, 1.2]]
         >>> wave = groups["waveform"][0]
         >>> wave.channels[0], wave.units[0], wave.samples.shape
