@@ -173,6 +173,8 @@ def test_a_mark_for_each_modality_of_each_study(table):
         "SEG": [("2020-01-15", 1)],
         "not told": [("2020-01-20", 3)],
     }
+    assert figure.axes[0].get_ylabel() == "patient, in the order of the first study"
+    assert table.dicom.timeline(labels="PatientID").axes[0].get_ylabel() == "PatientID"
     said = " ".join(texts(figure))
     assert "2 studies without a StudyDate are not drawn" in said.replace("\n", " ")
     assert "1 study without a PatientID share one line" in said.replace("\n", " ")

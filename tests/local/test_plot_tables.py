@@ -163,7 +163,7 @@ def test_pictures_of_the_docs(originals):
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=96)
         file = Path(__file__).parents[2] / "docs" / "images" / f"{name}.png"
-        Image.open(buffer).convert("RGB").quantize(64).save(file, optimize=True)
+        Image.open(buffer).convert("RGB").quantize(256).save(file, optimize=True)
         assert file.stat().st_size < 150_000
 
 
