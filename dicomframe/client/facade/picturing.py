@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dicomframe.client import collect
+from dicomframe.client import collect, counting
 from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.images.picture import Picture
+    from dicomframe.images.tally import PixelCount
     from dicomframe.images.volume import Volume
     from dicomframe.images.windowing import WindowLike
 
@@ -516,3 +517,64 @@ class PictureVerbs(ClientBase):
         return collect.pixels(
             self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
         )
+
+    def collect_pixel_counts(
+        self, paths: Sequence[ResourcePath], by: str = "modality", progress: bool | str | None = None
+    ) -> tuple[list[PixelCount], list[str]]:
+        """Count the pixel values of several resources' instances, in bounded memory; ``df.dicom.histogram`` draws them.
+
+        Parameters
+        ----------
+        paths : sequence of ResourcePath
+            Studies, series or instances.
+        by : {"modality", "series"}
+            What has a count of its own; each unit has one as well.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        counts : list of dicomframe.images.tally.PixelCount
+            Values in the modality's unit (PS3.3 C.11.1) in bins: ``tally.edges``, ``tally.counts`` (int64).
+        notes : list of str
+            What was not counted, and why.
+
+        Raises
+        ------
+        QueryError
+            If `by` is none of those. An instance that fails does not raise; the notes tell of it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     [count], notes = client.collect_pixel_counts([ResourcePath(ct.StudyInstanceUID)])
+        >>> count.label, count.unit, int(count.tally.counts.sum())
+        ('CT', 'HU', 16384)
+        """
+        return counting.pixel_counts(self._retriever, paths, by, self._bar(progress))
+
+    def collect_waveforms(
+        self, paths: Sequence[ResourcePath], progress: bool | str | None = None
+    ) -> pd.DataFrame:
+        """Retrieve and decode several resources' waveforms into one table; ``df.dicom.waveforms`` documents it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread
+        >>> from pydicom.data import get_testdata_file
+        >>> ecg = dcmread(get_testdata_file("waveform_ecg.dcm", download=False))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ecg])
+        ...     client.collect_waveforms([ResourcePath(ecg.StudyInstanceUID)])["label"].tolist()
+        ['RHYTHM', 'MEDIAN BEAT']
+        """
+        return counting.waveform_table(self._retriever, paths, self._bar(progress))
