@@ -12,11 +12,12 @@ from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
 from dicomframe.accessor.pictures import PictureMethods
+from dicomframe.accessor.viewing import ViewingMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
-class DicomTable(ConversionMethods, PictureMethods, FeedMethods):
+class DicomTable(ConversionMethods, PictureMethods, ViewingMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters

@@ -43,6 +43,8 @@ class Look:
         Whether it is RGB: then there is nothing to window.
     note : str
         Why there is only one plane; empty where there are three, or where none were to be expected.
+    rate : float
+        Frames a second of the cine.
     """
 
     title: str = ""
@@ -54,6 +56,7 @@ class Look:
     inverted: bool = False
     is_colour: bool = False
     note: str = ""
+    rate: float = 10.0
 
 
 class Source(ABC):
@@ -201,7 +204,7 @@ def layers_of(overlays: Sequence[Overlay], index: int) -> list[Layer]:
 
 def greatest_dose(overlay: Overlay) -> float:
     """Give the greatest value of a dose, 1 where there is none above 0."""
-    greatest = float(np.nanmax(overlay.array, initial=0.0))
+    greatest = float(np.fmax.reduce(overlay.array, axis=None, initial=0.0))  # no number where no dose was calculated
     return greatest if greatest > 0 else 1.0
 
 
@@ -237,8 +240,9 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         texts = [str(ds.get(name) or "") for name in ("Modality", "StudyDescription", "SeriesDescription")]
         is_inverted = str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     title = "\n".join(text[:120] for text in dict.fromkeys(texts) if text)
+    rate = rate_of(ds)
     if made.is_colour:
-        return Look(title=title, modality=texts[0], is_colour=True)
+        return Look(title=title, modality=texts[0], is_colour=True, rate=rate)
     values = made.in_unit()
     low, high = extremes(values)
     try:
@@ -253,7 +257,30 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         low=low,
         high=high,
         inverted=is_inverted,
+        rate=rate,
     )
+
+
+def rate_of(ds: Dataset) -> float:
+    """Give the frames a second that a cine is to be shown at (PS3.3 C.7.6.5.1.1), 10 where nothing sensible is said.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.FrameTime = 40
+    >>> rate_of(ds), rate_of(Dataset())
+    (25.0, 10.0)
+    """
+    for name in ("RecommendedDisplayFrameRate", "CineRate", "FrameTime"):
+        try:
+            number = float(ds.get(name) or 0)
+        except (TypeError, ValueError):
+            continue
+        rate = 1000.0 / number if name == "FrameTime" and number > 0 else number
+        if 0.1 <= rate <= 120:
+            return round(rate, 2)
+    return 10.0
 
 
 def unit_of(ds: Dataset) -> str:

@@ -144,6 +144,7 @@ class Viewer(anywidget.AnyWidget):
             index=first,
             plane=self._source.acquired,
             inverted=self._look.inverted,
+            rate=self._look.rate,
             visible=[True] * len(self._overlays),
             opacities=[0.4] * len(self._overlays),
             **self._window_traits(),
@@ -358,7 +359,7 @@ class Viewer(anywidget.AnyWidget):
         if self._window is None:
             return []
         full = Window((look.low + look.high) / 2, (look.high - look.low) or 1.0, "LINEAR_EXACT")
-        windows = {"own": self._window, "full range": full}
+        windows = {"default": self._window, "full range": full}
         if look.modality == "CT":
             windows |= {name: Window(*pair) for name, pair in PRESETS.items()}
         return [

@@ -1,6 +1,6 @@
 // What stands around the picture: planes, window, cine, the slider, overlays, the list of keys.
 
-const NAMES = { axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", slices: "Slices" };
+const NAMES = { axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", slices: "Slice" };
 
 /** Every control tells JupyterLab that its keys are not the notebook's. */
 const OWN_KEYS = { "data-lm-suppress-shortcuts": true };
@@ -43,8 +43,10 @@ const GESTURES = [
   ["wheel", "next slice, slice before"],
   ["drag", "window: right is wider, down is darker"],
   ["click", "crosshair: value and place"],
-  ["right drag, Ctrl + wheel, pinch", "zoom"],
-  ["middle drag, Shift + drag", "pan"],
+  ["right drag", "zoom"],
+  ["Ctrl + wheel, pinch", "zoom"],
+  ["middle drag", "pan"],
+  ["Shift + drag", "pan"],
   ["double click", "as at first"],
 ];
 
@@ -112,15 +114,11 @@ class Controls {
   }
 
   listOfKeys() {
-    const rows = [...GESTURES, ...KEYS.filter((key) => key.says).map((key) => [key.shown, key.says])];
-    const list = make(
-      "dl",
-      "dfv-keys",
-      {},
-      rows.flatMap(([keys, says]) => [make("dt", "", { text: keys }), make("dd", "", { text: says })]),
-    );
+    const list = (rows) => make("dl", "dfv-keys", {}, rows.flatMap(([keys, says]) => [make("dt", "", { text: keys }), make("dd", "", { text: says })]));
+    const keys = KEYS.filter((key) => key.says).map((key) => [key.shown, key.says]);
+    const lists = make("div", "dfv-lists", {}, [list(GESTURES), list(keys)]);
     const close = button("×", "Close the list", () => this.view.help());
-    return make("div", "dfv-help", { role: "dialog", "aria-label": "Keys and gestures", hidden: true }, [close, list]);
+    return make("div", "dfv-help", { role: "dialog", "aria-label": "Keys and gestures", hidden: true }, [close, lists]);
   }
 
   /** Build what depends on the data. */
@@ -207,7 +205,7 @@ class Controls {
     this.slider.hidden = count < 2;
     this.slider.setAttribute("aria-valuetext", `${index + 1} of ${count}`);
     const here = view.stack.slices.size;
-    this.loaded.textContent = here < setup.count && setup.fits ? `${here} of ${setup.count} loaded` : "";
+    this.loaded.textContent = here < setup.count && setup.fits ? `${here} of ${setup.count} loaded` : setup.note;
     const [visible, opacities] = [view.get("visible"), view.get("opacities")];
     for (const box of this.side.querySelectorAll("[data-visible]")) box.checked = visible[box.dataset.visible];
     for (const range of this.side.querySelectorAll("[data-opacity]")) range.value = opacities[range.dataset.opacity];

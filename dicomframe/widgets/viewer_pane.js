@@ -84,8 +84,8 @@ class Pane {
     style.top = `${top}px`;
     style.width = `${columns * across}px`;
     style.height = `${rows * down}px`;
-    // Seen close, pixels are what they are.
-    style.imageRendering = across >= 4 ? "pixelated" : "auto";
+    // Seen very close, pixels are what they are.
+    style.imageRendering = Math.min(across, down) >= 8 ? "pixelated" : "auto";
   }
 
   /** Draw contours and the crosshair in the picture's own coordinates; pixel centres are at halves. */
