@@ -7,7 +7,7 @@ kernel, and as the reference in tests.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Slice:
         From `values` to the modality's unit.
     to_mm : ndarray, shape (3, 3), optional
         In mm of the patient: a step down a row, a step across a column, and where the first pixel's centre is.
-    layers : list of Layer
+    layers : sequence of Layer
         The overlays' parts on this slice.
     """
 
@@ -62,7 +62,7 @@ class Slice:
     slope: float = 1.0
     intercept: float = 0.0
     to_mm: NDArray[np.float64] | None = None
-    layers: list[Layer] = field(default_factory=list)
+    layers: Sequence[Layer] = ()
 
     @property
     def is_colour(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.client.client import Client
+    from dicomframe.images.volume import Volume
 
 #: What the order and the places of slices are read from.
 KEYWORDS = (
@@ -126,6 +128,17 @@ class SeriesSource(Source):
                 here = steps if frames == 1 else None
                 places.append(Place(row["SOPInstanceUID"], frame, int(row["Rows"]), int(row["Columns"]), here))
         return places
+
+    def grid(self) -> Volume | None:
+        """Give what `overlays_of` lays things onto: a volume that has a grid and no values, None where there is no grid."""
+        if self.affine is None:
+            return None
+        plane = self.planes[self.acquired]
+        nothing = np.broadcast_to(np.int16(0), (plane.count, plane.rows, plane.columns))
+        grid = SimpleNamespace(
+            array=nothing, affine=self.affine, frame_of_reference_uid=self.frame_of_reference_uid
+        )
+        return cast("Volume", grid)
 
     def look(self, index: int) -> Look:
         """Tell what the first slice that came says."""

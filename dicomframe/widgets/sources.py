@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,14 +99,31 @@ class Source(ABC):
         kept = self._kept.get(index)
         if kept is None:
             made = self._make(index)
-            made.layers.extend(layers_of(self._overlays, index))
+            made = replace(made, layers=layers_of(self._overlays, index))
             with self._lock:
                 kept = self._kept.setdefault(index, made)
         return kept
 
     def lay(self, overlays: Sequence[Overlay]) -> None:
-        """Lay overlays over the slices; before the first is asked for."""
+        """Lay overlays over the slices.
+
+        Raises
+        ------
+        QueryError
+            If one is not in the slices' grid.
+        """
+        plane = self.planes[self.acquired]
+        shape = (plane.count, plane.rows, plane.columns)
+        for overlay in overlays:
+            if overlay.array.shape != shape:
+                raise QueryError(
+                    f"Overlays must be in the grid of the slices, {shape}, not {overlay.array.shape}: make them with"
+                    " overlays_of(…, onto=volume)."
+                )
         self._overlays = overlays
+        with self._lock:
+            for index, kept in self._kept.items():
+                self._kept[index] = replace(kept, layers=layers_of(overlays, index))
 
     @abstractmethod
     def look(self, index: int) -> Look:

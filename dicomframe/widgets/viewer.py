@@ -135,7 +135,7 @@ class Viewer(anywidget.AnyWidget):
         shown = self._source.slice(first)
         self._look = self._source.look(first)
         self._window = None if self._look.is_colour else chosen or self._look.window
-        self._feed = Feed(self._source.slice, self._send, shown.values.nbytes)
+        self._feed = Feed(self._source.slice, self._tell, shown.values.nbytes)
         self._bytes_each = shown.values.nbytes
         self._still: Any = None
         self._timer: threading.Timer | None = None
@@ -303,7 +303,7 @@ class Viewer(anywidget.AnyWidget):
 
     # -- the page --------------------------------------------------------------------------------------------------
 
-    def _send(self, content: dict[str, Any], buffers: list[Any]) -> None:
+    def _tell(self, content: dict[str, Any], buffers: list[Any]) -> None:
         if self.comm is not None:
             self.send(content, buffers)
 
@@ -349,7 +349,7 @@ class Viewer(anywidget.AnyWidget):
             for overlay in self._overlays
             if overlay.kind == "dose"
         ]
-        self._send(content, tables)
+        self._tell(content, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
             self._feed.ask([self.index], first=True)
@@ -371,9 +371,9 @@ class Viewer(anywidget.AnyWidget):
         try:
             words, buffers = packed(self._picture(plane, index))
         except DicomFrameError as error:
-            self._send({"kind": "failed", "index": index, "reason": str(error)}, [])
+            self._tell({"kind": "failed", "index": index, "reason": str(error)}, [])
         else:
-            self._send({"kind": "plane", "plane": plane, "index": index, **words}, buffers)
+            self._tell({"kind": "plane", "plane": plane, "index": index, **words}, buffers)
 
     # -- the notebook ----------------------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class Plain:
         self.page, self.view = page, view
         self.outbox = queue.Queue()
         self.sent = []
-        view._send = self._send
+        view._tell = self._send
         view._feed._send = self._send
         names = [name for name in view.traits(sync=True) if not name.startswith("_")]
         state = {name: getattr(view, name) for name in names if name not in {"layout", "tabbable", "tooltip"}}
