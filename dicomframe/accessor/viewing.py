@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from dicomframe.accessor.base import TableBase, addresses
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import QueryError, TableError
+from dicomframe.errors import DicomFrameWarning, QueryError, TableError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.client.client import Client
-    from dicomframe.images.overlays import Overlay
+    from dicomframe.images.overlays import Overlay, Overlays
     from dicomframe.images.windowing import WindowLike
     from dicomframe.widgets.series import SeriesSource
     from dicomframe.widgets.viewer import Viewer
@@ -84,6 +84,8 @@ class ViewingMethods(TableBase):
         (128, 128, 3)
         >>> view.close()
         """
+        import pandas as pd
+
         from dicomframe.images.windowing import as_window
         from dicomframe.widgets.series import SeriesSource
         from dicomframe.widgets.viewer import Viewer
@@ -91,14 +93,10 @@ class ViewingMethods(TableBase):
         window = as_window(window)
         series, instances = self._one_series()
         source = SeriesSource(self._client, series.study, str(series.series), instances, index)
-        laid: Sequence[Overlay]
-        if overlays is None:
-            laid = ()
-        elif hasattr(overlays, "columns"):
+        laid = overlays
+        if isinstance(overlays, pd.DataFrame):
             laid = _overlays_of_table(overlays, source, registered=registered)
-        else:
-            laid = overlays
-        return Viewer(source, index=index, window=window, overlays=laid)
+        return Viewer(source, index=index, window=window, overlays=laid or ())
 
     def _one_series(self) -> tuple[ResourcePath, list[str]]:
         """Give the address of the rows' one series, and the instances if the rows are instances."""
@@ -120,17 +118,20 @@ def _series_of(client: Client, path: ResourcePath) -> list[ResourcePath]:
     return [ResourcePath(path.study, uid) for uid in series["SeriesInstanceUID"]]
 
 
-def _overlays_of_table(table: pd.DataFrame, source: SeriesSource, *, registered: bool) -> list[Overlay]:
-    """Retrieve a table's objects and lay them over the grid of a series."""
-    from dicomframe.images.overlays import overlays_of
+def _overlays_of_table(table: pd.DataFrame, source: SeriesSource, *, registered: bool) -> Overlays:
+    """Retrieve a table's objects and lay them over the grid of a series; what is of no use is told in a warning."""
+    from dicomframe.images.overlays import Overlays, overlays_of
 
     grid = source.grid()
     if grid is None:
         raise QueryError(f"Overlays need slices that fill a grid. {source.look(0).note}".strip())
-    client = TableBase(table)._client
-    return [
-        overlay
-        for path in addresses(table)
-        for dataset in client.retrieve(path)
-        for overlay in overlays_of(dataset, grid, registered=registered)
-    ]
+    laid = Overlays()
+    for dataset in table.dicom.datasets():
+        laid.join(overlays_of(dataset, grid, registered=registered))
+    if len(laid.problems):
+        kinds = ", ".join(laid.problems["what"].unique()[:5])
+        warn_caller(
+            f"{len(laid.problems)} parts of the overlays are not shown: {kinds}. overlays_of(…).problems lists them.",
+            DicomFrameWarning,
+        )
+    return laid

@@ -86,7 +86,9 @@ class Feed:
                     self._send({"kind": "failed", "index": index, "reason": str(error)}, [])
                 except Exception:  # a thread that dies would leave the page waiting
                     log.exception("a slice for a viewer could not be made")
-                    self._send({"kind": "failed", "index": index, "reason": "an unexpected error; see the log"}, [])
+                    self._send(
+                        {"kind": "failed", "index": index, "reason": "an unexpected error; see the log"}, []
+                    )
                 else:
                     words, parts = packed(made)
                     described.append({"index": index, **words})
@@ -98,22 +100,22 @@ class Feed:
 def packed(made: Slice) -> tuple[dict[str, Any], list[Any]]:
     """Describe a picture for the page, and give its buffers in the order in which the page takes them."""
     layers: list[dict[str, Any]] = []
-    buffers: list[Any] = [memoryview(made.values)]
+    buffers: list[Any] = [made.stored.data]
     for layer in made.layers:
         if layer.bits is not None:
             layers.append({"overlay": layer.overlay, "kind": "bits"})
-            buffers.append(memoryview(np.packbits(layer.bits)))
+            buffers.append(np.packbits(layer.bits).data)
         if layer.dose is not None:
             layers.append({"overlay": layer.overlay, "kind": "dose"})
-            buffers.append(memoryview(layer.dose))
+            buffers.append(layer.dose.data)
         for points in layer.contours:
             layers.append({"overlay": layer.overlay, "kind": "contour"})
-            buffers.append(memoryview(points))
+            buffers.append(points.data)
     words = {
-        "rows": made.values.shape[0],
-        "columns": made.values.shape[1],
+        "rows": made.stored.shape[0],
+        "columns": made.stored.shape[1],
         "samples": 3 if made.is_colour else 1,
-        "type": made.values.dtype.name,
+        "type": made.stored.dtype.name,
         "slope": made.slope,
         "intercept": made.intercept,
         "to_mm": None if made.to_mm is None else made.to_mm.tolist(),

@@ -1,7 +1,7 @@
 """What the viewer's page does with numbers, done here: windows, planes, overlays. The same bytes come out of both.
 
-The page's own is ``viewer_pixels.js``. This one serves `Viewer.snapshot`, pictures for notebooks that are read without a
-kernel, and as the reference in tests.
+The page's own is ``viewer_pixels.js``. This one serves `Viewer.snapshot` and the pictures in notebooks that are read
+without a kernel.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class Slice:
 
     Parameters
     ----------
-    values : ndarray
+    stored : ndarray
         Shape (rows, columns), 8 to 32 bits or float32; or (rows, columns, 3) of uint8, RGB.
     slope, intercept : float
-        From `values` to the modality's unit.
+        From `stored` to the modality's unit.
     to_mm : ndarray, shape (3, 3), optional
         In mm of the patient: a step down a row, a step across a column, and where the first pixel's centre is.
     layers : sequence of Layer
         The overlays' parts on this slice.
     """
 
-    values: NDArray[Any]
+    stored: NDArray[Any]
     slope: float = 1.0
     intercept: float = 0.0
     to_mm: NDArray[np.float64] | None = None
@@ -67,11 +67,11 @@ class Slice:
     @property
     def is_colour(self) -> bool:
         """Whether it is RGB."""
-        return self.values.ndim == 3
+        return self.stored.ndim == 3
 
     def in_unit(self) -> NDArray[np.float64]:
         """Give grey values in the modality's unit."""
-        return self.values.astype(np.float64) * self.slope + self.intercept
+        return self.stored.astype(np.float64) * self.slope + self.intercept
 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
@@ -127,7 +127,9 @@ def cut(slices: Sequence[Slice], plane: Plane, index: int) -> Slice:
     """
     first = slices[0]
     is_uniform = all((each.slope, each.intercept) == (first.slope, first.intercept) for each in slices)
-    values = np.stack([_strip(each.values if is_uniform else each.in_unit(), plane, index) for each in slices])
+    values = np.stack(
+        [_strip(each.stored if is_uniform else each.in_unit(), plane, index) for each in slices]
+    )
     slope, intercept = (first.slope, first.intercept) if is_uniform else (1.0, 0.0)
     turned = _turned(values, plane)
     return Slice(np.ascontiguousarray(turned), slope, intercept, None, _cut_layers(slices, plane, index))
@@ -152,7 +154,7 @@ def _cut_layers(slices: Sequence[Slice], plane: Plane, index: int) -> list[Layer
         found = [next((layer for layer in each.layers if layer.overlay == number), None) for each in slices]
         is_dose = any(layer is not None and layer.dose is not None for layer in found)
         kind: Any = np.uint16 if is_dose else np.bool_
-        nothing = np.zeros(slices[0].values.shape[:2], kind)
+        nothing = np.zeros(slices[0].stored.shape[:2], kind)
         parts = [(layer.dose if is_dose else layer.bits) if layer else None for layer in found]
         strips = np.stack([_strip(nothing if part is None else part, plane, index) for part in parts])
         turned = np.ascontiguousarray(_turned(strips, plane))
@@ -174,7 +176,7 @@ def paint(picture: Slice, window: Window | None, *, inverted: bool = False) -> N
     [0, 128, 255]
     """
     if picture.is_colour or window is None:
-        return np.array(picture.values, dtype=np.uint8)
+        return np.array(picture.stored, dtype=np.uint8)
     grey = apply_window(picture.in_unit(), window.center, window.width, function=window.function)
     shown = np.floor(grey + 0.5).astype(np.uint8)
     shown = np.subtract(255, shown, dtype=np.uint8) if inverted else shown

@@ -106,7 +106,9 @@ def planes_of(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> dict[
     lengths = np.linalg.norm(steps, axis=0)
     directions = steps / np.where(lengths > 0, lengths, 1.0)
     # Which axis of the patient each axis of the grid is nearest to, no two the same.
-    nearest = max(permutations(range(3)), key=lambda p: sum(abs(directions[p[axis], axis]) for axis in range(3)))
+    nearest = max(
+        permutations(range(3)), key=lambda p: sum(abs(directions[p[axis], axis]) for axis in range(3))
+    )
     grid_axis = {patient: axis for axis, patient in enumerate(nearest)}
     acquired = PLANES[nearest[0]]
     found = {}

@@ -1,10 +1,10 @@
-"""The slices of a series on a service: ordered by their places from the metadata, fetched one by one as they are asked for."""
+"""The slices of a series on a service, in the order of their places, fetched one by one as they are asked for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,14 +59,6 @@ class Place:
     columns: int
     steps: NDArray[np.float64] | None
 
-    @property
-    def normal(self) -> NDArray[np.float64]:
-        """The direction in which the slices follow each other: that of a right-handed system (PS3.3 C.7.6.2.1.1)."""
-        assert self.steps is not None
-        across = np.cross(self.steps[1], self.steps[0])
-        direction: NDArray[np.float64] = across / np.linalg.norm(across)
-        return direction
-
 
 class SeriesSource(Source):
     """Slices of one series, or of some of its instances.
@@ -100,7 +92,7 @@ class SeriesSource(Source):
         self._client = client
         self._series = study_uid, series_uid
         self._objects: dict[str, Dataset] = {}
-        self._look: Look | None = None
+        self._looks: list[Look] = []
         table = client.retrieve_metadata(study_uid, series_uid, keywords=KEYWORDS)
         if instance_uids:
             table = table[table["SOPInstanceUID"].isin(list(instance_uids))]
@@ -126,11 +118,13 @@ class SeriesSource(Source):
             for frame in range(frames):
                 # Frames of several objects have no place of their own here.
                 here = steps if frames == 1 else None
-                places.append(Place(row["SOPInstanceUID"], frame, int(row["Rows"]), int(row["Columns"]), here))
+                places.append(
+                    Place(row["SOPInstanceUID"], frame, int(row["Rows"]), int(row["Columns"]), here)
+                )
         return places
 
     def grid(self) -> Volume | None:
-        """Give what `overlays_of` lays things onto: a volume that has a grid and no values, None where there is no grid."""
+        """Give the grid that `overlays_of` lays things onto, without values; None where the slices fill none."""
         if self.affine is None:
             return None
         plane = self.planes[self.acquired]
@@ -143,8 +137,7 @@ class SeriesSource(Source):
     def look(self, index: int) -> Look:
         """Tell what the first slice that came says."""
         self.slice(index)
-        assert self._look is not None
-        return self._look
+        return self._looks[0]
 
     def _object(self, instance_uid: str) -> Dataset:
         """Retrieve an object; those of several frames are kept, two of them at most."""
@@ -165,15 +158,15 @@ class SeriesSource(Source):
         place = self.places[index]
         dataset = self._object(place.instance)
         made = slice_of(dataset, place.frame)
-        if self._look is None:
-            self._look = look_of(dataset, place.frame, made)
-            self._look.note = self._note
+        if not self._looks:
+            self._looks.append(replace(look_of(dataset, place.frame, made), note=self._note))
             if self.acquired == "slices":
                 from dicomframe.images.montage import pixel_aspect
 
-                shape = (len(self.places), *made.values.shape[:2])
-                self.planes = plain_plane(shape, (pixel_aspect(dataset, place.frame), 1.0))
-        return Slice(made.values, made.slope, made.intercept, place.steps)
+                rows, columns = made.stored.shape[:2]
+                aspect = pixel_aspect(dataset, place.frame)
+                self.planes = plain_plane((len(self.places), rows, columns), (aspect, 1.0))
+        return replace(made, to_mm=place.steps)
 
 
 def steps_of(orientation: Any, position: Any, spacing: Any) -> NDArray[np.float64] | None:
@@ -203,36 +196,44 @@ def steps_of(orientation: Any, position: Any, spacing: Any) -> NDArray[np.float6
 
 def ordered(places: list[Place]) -> list[Place]:
     """Sort slices along their normal, where they all are parallel and in different places; else leave their order."""
-    if not _are_parallel(places):
+    steps = _parallel(places)
+    if not steps:
         return places
-    heights = [float(place.steps[2] @ places[0].normal) for place in places]  # type: ignore[index]
+    heights = [float(each[2] @ _normal(steps[0])) for each in steps]
     if len({round(height, 3) for height in heights}) < len(places):
         return places
-    return [place for _, place in sorted(zip(heights, places, strict=True), key=lambda pair: pair[0])]
+    return [places[at] for at in np.argsort(heights)]
 
 
-def _are_parallel(places: Sequence[Place]) -> bool:
-    if any(place.steps is None for place in places):
-        return False
-    first = places[0].steps
-    return all(np.allclose(place.steps[:2], first[:2], atol=1e-3) for place in places)  # type: ignore[index]
+def _parallel(places: Sequence[Place]) -> list[NDArray[np.float64]]:
+    """Give the steps of slices that are all parallel and equally fine; nothing if they are not, or nobody knows."""
+    steps = [place.steps for place in places if place.steps is not None]
+    is_all = len(steps) == len(places) and all(
+        np.allclose(each[:2], steps[0][:2], atol=1e-3) for each in steps
+    )
+    return steps if is_all else []
+
+
+def _normal(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the direction across a slice that makes its axes a right-handed system (PS3.3 C.7.6.2.1.1)."""
+    across = np.cross(steps[1], steps[0])
+    direction: NDArray[np.float64] = across / np.linalg.norm(across)
+    return direction
 
 
 def _arranged(places: Sequence[Place]) -> tuple[dict[str, Plane], NDArray[np.float64] | None, str]:
     """Give the planes of slices in order, their affine if they fill a grid, and why they do not."""
     first, count = places[0], len(places)
     shape = (count, first.rows, first.columns)
-    if not _are_parallel(places):
-        has_places = count > 1 and all(place.steps is not None for place in places)
-        return plain_plane(shape), None, "The slices are not parallel." if has_places else ""
-    assert first.steps is not None
-    origins = np.stack([place.steps[2] for place in places if place.steps is not None])
-    step = (origins[-1] - origins[0]) / (count - 1) if count > 1 else first.normal
-    why = _why_no_grid(places, origins, step)
-    if why:
-        step = first.normal
+    steps = _parallel(places)
+    if not steps:
+        is_known = count > 1 and all(place.steps is not None for place in places)
+        return plain_plane(shape), None, "The slices are not parallel." if is_known else ""
+    down, across, origin = steps[0]
+    step = (steps[-1][2] - origin) / (count - 1) if count > 1 else _normal(steps[0])
+    why = _why_no_grid(places, np.stack([each[2] for each in steps]), step)
     affine = np.eye(4)
-    affine[:3] = np.stack([step, first.steps[0], first.steps[1], first.steps[2]], axis=1)
+    affine[:3] = np.stack([_normal(steps[0]) if why else step, down, across, origin], axis=1)
     planes = planes_of(shape, affine)
     if why or count == 1:
         acquired = next(iter(planes))
@@ -244,9 +245,9 @@ def _why_no_grid(places: Sequence[Place], origins: NDArray[np.float64], step: ND
     if len({(place.rows, place.columns) for place in places}) > 1:
         return "The slices differ in size."
     length = float(np.linalg.norm(step))
-    expected = origins[0] + np.arange(len(places))[:, np.newaxis] * step
     if length < 1e-3:
         return "Several slices are in one place."
+    expected = origins[0] + np.arange(len(places))[:, np.newaxis] * step
     is_even = np.abs(origins - expected).max() <= max(UNEVEN * length, 0.01)
     return "" if is_even else "The slices are unevenly spaced: some are missing or doubled."
 

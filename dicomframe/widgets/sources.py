@@ -1,4 +1,4 @@
-"""Where a viewer's slices come from: an array, a volume, or the instances of a series, fetched as they are asked for."""
+"""Where a viewer's slices come from: an array, a volume, or something that fetches them as they are asked for."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class ArraySource(Source):
             )
         self._values = values[np.newaxis] if flat == 2 else values
         self._is_colour = is_colour
-        self.planes = plain_plane(self._values.shape[:3])  # type: ignore[arg-type]  # three are left
+        self.planes = plain_plane(self._values.shape[:3])
 
     def look(self, index: int) -> Look:
         """Window a slice by its values."""
@@ -221,7 +221,9 @@ def layers_of(overlays: Sequence[Overlay], index: int) -> list[Layer]:
 
 def greatest_dose(overlay: Overlay) -> float:
     """Give the greatest value of a dose, 1 where there is none above 0."""
-    greatest = float(np.fmax.reduce(overlay.array, axis=None, initial=0.0))  # no number where no dose was calculated
+    greatest = float(
+        np.fmax.reduce(overlay.array, axis=None, initial=0.0)
+    )  # no number where no dose was calculated
     return greatest if greatest > 0 else 1.0
 
 
@@ -254,12 +256,13 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     from dicomframe.images.reading import reading
 
     with reading("the header"):
-        texts = [str(ds.get(name) or "") for name in ("Modality", "StudyDescription", "SeriesDescription")]
+        names = ("Modality", "StudyDescription", "SeriesDescription")
+        texts = [printable(str(ds.get(name) or "")) for name in names]
         is_inverted = str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
-    title = "\n".join(text[:120] for text in dict.fromkeys(texts) if text)
+    title = "\n".join(text for text in dict.fromkeys(texts) if text)
     rate = rate_of(ds)
     if made.is_colour:
-        return Look(title=title, modality=texts[0], is_colour=True, rate=rate)
+        return Look(title=title, modality=texts[0][:16], is_colour=True, rate=rate)
     values = made.in_unit()
     low, high = extremes(values)
     try:
@@ -268,7 +271,7 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         window = None
     return Look(
         title=title,
-        modality=texts[0],
+        modality=texts[0][:16],
         unit=unit_of(ds),
         window=window or window_of_values(values),
         low=low,
@@ -304,4 +307,15 @@ def unit_of(ds: Dataset) -> str:
     """Name the unit of an image's values, empty where nothing tells it."""
     names = {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "US": ""}
     units = str(ds.get("Units") or ds.get("RescaleType") or ("HU" if ds.get("Modality") == "CT" else ""))
-    return names.get(units, units[:16])
+    return names.get(units, printable(units)[:16])
+
+
+def printable(text: str) -> str:
+    r"""Leave out what would command a terminal or turn the direction of a line, and what is past a title's length.
+
+    Examples
+    --------
+    >>> printable("CT \x1b[31mred\u202e")
+    'CT [31mred'
+    """
+    return "".join(letter for letter in text[:200] if letter.isprintable())[:120].strip()

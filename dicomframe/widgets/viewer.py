@@ -20,7 +20,6 @@ import traitlets
 from numpy.typing import NDArray
 
 from dicomframe.errors import DicomFrameError, QueryError
-from dicomframe.images.picture import fit
 from dicomframe.images.windowing import PRESETS, Window, WindowLike, as_window
 from dicomframe.widgets.feed import Feed, packed
 from dicomframe.widgets.painting import LEAST_DOSE, Slice, cut, lay_over, paint
@@ -38,8 +37,8 @@ _PARTS = ("viewer_pixels.js", "viewer_stack.js", "viewer_pane.js", "viewer_contr
 HELD_BYTES = 128 * 1024 * 1024
 #: Seconds without a change before the notebook's picture is renewed.
 QUIET = 1.0
-#: The picture in the notebook is scaled into this many pixels each way.
-STILL_SIDE = 640
+#: The picture in the notebook has at most this many pixels each way, and small ones are enlarged up to four times.
+STILL_SIDE = 512
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -104,15 +103,16 @@ class Viewer(anywidget.AnyWidget):
     _esm = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)
     _css = (_HERE / "viewer.css").read_text(encoding="utf-8")
 
+    # Those that may be None, or are narrower than their trait, have no type that traitlets could give.
     index = traitlets.Int(0).tag(sync=True)
     plane = traitlets.Unicode("slices").tag(sync=True)
-    center = traitlets.CFloat(None, allow_none=True).tag(sync=True)
-    width = traitlets.CFloat(None, allow_none=True).tag(sync=True)
-    function = traitlets.Enum(_FUNCTIONS, "LINEAR").tag(sync=True)
+    center: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
+    width: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
+    function: Any = traitlets.Enum(_FUNCTIONS, "LINEAR").tag(sync=True)
     inverted = traitlets.Bool(False).tag(sync=True)
     zoom = traitlets.CFloat(1.0).tag(sync=True)
     pan = traitlets.List(traitlets.CFloat(), [0.0, 0.0], 2, 2).tag(sync=True)
-    cursor = traitlets.List(traitlets.Int(), None, 3, 3, allow_none=True).tag(sync=True)
+    cursor: Any = traitlets.List(traitlets.Int(), None, 3, 3, allow_none=True).tag(sync=True)
     playing = traitlets.Bool(False).tag(sync=True)
     rate = traitlets.CFloat(10.0).tag(sync=True)
     visible = traitlets.List(traitlets.Bool()).tag(sync=True)
@@ -135,8 +135,8 @@ class Viewer(anywidget.AnyWidget):
         shown = self._source.slice(first)
         self._look = self._source.look(first)
         self._window = None if self._look.is_colour else chosen or self._look.window
-        self._feed = Feed(self._source.slice, self._tell, shown.values.nbytes)
-        self._bytes_each = shown.values.nbytes
+        self._feed = Feed(self._source.slice, self._tell, shown.stored.nbytes)
+        self._bytes_each = shown.stored.nbytes
         self._still: Any = None
         self._timer: threading.Timer | None = None
         self._is_told = False
@@ -210,7 +210,7 @@ class Viewer(anywidget.AnyWidget):
             return None
         number, row, column = self.cursor
         made = self._source.slice(number)
-        stored = made.values[row, column]
+        stored = made.stored[row, column]
         if made.is_colour:
             return int(stored[0]), int(stored[1]), int(stored[2])
         return float(stored) * made.slope + made.intercept
@@ -223,18 +223,19 @@ class Viewer(anywidget.AnyWidget):
         super().close()
 
     def __repr__(self) -> str:
-        plane = self._source.planes[self._source.acquired]
-        what = f"{self._look.modality} " if self._look.modality else ""
         unit = f" {self._look.unit}" if self._look.unit else ""
         window = "" if self.center is None else f", window {self.center:g}/{self.width:g}{unit}"
-        return (
-            f"<Viewer: {what}{plane.count} x {plane.rows} x {plane.columns}, {self.plane} {self.index}{window}>"
-        )
+        return f"<Viewer: {self._what()}, {self.plane} {self.index}{window}>"
+
+    def _what(self) -> str:
+        plane = self._source.planes[self._source.acquired]
+        what = f"{self._look.modality} " if self._look.modality else ""
+        return f"{what}{plane.count} x {plane.rows} x {plane.columns}"
 
     # -- state -----------------------------------------------------------------------------------------------------
 
     def _present_window(self) -> Window | None:
-        return None if self.center is None else Window(self.center, self.width, self.function)
+        return None if self._window is None else Window(self.center, self.width, self.function)
 
     def _plane(self) -> Plane:
         return self._source.planes[self.plane]
@@ -291,7 +292,9 @@ class Viewer(anywidget.AnyWidget):
     @traitlets.observe("index")
     def _on_index(self, _: Any) -> None:
         if not self._is_told and self.cursor is not None:
-            self.cursor = [self.index if axis == self._plane().axis else at for axis, at in enumerate(self.cursor)]
+            self.cursor = [
+                self.index if axis == self._plane().axis else at for axis, at in enumerate(self.cursor)
+            ]
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take the state from the page, which keeps plane, index and crosshair together by itself."""
@@ -344,11 +347,7 @@ class Viewer(anywidget.AnyWidget):
             "presets": self._presets(),
             "overlays": [_described(overlay) for overlay in self._overlays],
         }
-        tables = [
-            memoryview(np.ascontiguousarray(dose_colours()))
-            for overlay in self._overlays
-            if overlay.kind == "dose"
-        ]
+        tables = [dose_colours().data for overlay in self._overlays if overlay.kind == "dose"]
         self._tell(content, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
@@ -379,7 +378,7 @@ class Viewer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Give the live view, with a picture beside it for readers that have none."""
-        bundle, metadata = super()._repr_mimebundle_(**kwargs)
+        bundle, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         return bundle | self._still_bundle(), metadata
 
     def _ipython_display_(self) -> None:
@@ -391,11 +390,12 @@ class Viewer(anywidget.AnyWidget):
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
-        shell = get_ipython()  # type: ignore[no-untyped-call]
+        shell = get_ipython()
         if getattr(shell, "kernel", None) is None:
             print(repr(self))  # noqa: T201 - what a terminal shows of it
             return
-        bundle, metadata = super()._repr_mimebundle_()
+        bundle, metadata = super()._repr_mimebundle_() or ({}, {})
+        bundle["text/plain"] = f"Viewer of {self._what()}"
         display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         still = display(self._still_bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
         if self._still is None:
@@ -461,25 +461,21 @@ def dose_colours() -> NDArray[np.uint8]:
     """Give the 256 colours of doses, shape (256, 3): one that rises evenly in lightness, for the colour-blind too."""
     from matplotlib import colormaps
 
-    return np.floor(colormaps["plasma"](np.arange(256))[:, :3] * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(np.floor(colormaps["plasma"](np.arange(256))[:, :3] * 255 + 0.5), np.uint8)
 
 
 def _png(pixels: NDArray[np.uint8], spacing: tuple[float, float]) -> bytes:
-    """Write a picture with the proportions of its pixels, not larger than a notebook shows it."""
+    """Write a picture with the proportions of its pixels, in a size for a notebook."""
     from PIL import Image
 
     rows, columns = pixels.shape[:2]
-    least = min(spacing)
-    size = round(columns * spacing[1] / least), round(rows * spacing[0] / least)
-    image = Image.fromarray(pixels)
+    down, across = spacing[0] / min(spacing), spacing[1] / min(spacing)
+    scale = min(STILL_SIDE / max(rows * down, columns * across), 4.0)
+    size = max(round(columns * across * scale), 1), max(round(rows * down * scale), 1)
+    is_grey = bool((pixels == pixels[..., :1]).all())
+    image = Image.fromarray(pixels[..., 0] if is_grey else pixels)
     if size != (columns, rows):
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    shown = np.asarray(image)
-    if max(size) > STILL_SIDE:
-        shown = fit(shown, STILL_SIDE, STILL_SIDE)
-    is_grey = bool((shown == shown[..., :1]).all())
+        image = image.resize(size, Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    Image.fromarray(shown[..., 0] if is_grey else shown).save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG")
     return buffer.getvalue()
-
-

@@ -1,6 +1,6 @@
 """A viewer in a page without JupyterLab: the real `Viewer` on one side, the real module on the other.
 
-What anywidget and the kernel do between them is done here, in the test's own thread, so that each step can be looked at.
+What anywidget and the kernel do between them is done here, in the test's own thread, so that each step can be seen.
 """
 
 import base64
