@@ -11,13 +11,21 @@ import pandas as pd
 from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
+<<<<<<< HEAD
 from dicomframe.accessor.pictures import PictureMethods
 from dicomframe.accessor.viewing import ViewingMethods
+=======
+from dicomframe.accessor.overlays import OverlayMethods
+>>>>>>> wt-overlays
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
+<<<<<<< HEAD
 class DicomTable(ConversionMethods, PictureMethods, ViewingMethods, FeedMethods):
+=======
+class DicomTable(ConversionMethods, OverlayMethods, FeedMethods):
+>>>>>>> wt-overlays
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters

@@ -110,10 +110,10 @@ def _resampled(grid: NDArray[np.float32], stack: Stack, onto: Volume) -> NDArray
             inside = (height >= heights[0] - slack) & (height <= heights[-1] + slack)
         else:
             plane, inside = np.zeros_like(height), np.abs(height - heights[0]) <= thick
-        inside &= (
-            (row >= -_EDGE) & (row <= last[1] + _EDGE) & (column >= -_EDGE) & (column <= last[2] + _EDGE)
-        )
+        across = (column >= -_EDGE) & (column <= last[2] + _EDGE)
+        inside = np.broadcast_to(inside & (row >= -_EDGE) & (row <= last[1] + _EDGE) & across, out.shape[1:])
         if inside.any():
-            places = np.clip([plane[inside], row[inside], column[inside]], 0.0, last[:, None])
+            where = [np.broadcast_to(each, out.shape[1:])[inside] for each in (plane, row, column)]
+            places = np.clip(where, 0.0, last[:, None])
             out[number][inside] = map_coordinates(grid, places, order=1, mode="nearest", prefilter=False)
     return out

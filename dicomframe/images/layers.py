@@ -27,6 +27,16 @@ PALETTE: tuple[Colour, ...] = (
     (0, 114, 178),
 )
 
+#: The white of screens, and XYZ under it to linear sRGB (IEC 61966-2-1).
+_D65 = np.array([0.95047, 1.0, 1.08883])
+_SRGB_OF_XYZ = np.array(
+    [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
+)
+
 #: Columns of the table of problems.
 PROBLEM_COLUMNS = ("label", "what", "where", "detail")
 
@@ -106,8 +116,8 @@ def colour_of_cielab(encoded: Iterable[float]) -> Colour:
     Parameters
     ----------
     encoded : three numbers
-        L*, a*, b* as 16-bit numbers: 0 to 65535 stand for L* 0 to 100, a* and b* -128 to 127, under the white D50
-        of ICC's connection space.
+        L*, a*, b* as 16-bit numbers: 0 to 65535 stand for L* 0 to 100, a* and b* -128 to 127. The white is D65, by
+        which the programs that write segmentations encode, not ICC's D50: docs/decisions/0011.
 
     Returns
     -------
@@ -116,26 +126,15 @@ def colour_of_cielab(encoded: Iterable[float]) -> Colour:
 
     Examples
     --------
-    >>> colour_of_cielab((65535, 32896, 32896)), colour_of_cielab((34885, 53485, 50171))
+    >>> colour_of_cielab((65535, 32896, 32896)), colour_of_cielab((34886, 53484, 50172))
     ((255, 255, 255), (255, 0, 0))
     """
     lightness, a, b = (float(number) / 65535 for number in encoded)
     middle = (lightness * 100 + 16) / 116
     scaled = np.array([middle + (a * 255 - 128) / 500, middle, middle - (b * 255 - 128) / 200])
     # CIE 15:2004, 8.2.1.1 backwards.
-    white = np.array([0.96422, 1.0, 0.82521])
-    xyz = white * np.where(scaled > 6 / 29, scaled**3, (scaled - 4 / 29) * 3 * (6 / 29) ** 2)
-    linear = np.clip(_SRGB_OF_D50 @ xyz, 0.0, 1.0)
+    xyz = _D65 * np.where(scaled > 6 / 29, scaled**3, (scaled - 4 / 29) * 3 * (6 / 29) ** 2)
+    linear = np.clip(_SRGB_OF_XYZ @ xyz, 0.0, 1.0)
     bent = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     red, green, blue = (int(number) for number in np.rint(255 * bent))
     return red, green, blue
-
-
-#: XYZ under D50 to linear sRGB, adapted to its white D65 by Bradford's matrix (IEC 61966-2-1, ICC.1 annex E).
-_SRGB_OF_D50 = np.array(
-    [
-        [3.1338561, -1.6168667, -0.4906146],
-        [-0.9787684, 1.9161415, 0.0334540],
-        [0.0719453, -0.2289914, 1.4052427],
-    ]
-)

@@ -45,7 +45,7 @@ def segments(ds: Dataset, onto: Volume) -> Overlays:
         If there are no segments or no readable pixels.
     """
     with reading("the segmentation"):
-        items = list(ds.get("SegmentSequence") or [])
+        items = [item for item in ds.get("SegmentSequence") or [] if not _is_background(item, ds)]
         if not items:
             raise DecodeError("The segmentation has no segments.")
         numbers = [int(item.SegmentNumber) for item in items]
@@ -65,6 +65,12 @@ def _overlay(label: str, colour: Colour, array: NDArray[Any]) -> Overlay:
     if array.dtype == bool:
         return Overlay(label, "mask", colour, array)
     return Overlay(label, "mask", colour, array >= 0.5, fractions=array)
+
+
+def _is_background(item: Dataset, ds: Dataset) -> bool:
+    """Tell whether a label map describes what is around the segments as one of them."""
+    padding = ds.get("PixelPaddingValue")
+    return ds.get("SegmentationType") == "LABELMAP" and padding is not None and item.SegmentNumber == padding
 
 
 def _label(item: Dataset, number: int) -> str:
@@ -175,13 +181,15 @@ def _lay(
         near = np.abs(height - heights[plane]) <= reach
         if not near.any():
             continue
-        rows, columns = np.rint(row).astype(np.intp), np.rint(column).astype(np.intp)
+        rows, columns = (
+            np.broadcast_to(np.rint(each).astype(np.intp), onto.array.shape[1:]) for each in (row, column)
+        )
         for each in np.unique(plane[near]).tolist():
             here = near & (plane == each)
             for segment in numbers:
                 for shown in placed.get((segment, each), ()):
                     inside = here & (rows >= 0) & (rows < shown.shape[0])
-                    inside &= (columns >= 0) & (columns < shown.shape[1])
+                    inside = inside & (columns >= 0) & (columns < shown.shape[1])
                     taken = shown[rows[inside], columns[inside]]
                     if taken.any():
                         seen.add((segment, each))

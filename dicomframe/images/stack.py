@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 #: How far two planes may lie apart and still be one, in mm; files keep few decimals.
 SAME_PLANE = 0.01
+#: How far the ends of a row or column may lie apart along an axis and still be at one place on it, in mm.
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,27 +51,30 @@ class Stack:
 
         Yields
         ------
-        height, row, column : ndarray, shape (rows, columns)
-            Height in mm along the normal; fractional row and column in the plane at that height.
+        height, row, column : ndarray
+            Height in mm along the normal; fractional row and column in the plane at that height. Their shapes
+            broadcast to (rows, columns): where the grids are parallel, there is one height a slice.
         """
-        _, rows, columns = onto.array.shape
-        row, column = np.arange(rows)[:, None, None], np.arange(columns)[None, :, None]
-        steps = onto.affine[:3, :3]
-        heights = self.heights
+        steps, heights = onto.affine[:3, :3], self.heights
+        # The planes of a tilted gantry are shifted against each other: each height has an origin of its own.
+        origins = self.origins @ self.axes.T
         for number in range(onto.array.shape[0]):
             start = onto.affine[:3, 3] + number * steps[:, 0]
-            height = self._along(0, start, steps, row, column)
-            # The planes of a tilted gantry are shifted against each other: each height has an origin of its own.
-            moved = [np.interp(height, heights, self.origins @ self.axes[axis]) for axis in (1, 2)]
-            down, right = (self._along(axis, start, steps, row, column) for axis in (1, 2))
-            yield height, (down - moved[0]) / self.spacing[0], (right - moved[1]) / self.spacing[1]
+            height, down, right = (self._along(axis, start, onto) for axis in range(3))
+            row, column = (
+                (along - np.interp(height, heights, origins[:, axis])) / self.spacing[axis - 1]
+                for axis, along in ((1, down), (2, right))
+            )
+            yield height, row, column
 
-    def _along(
-        self, axis: int, start: Floats, steps: Floats, row: NDArray[np.int_], column: NDArray[np.int_]
-    ) -> Floats:
-        """Project a slice's voxels on one of the axes, in mm."""
-        by_row, by_column = self.axes[axis] @ steps[:, 1], self.axes[axis] @ steps[:, 2]
-        along: Floats = (self.axes[axis] @ start + row * by_row + column * by_column)[..., 0]
+    def _along(self, axis: int, start: Floats, onto: Volume) -> Floats:
+        """Project a slice's voxels on one of the axes, in mm; where rows or columns are alike, only one of them."""
+        along = np.full((1, 1), self.axes[axis] @ start)
+        for direction, shape in ((1, (-1, 1)), (2, (1, -1))):
+            step = float(self.axes[axis] @ onto.affine[:3, direction])
+            size = onto.array.shape[direction]
+            if abs(step) * size > _ALIKE:
+                along = along + step * np.arange(size).reshape(shape)
         return along
 
 

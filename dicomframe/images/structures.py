@@ -191,7 +191,7 @@ def enclosed(outlines: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> NDArra
     [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
     rows, columns = shape
-    crossings = np.zeros((rows, columns + 1), dtype=np.intp)
+    crossings = np.zeros((rows, columns + 1), dtype=np.uint8)  # only odd or even counts
     for outline in outlines:
         start, end = np.asarray(outline, dtype=np.float64), np.roll(outline, -1, axis=0)
         # Each edge crosses the rows from its upper end, which belongs to it, to its lower, which does not.
@@ -204,5 +204,5 @@ def enclosed(outlines: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> NDArra
         share = (row - upper[edge, 1]) / (lower[edge, 1] - upper[edge, 1])
         column = upper[edge, 0] + share * (lower[edge, 0] - upper[edge, 0])
         np.add.at(crossings, (row, np.clip(np.ceil(column), 0, columns).astype(np.intp)), 1)
-    inside: NDArray[np.bool_] = (np.cumsum(crossings, axis=1)[:, :columns] % 2).astype(bool)
+    inside: NDArray[np.bool_] = (np.cumsum(crossings, axis=1, dtype=np.uint8)[:, :columns] & 1).astype(bool)
     return inside

@@ -89,7 +89,7 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
 
     Examples
     --------
-    >>> [str(compact(np.array([0, 70_000], kind)).dtype) for kind in ("int64", "uint16", "float64", ">i4")]
+    >>> [str(compact(np.array([0, 7], kind)).dtype) for kind in ("int64", "uint16", "float64", ">i4")]
     ['int32', 'uint16', 'float32', 'int32']
     """
     kind = values.dtype

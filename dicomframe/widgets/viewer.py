@@ -178,9 +178,9 @@ class Viewer(anywidget.AnyWidget):
 
         Examples
         --------
-        >>> view = Viewer(np.array([[0, 50, 100]], np.uint8), window=(50, 101))
+        >>> view = Viewer(np.array([[0, 50, 100]], np.uint8), window=(50.5, 101))
         >>> view.snapshot()[0, :, 0].tolist()
-        [0, 129, 255]
+        [0, 128, 255]
         """
         picture = self._picture(self.plane, self.index)
         pixels = paint(picture, self._present_window(), inverted=self.inverted)
@@ -201,7 +201,7 @@ class Viewer(anywidget.AnyWidget):
 
         Examples
         --------
-        >>> view = Viewer(np.array([[[0, 50, 100]]], np.uint8))
+        >>> view = Viewer(np.array([[[0, 50, 100]]], np.int16))
         >>> view.cursor = [0, 0, 2]
         >>> view.value()
         100.0
