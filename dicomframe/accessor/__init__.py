@@ -11,21 +11,13 @@ import pandas as pd
 from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
-<<<<<<< HEAD
-from dicomframe.accessor.pictures import PictureMethods
-from dicomframe.accessor.viewing import ViewingMethods
-=======
 from dicomframe.accessor.overlays import OverlayMethods
->>>>>>> wt-overlays
+from dicomframe.accessor.viewing import ViewingMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
-<<<<<<< HEAD
-class DicomTable(ConversionMethods, PictureMethods, ViewingMethods, FeedMethods):
-=======
-class DicomTable(ConversionMethods, OverlayMethods, FeedMethods):
->>>>>>> wt-overlays
+class DicomTable(ConversionMethods, OverlayMethods, ViewingMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters
