@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.client.client import Client
-    from dicomframe.images.overlays import Overlay, Overlays
+    from dicomframe.images.layers import Overlay, Overlays
     from dicomframe.images.windowing import WindowLike
     from dicomframe.widgets.series import SeriesSource
     from dicomframe.widgets.viewer import Viewer
@@ -46,7 +46,7 @@ class ViewingMethods(TableBase):
             picture's own.
         overlays : pandas.DataFrame or sequence of Overlay, optional
             What lies over the slices: a table of segmentations, structure sets and doses (SEG, RTSTRUCT, RTDOSE), or
-            what `dicomframe.images.overlays.overlays_of` made.
+            what ``df.dicom.overlays(volume)`` gave.
         registered : bool
             Lay the table's overlays there although they name another frame of reference.
 
@@ -120,18 +120,15 @@ def _series_of(client: Client, path: ResourcePath) -> list[ResourcePath]:
 
 def _overlays_of_table(table: pd.DataFrame, source: SeriesSource, *, registered: bool) -> Overlays:
     """Retrieve a table's objects and lay them over the grid of a series; what is of no use is told in a warning."""
-    from dicomframe.images.overlays import Overlays, overlays_of
-
     grid = source.grid()
     if grid is None:
         raise QueryError(f"Overlays need slices that fill a grid. {source.look(0).note}".strip())
-    laid = Overlays()
-    for dataset in table.dicom.datasets():
-        laid.join(overlays_of(dataset, grid, registered=registered))
+    laid: Overlays = table.dicom.overlays(grid, registered=registered)
     if len(laid.problems):
         kinds = ", ".join(laid.problems["what"].unique()[:5])
         warn_caller(
-            f"{len(laid.problems)} parts of the overlays are not shown: {kinds}. overlays_of(…).problems lists them.",
+            f"{len(laid.problems)} parts of the overlays are not shown: {kinds};"
+            " df.dicom.overlays(…).problems lists them.",
             DicomFrameWarning,
         )
     return laid

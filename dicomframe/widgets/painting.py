@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.images.windowing import Window, apply_window
-from dicomframe.widgets.planes import Plane, Way
+from dicomframe.widgets.planes import Plane
 
 #: Doses below this share of the greatest, in 256ths, are not drawn: they would veil the whole patient.
 LEAST_DOSE = 13
@@ -190,18 +190,18 @@ def lay_over(
     table: NDArray[np.uint8] | None,
     opacity: float,
 ) -> NDArray[np.uint8]:
-    """Lay a mask or a dose over a painted picture, and draw its contours.
+    """Lay a mask or a dose over a painted picture.
 
     Parameters
     ----------
     pixels : ndarray of uint8, shape (rows, columns, 3)
     layer : Layer
     colour : sequence of int
-        Of a mask and of contours.
+        Of a mask.
     table : ndarray of uint8, shape (256, 3), optional
         The colours of a dose.
     opacity : float
-        From 0 to 1; lines are always drawn in full.
+        From 0 to 1.
 
     Returns
     -------
@@ -209,29 +209,37 @@ def lay_over(
         Another array of the same shape.
     """
     made = pixels.astype(np.float64)
-    if layer.bits is not None:
-        made[layer.bits] += (np.asarray(colour, dtype=np.float64) - made[layer.bits]) * opacity
     if layer.dose is not None and table is not None:
         share = layer.dose >> 8
         drawn = share >= LEAST_DOSE
         made[drawn] += (table[share[drawn]].astype(np.float64) - made[drawn]) * opacity
-    laid = np.floor(made + 0.5).astype(np.uint8)
-    return _with_lines(laid, layer.contours, colour) if layer.contours else laid
+    elif layer.bits is not None:
+        made[layer.bits] += (np.asarray(colour, dtype=np.float64) - made[layer.bits]) * opacity
+    return np.floor(made + 0.5).astype(np.uint8)
 
 
-def _with_lines(
-    pixels: NDArray[np.uint8], contours: Sequence[NDArray[np.float32]], colour: Sequence[int]
-) -> NDArray[np.uint8]:
-    from PIL import Image, ImageDraw
+def line_pixels(layer: Layer, shape: tuple[int, int]) -> Layer:
+    """Turn a structure into the pixels of its lines: its contours, or the edges of its mask where it is cut across.
 
-    image = Image.fromarray(pixels)
-    draw = ImageDraw.Draw(image)
-    for points in contours:
-        closed = [(float(x), float(y)) for x, y in [*points, points[0]]]
-        draw.line(closed, fill=(int(colour[0]), int(colour[1]), int(colour[2])))
-    return np.array(image)
+    Parameters
+    ----------
+    layer : Layer
+    shape : (int, int)
+        Rows and columns.
 
+    Returns
+    -------
+    Layer
+        With a mask only.
+    """
+    if layer.contours or layer.bits is None:
+        from PIL import Image, ImageDraw
 
-def acquired(plane: Plane) -> bool:
-    """Whether a plane shows the slices as they are stored."""
-    return (plane.axis, plane.down, plane.across) == (0, Way(1), Way(2))
+        image = Image.new("L", (shape[1], shape[0]))
+        draw = ImageDraw.Draw(image)
+        for points in layer.contours:
+            draw.line([(float(x), float(y)) for x, y in [*points, points[0]]], fill=1)
+        return Layer(layer.overlay, bits=np.array(image, dtype=np.bool_))
+    around = np.pad(layer.bits, 1)
+    inside = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    return Layer(layer.overlay, bits=layer.bits & ~inside)

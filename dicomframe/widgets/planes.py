@@ -51,7 +51,8 @@ class Plane:
     spacing : (float, float)
         Between rows and between columns, in mm; (1, 1) where it is unknown.
     letters : dict, optional
-        What is at the "left", "right", "top" and "bottom": R, L, A, P, H or F (PS3.3 C.7.6.1.1.1).
+        What is at the "left", "right", "top" and "bottom": R, L, A, P, H or F, or several
+        of an oblique plane (PS3.3 C.7.6.1.1.1).
     """
 
     axis: int
@@ -136,14 +137,11 @@ def planes_of(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> dict[
 
 
 def _letters(directions: NDArray[np.float64], across: Way, down: Way) -> dict[str, str]:
-    first, last = _ends(directions[:, across.axis], across)
-    top, bottom = _ends(directions[:, down.axis], down)
-    return {"left": first, "right": last, "top": top, "bottom": bottom}
+    right, below = (directions[:, way.axis] * (-1 if way.reversed else 1) for way in (across, down))
+    return {"left": _named(-right), "right": _named(right), "top": _named(-below), "bottom": _named(below)}
 
 
-def _ends(direction: NDArray[np.float64], way: Way) -> tuple[str, str]:
-    """Tell what of the patient is where an axis begins and where it ends."""
-    patient = int(np.abs(direction).argmax())
-    is_up = bool(direction[patient] > 0) != way.reversed
-    low, high = _LETTERS[patient]
-    return (low, high) if is_up else (high, low)
+def _named(direction: NDArray[np.float64]) -> str:
+    """Name a direction in the patient; an oblique one by several letters, the nearest first."""
+    nearest = np.argsort(-np.abs(direction), kind="stable")
+    return "".join(_LETTERS[axis][int(direction[axis] > 0)] for axis in nearest if abs(direction[axis]) > 0.2)

@@ -19,7 +19,7 @@ from dicomframe.widgets.planes import Plane, plain_plane, planes_of
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from dicomframe.images.overlays import Overlay
+    from dicomframe.images.layers import Overlay
     from dicomframe.images.volume import Volume
 
 

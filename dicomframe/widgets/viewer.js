@@ -128,17 +128,21 @@ class View {
   fill(picture, pixels, bytes) {
     this.painter.paint(picture, this.window(), this.get("inverted"), pixels);
     const [visible, opacities] = [this.get("visible"), this.get("opacities")];
+    const isAcquired = this.get("plane") === this.stack.setup.acquired;
     this.stack.setup.overlays.forEach((overlay, number) => {
       const layer = picture.layers.get(number);
-      if (layer && visible[number]) blend(bytes, layer, overlay, opacities[number]);
+      if (!layer || !visible[number]) return;
+      // Structures are lines: on the slices that they were drawn on their own, across them the edges of what they enclose.
+      if (!overlay.isLines) blend(bytes, layer, overlay, opacities[number]);
+      else if (!isAcquired) blend(bytes, edgesOf(layer, picture.rows, picture.columns), overlay, opacities[number]);
     });
   }
 
   contours(picture) {
     const { overlays } = this.stack.setup;
-    const visible = this.get("visible");
+    const [visible, opacities] = [this.get("visible"), this.get("opacities")];
     const shown = picture.contours.filter(({ overlay }) => visible[overlay]);
-    return shown.map(({ overlay, points }) => ({ points, colour: overlays[overlay].colour }));
+    return shown.map(({ overlay, points }) => ({ points, colour: overlays[overlay].colour, opacity: opacities[overlay] }));
   }
 
   write(plane, index, picture, cross) {

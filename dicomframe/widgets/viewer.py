@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from dicomframe.errors import DicomFrameError, QueryError
 from dicomframe.images.windowing import PRESETS, Window, WindowLike, as_window
 from dicomframe.widgets.feed import Feed, packed
-from dicomframe.widgets.painting import LEAST_DOSE, Slice, cut, lay_over, paint
+from dicomframe.widgets.painting import LEAST_DOSE, Slice, cut, lay_over, line_pixels, paint
 from dicomframe.widgets.planes import Plane
 from dicomframe.widgets.sources import ArraySource, Source, VolumeSource, greatest_dose
 
 if TYPE_CHECKING:
-    from dicomframe.images.overlays import Overlay
+    from dicomframe.images.layers import Overlay
     from dicomframe.images.volume import Volume
 
 _HERE = Path(__file__).parent
@@ -78,7 +78,7 @@ class Viewer(anywidget.AnyWidget):
     playing : bool
         Whether the cine runs, ``rate`` frames a second.
     visible, opacities : list
-        One of each for each overlay.
+        One of each for each overlay; structures are lines, segments and doses are laid over.
 
     Raises
     ------
@@ -146,7 +146,7 @@ class Viewer(anywidget.AnyWidget):
             inverted=self._look.inverted,
             rate=self._look.rate,
             visible=[True] * len(self._overlays),
-            opacities=[0.4] * len(self._overlays),
+            opacities=[1.0 if overlay.contours else 0.4 for overlay in self._overlays],
             **self._window_traits(),
         )
         self.on_msg(self._hear)
@@ -188,7 +188,8 @@ class Viewer(anywidget.AnyWidget):
             if self.visible[layer.overlay]:
                 overlay = self._overlays[layer.overlay]
                 table = dose_colours() if overlay.kind == "dose" else None
-                pixels = lay_over(pixels, layer, overlay.colour, table, self.opacities[layer.overlay])
+                laid = line_pixels(layer, picture.stored.shape[:2]) if overlay.contours else layer
+                pixels = lay_over(pixels, laid, overlay.colour, table, self.opacities[layer.overlay])
         return pixels
 
     def value(self) -> float | tuple[int, int, int] | None:
@@ -454,6 +455,7 @@ def _described(overlay: Overlay) -> dict[str, Any]:
         "unit": overlay.unit,
         "maximum": greatest_dose(overlay) if is_dose else 1.0,
         "least": LEAST_DOSE,
+        "isLines": bool(overlay.contours),
     }
 
 

@@ -90,10 +90,11 @@ class Pane {
 
   /** Draw contours and the crosshair in the picture's own coordinates; pixel centres are at halves. */
   draw(contours, cross) {
-    const drawn = contours.map(({ points, colour }) => {
+    const drawn = contours.map(({ points, colour, opacity }) => {
       const at = [];
       for (let i = 0; i < points.length; i += 2) at.push(`${points[i] + 0.5},${points[i + 1] + 0.5}`);
-      return this.line("polygon", { points: at.join(" "), stroke: `rgb(${colour.join()})`, class: "dfv-contour" });
+      const stroke = { stroke: `rgb(${colour.join()})`, "stroke-opacity": opacity };
+      return this.line("polygon", { points: at.join(" "), class: "dfv-contour", ...stroke });
     });
     if (cross) {
       const [x, y] = [cross.column + 0.5, cross.row + 0.5];

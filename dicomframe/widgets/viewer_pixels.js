@@ -111,6 +111,20 @@ function blend(bytes, layer, overlay, opacity) {
   }
 }
 
+/** The pixels of a mask that have a neighbour, above, below or beside, which is not in it. */
+function edgesOf(bits, rows, columns) {
+  const edges = new Uint8Array(bits.length);
+  const isIn = (row, column) => row >= 0 && column >= 0 && row < rows && column < columns && hasBit(bits, row * columns + column);
+  for (let row = 0, at = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1, at += 1) {
+      if (!hasBit(bits, at)) continue;
+      const isInside = isIn(row - 1, column) && isIn(row + 1, column) && isIn(row, column - 1) && isIn(row, column + 1);
+      if (!isInside) edges[at >> 3] |= 128 >> (at & 7);
+    }
+  }
+  return edges;
+}
+
 /** Where in the volume a pixel of a plane is: [slice, row, column]. */
 function placeIn(plane, index, row, column) {
   const place = [0, 0, 0];

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomframe.images.windowing import Window
-from dicomframe.widgets.painting import LEAST_DOSE, Layer, Slice, compact, cut, lay_over, paint
+from dicomframe.widgets.painting import LEAST_DOSE, Layer, Slice, compact, cut, lay_over, line_pixels, paint
 from dicomframe.widgets.planes import planes_of
 
 
@@ -135,10 +135,14 @@ def test_masks_and_doses_are_mixed_by_their_opacity():
     assert lay_over(below, dose, (0, 0, 0), table, 1.0)[0, :, 0].tolist() == [100, 100, 255]
 
 
-def test_contours_are_drawn():
+def test_structures_are_lines():
     square = np.array([[1, 1], [4, 1], [4, 4], [1, 4]], np.float32)
-    drawn = lay_over(np.zeros((6, 6, 3), np.uint8), Layer(0, contours=[square]), (255, 0, 0), None, 0.1)
     outline = np.zeros((6, 6), bool)
     outline[1:5, 1:5] = True
+    mask = outline.copy()
     outline[2:4, 2:4] = False
-    np.testing.assert_array_equal(drawn[..., 0] == 255, outline)
+    np.testing.assert_array_equal(line_pixels(Layer(0, bits=mask, contours=[square]), (6, 6)).bits, outline)
+    # Cut across the slices there are no contours: then it is the edge of the mask, also at the edge of the picture.
+    np.testing.assert_array_equal(line_pixels(Layer(0, bits=mask), (6, 6)).bits, outline)
+    everything = line_pixels(Layer(0, bits=np.ones((4, 5), bool)), (4, 5)).bits
+    assert everything.sum() == 4 * 5 - 2 * 3
