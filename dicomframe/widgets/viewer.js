@@ -185,7 +185,7 @@ class View {
     if (!steps) return pixel;
     const [down, across, origin] = picture.to_mm ? steps : [steps[1], steps[2], steps[3].map((mm, axis) => mm + slice * steps[0][axis])];
     const mm = origin.map((start, axis) => (start + row * down[axis] + column * across[axis]).toFixed(1));
-    return `${pixel}\nx ${mm[0]}  y ${mm[1]}  z ${mm[2]} mm`;
+    return `${pixel}\nx ${mm[0]}, y ${mm[1]}, z ${mm[2]} mm`;
   }
 
   /** Say what changed to those who do not see it, once it rests. */

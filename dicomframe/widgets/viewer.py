@@ -118,6 +118,11 @@ class Viewer(anywidget.AnyWidget):
     visible = traitlets.List(traitlets.Bool()).tag(sync=True)
     opacities = traitlets.List(traitlets.CFloat()).tag(sync=True)
 
+    # Also of a viewer that could not be made: ipywidgets closes it all the same.
+    _feed: Feed | None = None
+    _timer: threading.Timer | None = None
+    _still: Any = None
+
     def __init__(
         self,
         source: NDArray[Any] | Volume | Source,
@@ -137,9 +142,8 @@ class Viewer(anywidget.AnyWidget):
         self._window = None if self._look.is_colour else chosen or self._look.window
         self._feed = Feed(self._source.slice, self._tell, shown.stored.nbytes)
         self._bytes_each = shown.stored.nbytes
-        self._still: Any = None
-        self._timer: threading.Timer | None = None
-        self._is_told = False
+        # Whether several attributes are being set at once, by someone who keeps them together.
+        self._is_told = True
         super().__init__(
             index=first,
             plane=self._source.acquired,
@@ -149,6 +153,7 @@ class Viewer(anywidget.AnyWidget):
             opacities=[1.0 if overlay.contours else 0.4 for overlay in self._overlays],
             **self._window_traits(),
         )
+        self._is_told = False
         self.on_msg(self._hear)
 
     def _window_traits(self) -> dict[str, Any]:
@@ -220,7 +225,8 @@ class Viewer(anywidget.AnyWidget):
         """End the viewer and free what it holds."""
         if self._timer is not None:
             self._timer.cancel()
-        self._feed.close()
+        if self._feed is not None:
+            self._feed.close()
         super().close()
 
     def __repr__(self) -> str:
@@ -311,18 +317,21 @@ class Viewer(anywidget.AnyWidget):
         if self.comm is not None:
             self.send(content, buffers)
 
+    def _ask(self, indices: Sequence[Any], *, first: bool) -> None:
+        if self._feed is not None:
+            wanted = [index for index in indices if _is_index(index, self._source.count)]
+            self._feed.ask(wanted, first=first)
+
     def _hear(self, _: Any, content: Any, __: Any) -> None:
         """Answer the page; its words are checked, since any code in a notebook can send them."""
         if not isinstance(content, dict):
             return
-        kind = content.get("kind")
+        kind, name = content.get("kind"), str(content.get("plane"))
         if kind == "ready":
             self._set_up(str(content.get("name", "")))
         elif kind == "ask" and isinstance(content.get("slices"), list):
-            wanted = [index for index in content["slices"] if _is_index(index, self._source.count)]
-            self._feed.ask(wanted, first=bool(content.get("first")))
-        elif kind == "ask_plane" and content.get("plane") in self._source.planes:
-            name = content["plane"]
+            self._ask(content["slices"], first=bool(content.get("first")))
+        elif kind == "ask_plane" and name in self._source.planes:
             if _is_index(content.get("index"), self._source.planes[name].count):
                 threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
 
@@ -352,7 +361,7 @@ class Viewer(anywidget.AnyWidget):
         self._tell(content, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
-            self._feed.ask([self.index], first=True)
+            self._ask([self.index], first=True)
 
     def _presets(self) -> list[dict[str, Any]]:
         look = self._look

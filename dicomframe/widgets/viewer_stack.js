@@ -70,6 +70,8 @@ class Stack {
       if (overlay.kind === "dose") overlay.table = arrayOf("uint8", parts.shift());
     }
     this.setup = setup;
+    const isAcquired = this.model.get("plane") === setup.acquired;
+    this.at = isAcquired ? this.model.get("index") : Math.floor(setup.count / 2);
     // What came before belongs to the setup before.
     this.slices.clear();
     this.cuts.clear();

@@ -67,8 +67,8 @@ def pixels_of(page):
 class Plain:
     """One viewer in one page."""
 
-    def __init__(self, page, view):
-        self.page, self.view = page, view
+    def __init__(self, page, view, log=lambda content: None):
+        self.page, self.view, self.log = page, view, log
         self.outbox = queue.Queue()
         self.sent = []
         view._tell = self._send
@@ -83,6 +83,7 @@ class Plain:
         self.settle()
 
     def _send(self, content, buffers):
+        self.log(content)
         self.sent.append((content, sum(memoryview(each).nbytes for each in buffers)))
         # As base64: the page gets JSON here.
         parts = [base64.b64encode(memoryview(each).tobytes()).decode() for each in buffers]
