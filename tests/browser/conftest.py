@@ -70,7 +70,9 @@ class Lab:
         self.show(page, path)
         if run:
             page.locator(".jp-Notebook-cell").first.click()
-            page.wait_for_function("() => document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+            page.wait_for_function(
+                "() => document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
+            )
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_text("Run All Cells", exact=True).click()
             for at in range(len(cells)):
@@ -92,7 +94,8 @@ class Lab:
         page.keyboard.press("Control+Enter")
         handle = cell.locator(".jp-InputPrompt").element_handle()
         page.wait_for_function(
-            "([prompt, before]) => /\\[\\d+\\]/.test(prompt.innerText) && prompt.innerText !== before", arg=[handle, before]
+            "([prompt, before]) => /\\[\\d+\\]/.test(prompt.innerText) && prompt.innerText !== before",
+            arg=[handle, before],
         )
         return cell.locator(".jp-OutputArea-output").all_inner_texts()
 

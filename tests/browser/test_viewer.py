@@ -48,7 +48,9 @@ def show(chromium):
     def shown(view, **more):
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+        page.on(
+            "request", lambda request: errors.append(request.url) if request.url.startswith("http") else None
+        )
         views.append(view)
         return plain_page.Plain(page, view, **more)
 
@@ -77,7 +79,9 @@ def test_three_planes_are_the_standards_before_and_after_a_drag(show):
         "coronal": lambda at: CT[::-1, at],
         "sagittal": lambda at: CT[::-1, :, at],
     }
-    assert list(expected) == [button.inner_text().lower() for button in plain.page.locator("[data-plane]").all()]
+    assert list(expected) == [
+        button.inner_text().lower() for button in plain.page.locator("[data-plane]").all()
+    ]
     for name, of in expected.items():
         plain.page.locator(f"[data-plane={name}]").click()
         plain.settle()
@@ -347,7 +351,12 @@ def test_a_stack_past_the_budget_keeps_what_is_near_and_has_planes_cut(show, mon
     monkeypatch.setattr("dicomframe.widgets.viewer.HELD_BYTES", 5 * CT[0].nbytes)
     view = Viewer(volume(CT), window=(40, 400))
     plain = show(view)
-    asked = {each["index"] for content, _ in plain.sent if content["kind"] == "slices" for each in content["slices"]}
+    asked = {
+        each["index"]
+        for content, _ in plain.sent
+        if content["kind"] == "slices"
+        for each in content["slices"]
+    }
     assert asked == {2, 3, 4, 5, 6}
     view.index = 0
     np.testing.assert_array_equal(plain.pixels()[..., 0], linear(CT[0].astype(float), 40, 400))
@@ -380,7 +389,7 @@ def test_a_slice_that_fails_says_why_and_the_others_are_shown(show):
 
 HOSTILE = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
-    "\"' onmouseover=\"window.hacked = 1\" \u202e\x1b[31m javascript:window.hacked=1 `${window.hacked = 1}`"
+    '"\' onmouseover="window.hacked = 1" \u202e\x1b[31m javascript:window.hacked=1 `${window.hacked = 1}`'
 )
 
 
@@ -410,7 +419,9 @@ def test_what_is_read_out(show):
     plain.settle(0.8)
     status = page.get_by_role("status")
     assert status.get_attribute("aria-live") == "polite"
-    assert status.inner_text().startswith(f"Axial 6 of 9, window 40, 400. {CT[5, 20, 25]} HU at row 20, column 25")
+    assert status.inner_text().startswith(
+        f"Axial 6 of 9, window 40, 400. {CT[5, 20, 25]} HU at row 20, column 25"
+    )
     # Every control has a name, and keeps its keys from JupyterLab.
     for control in page.locator(".dfv button, .dfv input, .dfv select, .dfv-pane").all():
         assert control.get_attribute("data-lm-suppress-shortcuts") is not None
