@@ -25,6 +25,7 @@ class View {
       this.status,
       this.controls.help,
     ]);
+    for (const type of ["keydown", "keyup", "focusout"]) this.element.addEventListener(type, lendKeys);
     this.hovered = null;
     this.needsPaint = true;
     this.heard = (what, index) => this.hear(what, index);
@@ -339,14 +340,20 @@ class View {
   }
 
   key(event) {
-    if (event.altKey || event.metaKey) return false;
     const isArrow = event.key.startsWith("Arrow");
-    if (event.ctrlKey && !isArrow) return false;
-    const prefix = isArrow && event.ctrlKey ? "Ctrl+" : isArrow && event.shiftKey ? "Shift+" : "";
+    if (event.ctrlKey || event.metaKey || (event.altKey && !isArrow)) return false;
+    const prefix = isArrow && event.altKey ? "Alt+" : isArrow && event.shiftKey ? "Shift+" : "";
     const found = KEYS.find(({ keys }) => keys.includes(prefix + event.key));
     if (found && this.stack.setup) found.does(this, event.key);
     return found !== undefined;
   }
+}
+
+/** While Ctrl or Cmd is down, keys are JupyterLab's again: Ctrl + S saves the notebook. */
+function lendKeys(event) {
+  const [name] = Object.keys(OWN_KEYS);
+  if (event.type === "keydown" && ["Control", "Meta"].includes(event.key)) event.target.removeAttribute(name);
+  if (event.type !== "keydown") event.target.setAttribute(name, "");
 }
 
 /** anywidget calls this once for each model, and `render` for each place where it is shown. */

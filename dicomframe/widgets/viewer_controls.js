@@ -5,7 +5,7 @@ const NAMES = { axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", slices
 /** Every control tells JupyterLab that its keys are not the notebook's. */
 const OWN_KEYS = { "data-lm-suppress-shortcuts": true };
 
-/** What each key does: names as in KeyboardEvent.key, with Shift+ and Ctrl+ before arrows. */
+/** What each key does: names as in KeyboardEvent.key, with Shift+ and Alt+ before arrows. */
 const KEYS = [
   { keys: ["ArrowDown", "ArrowRight"], shown: "↓ →", says: "next slice", does: (view) => view.scroll(1) },
   { keys: ["ArrowUp", "ArrowLeft"], shown: "↑ ←", says: "slice before", does: (view) => view.scroll(-1) },
@@ -27,10 +27,10 @@ const KEYS = [
   { keys: ["i"], shown: "i", says: "black for white", does: (view) => view.put({ inverted: !view.get("inverted") }) },
   { keys: ["+", "="], shown: "+  −", says: "zoom", does: (view) => view.zoom(1.25) },
   { keys: ["-", "_"], does: (view) => view.zoom(0.8) },
-  { keys: ["Ctrl+ArrowUp"], shown: "Ctrl + arrows", says: "pan", does: (view) => view.pan(0, 24) },
-  { keys: ["Ctrl+ArrowDown"], does: (view) => view.pan(0, -24) },
-  { keys: ["Ctrl+ArrowLeft"], does: (view) => view.pan(24, 0) },
-  { keys: ["Ctrl+ArrowRight"], does: (view) => view.pan(-24, 0) },
+  { keys: ["Alt+ArrowUp"], shown: "Alt + arrows", says: "pan", does: (view) => view.pan(0, 24) },
+  { keys: ["Alt+ArrowDown"], does: (view) => view.pan(0, -24) },
+  { keys: ["Alt+ArrowLeft"], does: (view) => view.pan(24, 0) },
+  { keys: ["Alt+ArrowRight"], does: (view) => view.pan(-24, 0) },
   { keys: ["r", "0"], shown: "r", says: "as at first: window, zoom, pan", does: (view) => view.reset() },
   { keys: ["a"], shown: "a  c  s", says: "axial, coronal, sagittal", does: (view) => view.turn("axial") },
   { keys: ["c"], does: (view) => view.turn("coronal") },

@@ -195,7 +195,7 @@ def test_keys(show):
     assert (view.center, view.width) == (50, 400)  # abdomen, the first of the CT's presets
     after("i")
     assert view.inverted
-    after("+", "+", "Control+ArrowRight")
+    after("+", "+", "Alt+ArrowRight")
     assert view.zoom == pytest.approx(1.5625)
     assert view.pan[0] > 0
     after("r")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 from PIL import Image
 
 ARRAY = """
@@ -203,15 +202,14 @@ def test_two_viewers_and_one_shown_twice(lab, page):
     assert lab.run(page, "print(a.index, b.index)") == ["0 2\n"]
 
 
-@pytest.mark.parametrize("restored", [True])
-def test_the_page_is_loaded_again(lab, page, restored):
+def test_the_page_is_loaded_again(lab, page):
     path = lab.open(page, ARRAY, "pass")
     wait_for_picture(page)
     page.locator(".dfv-pane").press("Home")
     page.wait_for_timeout(1500)
     shown = pixels(page)
-    lab.save(page, path)
+    lab.save(page, path)  # by Ctrl + S, with the focus in the viewer
     page.reload()
-    page.locator(".dfv-canvas").first.wait_for(timeout=30_000)
+    page.locator(".dfv-canvas").first.wait_for()
     wait_for_picture(page)
     np.testing.assert_array_equal(pixels(page), shown)
