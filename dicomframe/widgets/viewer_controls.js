@@ -114,7 +114,8 @@ class Controls {
   }
 
   listOfKeys() {
-    const list = (rows) => make("dl", "dfv-keys", {}, rows.flatMap(([keys, says]) => [make("dt", "", { text: keys }), make("dd", "", { text: says })]));
+    const row = ([keys, says]) => make("li", "dfv-key", {}, [make("b", "", { text: keys }), make("span", "", { text: says })]);
+    const list = (rows) => make("ul", "dfv-keys", {}, rows.map(row));
     const keys = KEYS.filter((key) => key.says).map((key) => [key.shown, key.says]);
     const lists = make("div", "dfv-lists", {}, [list(GESTURES), list(keys)]);
     const close = button("×", "Close the list", () => this.view.help());

@@ -1,20 +1,15 @@
 """The viewer's page against what Python and the standard make of the same numbers, without JupyterLab."""
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import plain_page
 import pytest
 
 from dicomframe.images.layers import Overlay
 from dicomframe.images.windowing import Window, apply_window
 from dicomframe.widgets.sources import VolumeSource
 from dicomframe.widgets.viewer import Viewer
-
-_spec = importlib.util.spec_from_file_location("plain_page", Path(__file__).with_name("plain_page.py"))
-plain_page = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plain_page)
 
 RANDOM = np.random.default_rng(7)
 

@@ -184,10 +184,13 @@ def test_a_series_with_a_plan(lab, page, screenshot):
 
 
 def test_two_viewers_and_one_shown_twice(lab, page):
-    two = "import numpy as np\nfrom dicomframe.widgets.viewer import Viewer\n" + (
-        "a = Viewer(np.full((3, 8, 8), 10, 'uint8'), window=(11, 21))\n"
-        "b = Viewer(np.full((4, 8, 8), 15, 'uint8'), window=(11, 21))\ndisplay(a, b, a)"
-    )
+    two = """
+import numpy as np
+from dicomframe.widgets.viewer import Viewer
+a = Viewer(np.full((3, 8, 8), 10, "uint8"), window=(11, 21))
+b = Viewer(np.full((4, 8, 8), 15, "uint8"), window=(11, 21))
+display(a, b, a)
+"""
     lab.open(page, two, "pass")
     for number in range(3):
         wait_for_picture(page, number)
