@@ -133,20 +133,20 @@ class OverlayMethods(PictureMethods):
         """
         from dicomframe.images.planes import planes
 
-        listed = None if isinstance(overlays, pd.DataFrame) else _checked(overlays)
+        listed = [] if isinstance(overlays, pd.DataFrame) else _checked(overlays)
         volume = self.volume(progress=progress)
         if isinstance(overlays, pd.DataFrame):
             listed = OverlayMethods(overlays).overlays(volume, registered=registered, progress=progress)
-        return planes(volume, at=at, window=window, overlays=listed or (), isodoses=isodoses, title=title)
+        return planes(volume, at=at, window=window, overlays=listed, isodoses=isodoses, title=title)
 
 
 def _checked(overlays: Sequence[Overlay] | None) -> Sequence[Overlay]:
     """Refuse what is no overlay before anything is retrieved."""
-    listed = overlays if overlays is not None else []
-    if isinstance(listed, str) or not all(
-        hasattr(each, "array") and hasattr(each, "kind") for each in listed
-    ):
+    if overlays is None:
+        return []
+    listed: Sequence[object] = overlays
+    if not all(hasattr(each, "array") and hasattr(each, "kind") for each in listed):
         raise TableError(
             "Overlays are a table of SEG, RTSTRUCT and RTDOSE objects, or what df.dicom.overlays gave."
         )
-    return listed
+    return overlays

@@ -11,7 +11,7 @@ from dicomframe.client.paging import in_order
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import DicomFrameError, QueryError
+from dicomframe.errors import DicomFrameError, NotFoundError, QueryError
 from dicomframe.images.layers import Overlays
 from dicomframe.images.overlays import MODALITIES, overlays_of
 
@@ -76,7 +76,10 @@ def _objects(retriever: Retriever, path: ResourcePath) -> Iterator[Dataset]:
     if path.level != "study":
         yield from retriever.objects(path)
         return
-    for row in retriever.instances_of(path, fields=["Modality"]):
+    rows = retriever.instances_of(path, fields=["Modality"])
+    if not rows:
+        raise NotFoundError(404, f"GET /{path.url_path}", message="there are no instances")
+    for row in rows:
         if row.get("Modality") in MODALITIES:
             yield from retriever.objects(
                 ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"])

@@ -15,6 +15,15 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from dicomframe.errors import QueryError
+from dicomframe.images.inks import (
+    DOSE_COLOURS,
+    STYLES,
+    cased,
+    dose_colour,
+    largest_dose,
+    line_of_level,
+    mask_colour,
+)
 from dicomframe.images.layers import Overlay, Overlays
 from dicomframe.images.montage import Montage, _fonts, _plain
 from dicomframe.images.views import View, views
@@ -31,9 +40,6 @@ _LEGEND = 2.5
 
 #: Isodoses drawn where none are asked for, in percent of the largest dose in the volume.
 ISODOSES = (20.0, 50.0, 80.0, 95.0)
-#: Lines that are told apart without colour.
-_STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
-_DOSE_COLOURS = "plasma"
 _SHADE, _WASH = 0.3, 0.4
 _MOST_LABELS, _LONGEST = 14, 30
 _INK = "#222222"
@@ -82,7 +88,7 @@ def planes(
     >>> import pandas as pd
     >>> from dicomframe.images.volume import Volume
     >>> affine = np.array([[0, 0, 1.0, 0], [0, 1.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])
-    >>> volume = Volume(np.zeros((8, 32, 32), np.int16), affine, pd.DataFrame(), "HU", "CT", "", pd.DataFrame())
+    >>> volume = Volume(np.zeros((8, 32, 32), np.int16), affine, pd.DataFrame(), pd.DataFrame(), "HU", "CT")
     >>> [axes.get_title(loc="left") for axes in planes(volume).axes[:3]]
     ['Axial, z = 12.0 mm', 'Coronal, y = 16.0 mm', 'Sagittal, x = 16.0 mm']
     """
@@ -103,7 +109,7 @@ def planes(
         if levels:
             _draw_dose(axes, view, doses[0], levels)
         for number, mask in enumerate(masks):
-            _draw_mask(axes, view, mask, _STYLES[number % len(_STYLES)], shaded=not levels)
+            _draw_mask(axes, view, mask, STYLES[number % len(STYLES)], shaded=not levels)
         _label(axes, view)
     _add_key(page, volume, chosen, masks, doses, levels, seen)
     if title:
@@ -164,7 +170,7 @@ def _draw_mask(axes: Any, view: View, mask: Overlay, style: Any, *, shaded: bool
     shown = view.of(mask.array)
     if not shown.any():
         return
-    colour = _colour(mask)
+    colour = mask_colour(mask)
     if shaded:
         shade = np.zeros((*shown.shape, 4))
         shade[shown] = (*colour, _SHADE)
@@ -178,15 +184,15 @@ def _draw_mask(axes: Any, view: View, mask: Overlay, style: Any, *, shaded: bool
         linewidths=1.4,
         linestyles=[style],
     )
-    outline.set(path_effects=_cased(1.4))
+    outline.set(path_effects=cased(1.4, colour))
 
 
 def _draw_dose(axes: Any, view: View, dose: Overlay, levels: Sequence[float]) -> None:
     shown = np.ma.masked_invalid(view.of(dose.array).astype(float))
-    largest = _largest(dose)
+    largest = largest_dose(dose)
     axes.imshow(
         np.ma.masked_less(shown, levels[0]),
-        cmap=_DOSE_COLOURS,
+        cmap=DOSE_COLOURS,
         vmin=0,
         vmax=largest,
         alpha=_WASH,
@@ -196,16 +202,17 @@ def _draw_dose(axes: Any, view: View, dose: Overlay, levels: Sequence[float]) ->
     )
     if shown.count() == 0 or min(shown.shape) < 2:
         return
-    drawn = [number for number, level in enumerate(levels) if shown.min() < level < shown.max()]
-    if drawn:
-        axes.contour(
+    for number in (number for number, level in enumerate(levels) if shown.min() < level < shown.max()):
+        colour = dose_colour(levels[number], largest)
+        line = axes.contour(
             *_middles(view, shown.shape),
             shown,
-            levels=[levels[number] for number in drawn],
-            colors=[_dose_colour(levels[number], largest) for number in drawn],
+            levels=[levels[number]],
+            colors=[colour],
             linewidths=1.1,
-            linestyles=[_line_of_level(number, levels) for number in drawn],
+            linestyles=[line_of_level(number, levels)],
         )
+        line.set(path_effects=cased(1.1, colour))
 
 
 def _label(axes: Any, view: View) -> None:
@@ -256,10 +263,10 @@ def _add_key(
     _finish_bar(bar, f"{volume.modality} ({volume.unit})" if volume.unit else f"{volume.modality} (no unit)")
     top -= 0.72
     if levels:
-        largest = _largest(doses[0])
+        largest = largest_dose(doses[0])
         bar = page.add_axes(left, top - 0.2, min(width, 3.0), 0.14)
         bar.imshow(
-            np.linspace(0, largest, 256)[None], cmap=_DOSE_COLOURS, extent=(0, largest, 0, 1), aspect="auto"
+            np.linspace(0, largest, 256)[None], cmap=DOSE_COLOURS, extent=(0, largest, 0, 1), aspect="auto"
         )
         _finish_bar(bar, f"{_short(doses[0].label)} ({doses[0].unit})")
         top -= 0.72
@@ -287,14 +294,14 @@ def _finish_bar(bar: Any, label: str) -> None:
 def _isodose_entries(doses: Sequence[Overlay], levels: Sequence[float]) -> list[Any]:
     if not levels:
         return []
-    largest = _largest(doses[0])
+    largest = largest_dose(doses[0])
     # The largest first, as they lie inside one another.
     return [
         Line2D(
             [],
             [],
-            color=_dose_colour(level, largest),
-            linestyle=_line_of_level(number, levels),
+            color=dose_colour(level, largest),
+            linestyle=line_of_level(number, levels),
             linewidth=1.6,
             label=_plain(f"{level:.3g} {doses[0].unit} ({100 * level / largest:.0f} %)"),
         )
@@ -309,9 +316,9 @@ def _mask_entries(masks: Sequence[Overlay], seen: Sequence[View], *, shaded: boo
         label = _short(mask.label) + (" (not in these planes)" if hidden else "")
         entries.append(
             Patch(
-                facecolor=(*_colour(mask), 0.5 if shaded else 0.0),
-                edgecolor=_colour(mask),
-                linestyle=_STYLES[number % len(_STYLES)],
+                facecolor=(*mask_colour(mask), 0.5 if shaded else 0.0),
+                edgecolor=mask_colour(mask),
+                linestyle=STYLES[number % len(STYLES)],
                 linewidth=1.6,
                 label=_plain(label),
             )
@@ -326,13 +333,14 @@ def _remarks(overlays: Sequence[Overlay], doses: Sequence[Overlay]) -> str:
     parts = [f"Only the first of {len(doses)} doses is drawn."] if len(doses) > 1 else []
     problems = len(overlays.problems) if isinstance(overlays, Overlays) else 0
     if problems:
-        parts.append(f"{problems} parts of the overlays could not be used; overlays.problems tells why.")
+        count = "1 part" if problems == 1 else f"{problems} parts"
+        parts.append(f"{count} of the overlays could not be used; overlays.problems tells why.")
     return " ".join(parts)
 
 
 def _levels(doses: Sequence[Overlay], isodoses: Sequence[float] | None) -> list[float]:
     """Give the isodoses in the dose's unit, rising; none where there is no dose."""
-    largest = _largest(doses[0]) if doses else 0.0
+    largest = largest_dose(doses[0]) if doses else 0.0
     if isodoses is None:
         return [percent / 100 * largest for percent in ISODOSES] if largest > 0 else []
     if not doses:
@@ -346,7 +354,7 @@ def _levels(doses: Sequence[Overlay], isodoses: Sequence[float] | None) -> list[
 def _place_of_interest(volume: Volume, overlays: Sequence[Overlay]) -> Sequence[float] | None:
     """Give the middle of the smallest mask with anything in it, else where the dose is largest."""
     masks = [overlay.array for overlay in overlays if overlay.kind == "mask" and overlay.array.any()]
-    doses = [overlay.array for overlay in overlays if overlay.kind == "dose" and _largest(overlay) > 0]
+    doses = [overlay.array for overlay in overlays if overlay.kind == "dose" and largest_dose(overlay) > 0]
     if masks:
         smallest = min(masks, key=np.count_nonzero)
         index = [float(each.mean()) for each in np.nonzero(smallest)]
@@ -358,11 +366,6 @@ def _place_of_interest(volume: Volume, overlays: Sequence[Overlay]) -> Sequence[
     return place
 
 
-def _largest(dose: Overlay) -> float:
-    """Give the largest dose in the volume, 0 where the dose's grid does not reach it."""
-    return float(np.fmax.reduce(dose.array, axis=None, initial=0.0))
-
-
 def _middles(
     view: View, shape: tuple[int, ...], margin: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -372,27 +375,6 @@ def _middles(
     across = left + (np.arange(-margin, columns + margin) + 0.5) * (right - left) / columns
     down = top + (np.arange(-margin, rows + margin) + 0.5) * (bottom - top) / rows
     return across, down
-
-
-def _line_of_level(number: int, levels: Sequence[float]) -> Any:
-    """Give the highest dose the full line."""
-    return _STYLES[(len(levels) - 1 - number) % len(_STYLES)]
-
-
-def _dose_colour(level: float, largest: float) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps[_DOSE_COLOURS](min(level / largest, 1.0))
-
-
-def _colour(overlay: Overlay) -> tuple[float, float, float]:
-    red, green, blue = overlay.colour
-    return red / 255, green / 255, blue / 255
-
-
-def _cased(width: float) -> list[Any]:
-    """Set a line off from bright and dark ground."""
-    return [Stroke(linewidth=width + 1.2, foreground="black", alpha=0.6), Normal()]
 
 
 def _short(text: str) -> str:

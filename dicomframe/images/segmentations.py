@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +107,7 @@ def _arrays(ds: Dataset, onto: Volume, labels: dict[int, str], found: Overlays) 
             if segment not in out:
                 out[segment] = np.zeros(onto.array.shape, dtype=shown.dtype)
         seen = _lay(stack, _reach(stack, grid[8], onto), placed, onto, out)
-        _report_unseen(frames, planes, seen, labels, found)
+        _report_unseen(frames, planes, seen, labels, found, partial(_is_within, stack, onto))
     return out
 
 
@@ -204,13 +206,28 @@ def _report_unseen(
     seen: set[tuple[int, int]],
     labels: dict[int, str],
     found: Overlays,
+    is_within: Callable[[NDArray[Any], Floats], bool],
 ) -> None:
-    """Report frames with something in them that no slice of the volume has a place for."""
-    missed: dict[int, list[int]] = defaultdict(list)
-    for (segment, shown, _, frame), plane in zip(frames, planes.tolist(), strict=True):
+    """Report frames with something in them that no slice of the volume took."""
+    missed: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for (segment, shown, origin, frame), plane in zip(frames, planes.tolist(), strict=True):
         if (segment, plane) not in seen and shown.any():
-            missed[segment].append(frame + 1)
-    for segment, numbers in missed.items():
+            what = "between the slices" if is_within(shown, origin) else "beside the volume"
+            missed[segment, what].append(frame + 1)
+    for (segment, what), numbers in missed.items():
         where = f"frames {', '.join(map(str, numbers[:8]))}{' …' if len(numbers) > 8 else ''}"
-        detail = f"The volume does not reach where {len(numbers)} of its frames are."
-        found.report(labels[segment], "beside the volume", where, detail)
+        found.report(labels[segment], what, where, _UNSEEN[what].format(len(numbers)))
+
+
+_UNSEEN = {
+    "beside the volume": "The volume does not reach where {} of its frames are.",
+    "between the slices": "The volume is coarser: none of its voxels is nearest to what {} of the frames show.",
+}
+
+
+def _is_within(stack: Stack, onto: Volume, shown: NDArray[Any], origin: Floats) -> bool:
+    """Tell whether the middle of what a frame shows is in the volume."""
+    row, column = (float(each.mean()) for each in np.nonzero(shown))
+    middle = origin + stack.axes[1] * row * stack.spacing[0] + stack.axes[2] * column * stack.spacing[1]
+    index = onto.to_index(middle)
+    return bool(((index > -0.5) & (index < np.asarray(onto.array.shape) - 0.5)).all())

@@ -55,20 +55,30 @@ def structures(ds: Dataset, onto: Volume, *, registered: bool = False) -> Overla
             raise DecodeError("The structure set has no contours.")
         found = Overlays()
         for place, item in enumerate(drawn):
-            number = int(item.ReferencedROINumber)
-            roi = named.pop(number, None)
-            label = str(roi.get("ROIName") or "") if roi is not None else ""
-            label = label or f"ROI {number}"
-            reference = str(roi.get("ReferencedFrameOfReferenceUID") or "") if roi is not None else ""
-            if not registered and reference and reference != onto.frame_of_reference_uid:
-                detail = "The region lies in another frame of reference than the volume (registered=True overrules)."
-                found.report(label, "other frame of reference", f"ROI {number}", detail)
-                continue
-            _add(item, label, f"ROI {number}", _colour(item, place), onto, found)
+            try:
+                with reading("the region"):
+                    number = int(item.ReferencedROINumber)
+                    _add_region(item, named.pop(number, None), place, onto, found, registered=registered)
+            except DecodeError as error:
+                found.report("", "malformed region", f"region {place + 1} of {len(drawn)}", str(error))
         for number, roi in named.items():
             label = str(roi.get("ROIName") or f"ROI {number}")
             found.report(label, "no contours", f"ROI {number}", "The region is named, but not drawn.")
     return found
+
+
+def _add_region(
+    item: Dataset, roi: Dataset | None, place: int, onto: Volume, found: Overlays, *, registered: bool
+) -> None:
+    """Add one region, or say why it is not there."""
+    where = f"ROI {item.ReferencedROINumber}"
+    label = str(roi.get("ROIName") or "") if roi is not None else ""
+    reference = str(roi.get("ReferencedFrameOfReferenceUID") or "") if roi is not None else ""
+    if not registered and reference and reference != onto.frame_of_reference_uid:
+        detail = "The region lies in another frame of reference than the volume (registered=True overrules)."
+        found.report(label or where, "other frame of reference", where, detail)
+        return
+    _add(item, label or where, where, _colour(item, place), onto, found)
 
 
 def _colour(item: Dataset, place: int) -> Colour:
@@ -80,7 +90,7 @@ def _colour(item: Dataset, place: int) -> Colour:
 
 
 def _add(item: Dataset, label: str, where: str, colour: Colour, onto: Volume, found: Overlays) -> None:
-    """Add one region, or say why there is nothing to add."""
+    """Add a region's contours, or say why there is nothing to add."""
     flat: list[tuple[float, Floats]] = []
     unused: Counter[tuple[str, str]] = Counter()
     to_index: Floats = np.asarray(np.linalg.inv(onto.affine), dtype=np.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -87,21 +86,17 @@ def views(volume: Volume, at: Sequence[float] | None = None) -> tuple[View, View
     QueryError
         If these are not three numbers, or lie outside the volume.
     """
-    shape = np.asarray(volume.array.shape[:3])
-    affine = np.asarray(volume.affine, dtype=np.float64)
+    shape = np.asarray(volume.array.shape)
     point = _point(volume, at)
-    index = np.linalg.inv(affine) @ [*point, 1.0]
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    units = affine[:3, :3] / steps
-    # To each axis of the patient the axis of the grid that is nearest to it, each taken once.
-    order = max(permutations(range(3)), key=lambda axes: sum(abs(units[p, a]) for p, a in enumerate(axes)))
+    steps, order = volume.spacing, volume.axes()
+    units = volume.affine[:3, :3] / steps
     signs = [1.0 if units[p, a] >= 0 else -1.0 for p, a in enumerate(order)]
     directions = [units[:, a] * sign for a, sign in zip(order, signs, strict=True)]
     straight = all(abs(units[p, a]) > _STRAIGHT for p, a in enumerate(order))
-    nearest = np.clip(np.rint(index[:3]).astype(int), 0, shape - 1)
-    voxel = (affine @ [*nearest, 1.0])[:3]
+    nearest = np.clip(np.rint(volume.to_index(point)).astype(int), 0, shape - 1)
+    voxel = volume.to_mm(nearest)
     edges = [
-        np.sort(directions[p] @ affine[:3, 3] + signs[p] * steps[a] * np.array([-0.5, shape[a] - 0.5]))
+        np.sort(directions[p] @ volume.affine[:3, 3] + signs[p] * steps[a] * np.array([-0.5, shape[a] - 0.5]))
         for p, a in enumerate(order)
     ]
     places = [float(directions[p] @ point) for p in range(3)]
@@ -128,19 +123,18 @@ def views(volume: Volume, at: Sequence[float] | None = None) -> tuple[View, View
 
 
 def _point(volume: Volume, at: Sequence[float] | None) -> NDArray[np.float64]:
-    affine, shape = volume.affine, np.asarray(volume.array.shape[:3])
+    shape = np.asarray(volume.array.shape)
     if at is None:
-        middle: NDArray[np.float64] = (affine @ [*((shape - 1) / 2), 1.0])[:3]
-        return middle
+        return volume.to_mm((shape - 1) / 2)
     try:
         point = np.asarray([float(each) for each in at])
     except (TypeError, ValueError):
         point = np.empty(0)
     if point.shape != (3,) or not np.isfinite(point).all():
         raise QueryError("A place is three numbers: x, y and z in mm of the patient.")
-    index = (np.linalg.inv(affine) @ [*point, 1.0])[:3]
+    index = volume.to_index(point)
     if (index < -0.5).any() or (index > shape - 0.5).any():
-        corners = np.stack([affine[:3, 3], (affine @ [*(shape - 1), 1.0])[:3]])
+        corners = volume.to_mm(np.stack([np.zeros(3), shape - 1.0]))
         low, high = corners.min(axis=0), corners.max(axis=0)
         spans = ", ".join(f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip("xyz", low, high, strict=True))
         raise QueryError(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 _RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 _RTDOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+_RTPLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 
 #: What is prescribed to the edge of the target, what its middle gets, and the margin around the tumour.
 _PRESCRIBED, _LARGEST, _MARGIN = 54.0, 66.0, 8.0
@@ -88,7 +89,7 @@ def treatment_plan() -> list[Dataset]:
 
     Examples
     --------
-    >>> [(each.Modality, each.SeriesNumber) for each in treatment_plan()]
+    >>> [(each.Modality, int(each.SeriesNumber)) for each in treatment_plan()]
     [('SEG', 21), ('RTSTRUCT', 22), ('RTDOSE', 23)]
     """
     drawn = _drawn()
@@ -214,7 +215,7 @@ def _segmentation(drawn: _Drawn) -> Dataset:
         "CHEST",
         "Organs and nodule",
     )
-    ds.ContentCreatorName = "DICOMFRAME"
+    ds.ContentCreatorName = "Dicomframe^"
     ds.SegmentationType, ds.SegmentsOverlap = "BINARY", "YES"
     ds.LossyImageCompression = "00"
     ds.SegmentSequence = [
@@ -281,6 +282,8 @@ def _derivation(image: Dataset) -> Dataset:
 def _structure_set(drawn: _Drawn) -> Dataset:
     """Write PS3.3 A.19: outlines of each mask, slice by slice, and the isocentre."""
     ds = _object(_RTSTRUCT, "RTSTRUCT", 22, "Structures for planning")
+    ds.OperatorsName = ""
+    del ds.ContentDate, ds.ContentTime
     ds.StructureSetLabel, ds.StructureSetDate, ds.StructureSetTime = "CHEST", ds.StudyDate, ds.SeriesTime
     reference, images = ds.FrameOfReferenceUID, _source_images(drawn)
     series = _item(SeriesInstanceUID=drawn.header.SeriesInstanceUID, ContourImageSequence=images)
@@ -361,6 +364,11 @@ def _dose(drawn: _Drawn) -> Dataset:
     values = np.rint(np.maximum(target, np.minimum(beams + target, 0.45 * _LARGEST)) / scaling)
     ds.DoseUnits, ds.DoseType, ds.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     ds.DoseGridScaling = str(scaling)
+    ds.OperatorsName = ""
+    # A dose of a whole plan must name it; the plan itself is not made.
+    ds.ReferencedRTPlanSequence = [
+        _item(ReferencedSOPClassUID=_RTPLAN, ReferencedSOPInstanceUID=uid_of(ds.StudyInstanceUID, "plan"))
+    ]
     ds.ImagePositionPatient = [f"{float(each):.4f}" for each in (x[0], y[0], z[0])]
     ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     ds.PixelSpacing, ds.SliceThickness = [step, step], ""

@@ -147,7 +147,7 @@ def _add_pixels(ds: Dataset, frames: NDArray[Any], bits: int) -> None:
 
 
 def make_volume(array: NDArray[Any], affine: NDArray[np.float64]) -> Volume:
-    return Volume(array, affine, pd.DataFrame(), "HU", "CT", FRAME_OF_REFERENCE, pd.DataFrame())
+    return Volume(array, affine, pd.DataFrame(), pd.DataFrame(), frame_of_reference_uid=FRAME_OF_REFERENCE)
 
 
 def volume_of(
@@ -275,6 +275,16 @@ def test_what_of_a_segmentation_is_not_used_is_reported() -> None:
         ["C", "no frames", "segment 3"],
     ]
     assert (found.problems.dtypes == "string").all()
+
+
+def test_frames_between_the_slices_of_a_coarser_volume_are_reported_as_such() -> None:
+    frame = np.ones((12, 16), bool)
+    ds = segmentation(
+        [(1, (-20, -10, z), frame) for z in (30.0, 30.5, 31.0, 31.5, 32.0)], spacing=(0.5, 1, 1)
+    )
+    found = overlays_of(ds, volume_of())
+    assert found[0].array.any(axis=(1, 2)).tolist() == [True, True, False, False, False, False]
+    assert found.problems[["what", "where"]].to_numpy().tolist() == [["between the slices", "frames 2, 3, 4"]]
 
 
 def test_a_tilted_gantry_shifts_its_planes() -> None:
@@ -428,6 +438,16 @@ def test_a_region_of_another_frame_of_reference_is_left_out() -> None:
     assert len(overlays_of(ds, volume_of(), registered=True)) == 2
 
 
+def test_a_malformed_region_does_not_spoil_the_others() -> None:
+    box = ("CLOSED_PLANAR", SQUARE)
+    ds = structure_set(("A", [box]), ("B", [box]), ("C", [box]))
+    del ds.ROIContourSequence[0].ReferencedROINumber
+    ds.ROIContourSequence[1].ContourSequence[0]["ContourData"]._value = ["x", "y", "z"] * 3
+    found = overlays_of(ds, volume_of())
+    assert [each.label for each in found] == ["C"]
+    assert found.problems["what"].tolist() == ["malformed region", "malformed region", "no contours"]
+
+
 # -- Doses
 
 
@@ -455,6 +475,19 @@ def test_a_dose_is_interpolated_in_gray(form: str) -> None:
     assert np.array_equal(~np.isnan(overlay.array), inside)
     assert inside.sum() > 100
     assert np.allclose(overlay.array[inside], linear_dose(points)[inside], atol=0.002)
+
+
+@pytest.mark.parametrize("z", [(31.0, 34.0, 37.0), (39.0, 36.0, 33.0)])
+def test_a_dose_of_a_prone_patient_has_its_planes_at_their_z(z: tuple[float, ...]) -> None:
+    """Rows run to the front, so that the normal points to the feet; z given by itself is the patient's all the same."""
+    prone = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+    stored = np.stack([np.full((12, 16), 1000 * each) for each in z])
+    ds = dose(stored, (-20, 1, z[0]), z, orientation=prone)
+    array = overlays_of(ds, volume_of())[0].array
+    heights = 30 + 2.0 * np.arange(6)
+    inside = (heights >= min(z)) & (heights <= max(z))
+    assert np.array_equal(~np.isnan(array).any(axis=(1, 2)), inside)
+    assert np.allclose(array[inside], heights[inside][:, None, None])
 
 
 def test_an_oblique_dose_is_interpolated_too() -> None:

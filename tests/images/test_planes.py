@@ -27,7 +27,7 @@ SHAPE = (10, 24, 32)
 
 def volume(array: NDArray[Any] | None = None, affine: NDArray[np.float64] = USUAL, **more: Any) -> Volume:
     array = np.zeros(SHAPE, np.int16) if array is None else array
-    return replace(Volume(array, affine, pd.DataFrame(), "HU", "CT", "2.25.1", pd.DataFrame()), **more)
+    return replace(Volume(array, affine, pd.DataFrame(), pd.DataFrame(), "HU", "CT"), **more)
 
 
 def mask(

@@ -62,8 +62,8 @@ class OverlayVerbs(ClientBase):
         ...     series = client.search_series(study.uid, Modality="CT").to_frame()["SeriesInstanceUID"][0]
         ...     volume = client.retrieve_volume(study.uid, series)
         ...     overlays = client.retrieve_overlays(study.uid, onto=volume)
-        >>> [overlay.label for overlay in overlays][:4]
-        ['Right lung', 'Left lung', 'Heart', 'Nodule']
+        >>> sorted({overlay.label for overlay in overlays})
+        ['Body', 'Dose PLAN', 'Heart', 'Left lung', 'Nodule', 'PTV', 'Right lung']
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
         return self.collect_overlays([path], onto, registered=registered, progress=False)
