@@ -116,7 +116,7 @@ class View {
       else pane.clear();
     }
     const failure = stack.failed.get(index);
-    pane.notice.textContent = picture ? "" : failure ? `This slice cannot be shown: ${failure}` : "Loading…";
+    say(pane.notice, picture ? "" : failure ? `This slice cannot be shown: ${failure}` : "Loading…");
     const { rows, columns } = picture ?? plane;
     pane.layout(rows, columns, plane.spacing, this.get("zoom"), this.get("pan"));
     const cursor = this.get("cursor");
@@ -153,11 +153,11 @@ class View {
     const [value, where] = picture && pixel ? this.read(plane, index, picture, pixel) : ["", ""];
     const zoom = Math.abs(this.get("zoom") - 1) < 0.005 ? "" : `  zoom ${this.get("zoom").toFixed(2)}×`;
     const window = setup.isColour ? "" : `C ${spoken(this.get("center"))}  W ${spoken(this.get("width"))}`;
-    corners.what.textContent = setup.title;
-    corners.where.textContent = `${NAMES[this.get("plane")]} ${index + 1} / ${plane.count}`;
-    corners.window.textContent = `${window}${zoom}`;
-    corners.value.textContent = value ? `${value}\n${where}` : "";
-    for (const side of ["left", "right", "top", "bottom"]) corners[side].textContent = plane.letters?.[side] ?? "";
+    say(corners.what, setup.title);
+    say(corners.where, `${NAMES[this.get("plane")]} ${index + 1} / ${plane.count}`);
+    say(corners.window, `${window}${zoom}`);
+    say(corners.value, value ? `${value}\n${where}` : "");
+    for (const side of ["left", "right", "top", "bottom"]) say(corners[side], plane.letters?.[side] ?? "");
   }
 
   /** The value of a pixel in words, and its place in the patient. */

@@ -197,7 +197,7 @@ class Controls {
       this.inverted.setAttribute("aria-pressed", String(view.get("inverted")));
     }
     const isPlaying = view.get("playing");
-    this.playing.textContent = isPlaying ? "❚❚" : "▶";
+    say(this.playing, isPlaying ? "❚❚" : "▶");
     this.playing.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
     this.rate.value = String(view.get("rate"));
     const { count } = view.plane();
@@ -206,7 +206,7 @@ class Controls {
     this.slider.hidden = count < 2;
     this.slider.setAttribute("aria-valuetext", `${index + 1} of ${count}`);
     const here = view.stack.slices.size;
-    this.loaded.textContent = here < setup.count && setup.fits ? `${here} of ${setup.count} loaded` : setup.note;
+    say(this.loaded, here < setup.count && setup.fits ? `${here} of ${setup.count} loaded` : setup.note);
     const [visible, opacities] = [view.get("visible"), view.get("opacities")];
     for (const box of this.side.querySelectorAll("[data-visible]")) box.checked = visible[box.dataset.visible];
     for (const range of this.side.querySelectorAll("[data-opacity]")) range.value = opacities[range.dataset.opacity];

@@ -6,6 +6,11 @@ const CLICK_SLOP = 4;
 /** Pixels of a wheel or trackpad that are one slice. */
 const WHEEL_STEP = 50;
 
+/** Say something, where it is not said already: each change makes the browser lay out the page anew. */
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Make an element. Texts go in as text, never as markup: they come from servers. */
 function make(tag, className, attributes = {}, children = []) {
   const element = document.createElement(tag);
@@ -90,6 +95,7 @@ class Pane {
 
   /** Draw contours and the crosshair in the picture's own coordinates; pixel centres are at halves. */
   draw(contours, cross) {
+    if (!contours.length && !cross && !this.lines.firstChild) return;
     const drawn = contours.map(({ points, colour, opacity }) => {
       const at = [];
       for (let i = 0; i < points.length; i += 2) at.push(`${points[i] + 0.5},${points[i + 1] + 0.5}`);
