@@ -20,6 +20,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from dicomframe.errors import DicomFrameError, QueryError
+from dicomframe.images.layers import Overlays
 from dicomframe.images.windowing import PRESETS, Window, WindowLike, as_window
 from dicomframe.widgets.feed import Feed, packed
 from dicomframe.widgets.painting import LEAST_DOSE, Slice, cut, lay_over, line_pixels, paint
@@ -27,6 +28,8 @@ from dicomframe.widgets.planes import Plane
 from dicomframe.widgets.sources import ArraySource, Source, VolumeSource, greatest_dose
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dicomframe.images.layers import Overlay
     from dicomframe.images.volume import Volume
 
@@ -79,6 +82,8 @@ class Viewer(anywidget.AnyWidget):
         Whether the cine runs, ``rate`` frames a second.
     visible, opacities : list
         One of each for each overlay; structures are lines, segments and doses are laid over.
+    problems : pandas.DataFrame
+        What of the overlays could not be used, and why; empty where all was.
 
     Raises
     ------
@@ -133,7 +138,9 @@ class Viewer(anywidget.AnyWidget):
     ) -> None:
         chosen = as_window(window)
         self._source = _as_source(source)
-        self._overlays = list(overlays)
+        self._overlays = Overlays(overlays)
+        if isinstance(overlays, Overlays):
+            self._overlays = overlays
         self._source.lay(self._overlays)
         _check_index(self._source.count, index)
         first = self._source.count // 2 if index is None else index
@@ -164,6 +171,11 @@ class Viewer(anywidget.AnyWidget):
             "width": self._window.width,
             "function": self._window.function,
         }
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """What of the overlays could not be used, and why; as in `Overlays`."""
+        return self._overlays.problems
 
     # -- what Python asks ------------------------------------------------------------------------------------------
 
@@ -331,9 +343,11 @@ class Viewer(anywidget.AnyWidget):
             self._set_up(str(content.get("name", "")))
         elif kind == "ask" and isinstance(content.get("slices"), list):
             self._ask(content["slices"], first=bool(content.get("first")))
-        elif kind == "ask_plane" and name in self._source.planes:
-            if _is_index(content.get("index"), self._source.planes[name].count):
-                threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
+        elif kind == "ask_plane" and _is_index(content.get("index"), self._count_of(name)):
+            threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
+
+    def _count_of(self, plane: str) -> int:
+        return self._source.planes[plane].count if plane in self._source.planes else 0
 
     def _set_up(self, name: str) -> None:
         look = self._look
@@ -355,6 +369,7 @@ class Viewer(anywidget.AnyWidget):
             "inverted": look.inverted,
             "isColour": look.is_colour,
             "presets": self._presets(),
+            "missing": self._missing(),
             "overlays": [_described(overlay) for overlay in self._overlays],
         }
         tables = [dose_colours().data for overlay in self._overlays if overlay.kind == "dose"]
@@ -362,6 +377,12 @@ class Viewer(anywidget.AnyWidget):
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
             self._ask([self.index], first=True)
+
+    def _missing(self) -> str:
+        problems = self.problems
+        count = len(problems)
+        kinds = ", ".join(problems["what"].unique()[:4])
+        return f"Not shown: {count} part{'s' * (count != 1)} ({kinds}); see problems." if count else ""
 
     def _presets(self) -> list[dict[str, Any]]:
         look = self._look

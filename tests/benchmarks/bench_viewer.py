@@ -27,7 +27,10 @@ WATCH = """() => {
   window.seen = { frames: [], inputs: [], painted: [] };
   const put = CanvasRenderingContext2D.prototype.putImageData;
   let isPainting = false;
-  CanvasRenderingContext2D.prototype.putImageData = function (...rest) { isPainting = true; return put.apply(this, rest); };
+  CanvasRenderingContext2D.prototype.putImageData = function (...rest) {
+    isPainting = true;
+    return put.apply(this, rest);
+  };
   const ask = window.requestAnimationFrame.bind(window);
   window.requestAnimationFrame = (callback) => ask((now) => {
     isPainting = false;
@@ -41,9 +44,8 @@ WATCH = """() => {
     port2.postMessage(null);
     return given;
   });
-  for (const type of ["pointermove", "wheel", "input"]) {
-    window.addEventListener(type, (event) => window.seen.inputs.push([performance.now(), event.timeStamp]), { capture: true, passive: true });
-  }
+  const note = (event) => window.seen.inputs.push([performance.now(), event.timeStamp]);
+  for (const type of ["pointermove", "wheel"]) window.addEventListener(type, note, { capture: true, passive: true });
 }"""
 
 STORE = """

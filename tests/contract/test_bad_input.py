@@ -222,6 +222,7 @@ TABLE = {
     "bulkdata": Verb(lambda d, _: d.bulkdata("PixelData"), **OUTCOMES),
     "overlays": Verb(lambda d, _: d.overlays(ONTO)),
     "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
+    "view": Verb(lambda d, _: d.view().close(), empty=TableError),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "delete": Verb(
         lambda d, _: d.delete(), **OUTCOMES | {"unknown": "absent", "garbage": OrRows((), refused="failed")}
