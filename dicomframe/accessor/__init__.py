@@ -12,11 +12,12 @@ from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
 from dicomframe.accessor.overlays import OverlayMethods
+from dicomframe.accessor.viewing import ViewingMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
-class DicomTable(ConversionMethods, OverlayMethods, FeedMethods):
+class DicomTable(ConversionMethods, OverlayMethods, ViewingMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters

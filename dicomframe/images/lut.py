@@ -127,15 +127,36 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
     if ds.get("ModalityLUTSequence"):
         entries, first, _ = table_of_item(ds.ModalityLUTSequence[0])
         return look_up(stored, entries, first).astype(np.float64)
+    slope, intercept = rescale_of(ds, frame)
+    values = stored.astype(np.float64)
+    values *= slope
+    values += intercept
+    return values
+
+
+def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
+    """Give Rescale Slope and Intercept of one frame, or a dose's scaling, from its functional groups first (PS3.3 C.11.1, C.7.6.16.2.9).
+
+    Returns
+    -------
+    slope, intercept : float
+        1 and 0 where one of them is missing.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.RescaleSlope, ds.RescaleIntercept = 2, -1024
+    >>> rescale_of(ds), rescale_of(Dataset())
+    ((2.0, -1024.0), (1.0, 0.0))
+    """
     source = functional_group(ds, frame, "PixelValueTransformationSequence") or ds
     slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
-    values = stored.astype(np.float64)
-    if slope is not None and intercept is not None:
-        values *= float(slope)
-        values += float(intercept)
-    if ds.get("DoseGridScaling") is not None:
-        values *= float(ds.DoseGridScaling)
-    return values
+    if slope is None or intercept is None:
+        slope, intercept = 1.0, 0.0
+    # A dose has a scaling of its own (PS3.3 C.8.8.3).
+    scaling = float(1 if ds.get("DoseGridScaling") is None else ds.DoseGridScaling)
+    return float(slope) * scaling, float(intercept) * scaling
 
 
 def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:

@@ -11,13 +11,12 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("module", ["tables", "wire", "service", "scale", "changefeed", "start"])
+@pytest.mark.parametrize("module", ["tables", "wire", "service", "scale", "changefeed", "start", "viewer"])
 def test_each_runs_at_a_small_size(module):
-    if module == "service":
-        for program in ("wrk", "Orthanc"):
-            if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
-                reason = f"{program} is not installed"
-                pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    for program in {"service": ["wrk", "Orthanc"], "viewer": ["chromium"]}.get(module, []):
+        if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+            reason = f"{program} is not installed"
+            pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     ran = subprocess.run(
         [sys.executable, str(HERE), "--quick", "--only", module],
         check=False,

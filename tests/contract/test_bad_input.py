@@ -233,6 +233,7 @@ TABLE = {
     "bulkdata": Verb(lambda d, _: d.bulkdata("PixelData"), **OUTCOMES),
     "overlays": Verb(lambda d, _: d.overlays(ONTO)),
     "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
+    "view": Verb(lambda d, _: d.view().close(), empty=TableError),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "histogram": Verb(lambda d, _: d.histogram(), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "waveforms": Verb(lambda d, _: d.waveforms(), **OUTCOMES),
