@@ -125,6 +125,9 @@ class PictureMethods(PlotMethods):
     ) -> pd.DataFrame:
         """Retrieve a picture of each row: a study or series by its middle instance, an instance by its first frame.
 
+        The client keeps the pictures (64 MB). Asked for again, one is given once the service has said that its instance
+        has the same version still; from services that number no versions, none are kept.
+
         Parameters
         ----------
         window : (float, float), str or Window, optional

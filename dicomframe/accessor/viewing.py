@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dicomframe.client.client import Client
     from dicomframe.images.layers import Overlay, Overlays
     from dicomframe.images.windowing import WindowLike
+    from dicomframe.widgets.browser import CohortBrowser
+    from dicomframe.widgets.gallery import Gallery
     from dicomframe.widgets.series import SeriesSource
     from dicomframe.widgets.viewer import Viewer
 
@@ -98,6 +100,116 @@ class ViewingMethods(TableBase):
             laid = _overlays_of_table(overlays, source, registered=registered)
         return Viewer(source, index=index, window=window, overlays=laid or ())
 
+    def gallery(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        size: int = 96,
+        most: int = 50,
+        progress: bool | str | None = None,
+    ) -> Gallery:
+        """Show the rows as a table with a thumbnail in front of each: a study or series by its middle instance.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            What is written beside each picture. By default modality, descriptions, date and the like, as far as the
+            table has them; never a patient's name or identifier unless you ask for that column.
+        size : int
+            Pixels that a thumbnail has at most in each direction, 16 to 512.
+        most : int
+            At most this many rows are shown; the table says how many were left out.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        dicomframe.widgets.gallery.Gallery
+            It shows itself at the end of a cell, as HTML or as text. A row whose picture failed says why.
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or a UID.
+        QueryError
+            If ``size`` or ``most`` is impossible.
+        NoClientError
+            If the table does not know its service.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     client.search_series().to_frame().dicom.gallery(["Modality"], size=64)
+          Modality  picture
+        0       CT  64 x 64
+        """
+        from dicomframe.widgets.gallery import Gallery, shown_columns
+
+        self._check_columns(columns)
+        if isinstance(size, bool) or not isinstance(size, int) or not 16 <= size <= 512:
+            raise QueryError("size= is a whole number of pixels from 16 to 512.")
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise QueryError("most= is a whole number of rows, at least 1.")
+        rows = self._table.iloc[:most]
+        pictures = rows.dicom.thumbnails(viewport=(size, size), progress=progress)
+        left_out = len(self._table) - len(rows)
+        note = f"{left_out} further rows are not shown (most={most})." if left_out else ""
+        return Gallery(rows, pictures, shown_columns(rows) if columns is None else columns, note)
+
+    def browse(self, columns: Sequence[str] | None = None, *, thumbnails: bool = True) -> CohortBrowser:
+        """Open a browser over the rows, in a notebook: choose by modality, date, sex, age, scanner and description.
+
+        Each facet counts the rows that the others let pass. Rows without a value are a choice of their own; none is
+        lost because something was not recorded.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            What the list of rows shows; by default as `gallery`.
+        thumbnails : bool
+            Whether the rows listed have pictures. Without a service there are none.
+
+        Returns
+        -------
+        dicomframe.widgets.browser.CohortBrowser
+            ``browser.selected`` is the table of the chosen rows, ``browser.attrition`` how they became fewer;
+            ``browser.choose(modality="CT")`` sets the facets from Python.
+
+        Raises
+        ------
+        TableError
+            If a column is missing.
+
+        Examples
+        --------
+        >>> import pandas as pd, dicomframe
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "F", None]}, dtype="string")
+        >>> browser = table.dicom.browse()
+        >>> browser.choose(modality="CT", sex="(missing)")
+        >>> browser
+        <CohortBrowser: 1 of 3 rows; Modality: CT; Sex: (missing)>
+        >>> browser.attrition["rows"].tolist()
+        [3, 2, 1]
+        """
+        from dicomframe.widgets.browser import CohortBrowser
+
+        self._check_columns(columns)
+        has_service = "service" in self._table.attrs.get("dicom", {})
+        has_pictures = thumbnails and has_service and "StudyInstanceUID" in self._table.columns
+        return CohortBrowser(self._table, _small_thumbnails if has_pictures else None, columns)
+
+    def _check_columns(self, columns: Sequence[str] | None) -> None:
+        if isinstance(columns, str):
+            raise QueryError("columns= is a list of column names.")
+        for name in columns or ():
+            if name not in self._table.columns:
+                raise TableError(f"There is no column {str(name)[:64]!r} to show.")
+
     def _one_series(self) -> tuple[ResourcePath, list[str]]:
         """Give the address of the rows' one series, and the instances if the rows are instances."""
         paths = addresses(self._table)
@@ -109,6 +221,11 @@ class ViewingMethods(TableBase):
                 " df.dicom.series().iloc[[0]].dicom.view()."
             )
         return found[0], [path.instance for path in below if path.instance is not None]
+
+
+def _small_thumbnails(rows: pd.DataFrame) -> pd.DataFrame:
+    thumbnails: pd.DataFrame = rows.dicom.thumbnails(viewport=(96, 96), progress=False)
+    return thumbnails
 
 
 def _series_of(client: Client, path: ResourcePath) -> list[ResourcePath]:

@@ -17,6 +17,7 @@ from dicomframe.client.facade.watching import WatchVerbs
 from dicomframe.client.facade.worklist import WorklistVerbs
 from dicomframe.client.facade.writing import WriteVerbs
 from dicomframe.client.frames import FrameRetriever
+from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.progress import check_progress
 from dicomframe.client.rendered import Renderer
 from dicomframe.client.retrieve import Retriever
@@ -134,6 +135,7 @@ class Client(
         self._retriever = Retriever(self.session)
         self._frames = FrameRetriever(self._retriever)
         self._renderer = Renderer(self._retriever)
+        self._pictures = PictureCache(self.session)
         self._bulkdata = BulkRetriever(self._retriever)
         _clients[self.url] = self
 

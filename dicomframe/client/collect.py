@@ -17,6 +17,7 @@ from dicomframe.client.download import explain
 from dicomframe.client.frames import FrameRetriever, check_frames
 from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
 from dicomframe.client.paging import in_order
+from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.rendered import Renderer, Wish
 from dicomframe.client.retrieve import Retriever
@@ -36,6 +37,7 @@ Work = Callable[[ResourcePath], list[Row]]
 def pictures(
     retriever: Retriever,
     renderer: Renderer,
+    cache: PictureCache,
     paths: Sequence[ResourcePath],
     wish: Wish,
     *,
@@ -49,7 +51,7 @@ def pictures(
         # The instance is named also where it cannot be drawn.
         drawn = retriever.representative_path(path)
         try:
-            picture = draw(drawn, wish)
+            picture = cache.picture(drawn, (small, wish), lambda: draw(drawn, wish))
         except DicomFrameError as error:
             return [_failed(drawn, error)]
         done = {"picture": picture, "status": "rendered", "source": picture.source, "reason": picture.reason}

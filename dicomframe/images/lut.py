@@ -135,7 +135,7 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
 
 
 def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
-    """Give Rescale Slope and Intercept of one frame, or a dose's scaling, from its functional groups first (PS3.3 C.11.1, C.7.6.16.2.9).
+    """Give one frame's Rescale Slope and Intercept, or a dose's scaling (PS3.3 C.11.1, C.7.6.16.2.9, C.8.8.3).
 
     Returns
     -------
@@ -154,7 +154,7 @@ def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
     slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
     if slope is None or intercept is None:
         slope, intercept = 1.0, 0.0
-    # A dose has a scaling of its own (PS3.3 C.8.8.3).
+    # A dose has a scaling of its own.
     scaling = float(1 if ds.get("DoseGridScaling") is None else ds.DoseGridScaling)
     return float(slope) * scaling, float(intercept) * scaling
 

@@ -10,6 +10,7 @@ from dicomframe.client import collect, counting
 from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
+from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.rendered import Renderer, Wish
 from dicomframe.client.volumes import check_stack, retrieve_volume
 from dicomframe.client.wadouri import OBJECT, check_content_type, retrieve_uri
@@ -32,6 +33,7 @@ class PictureVerbs(ClientBase):
 
     _frames: FrameRetriever
     _renderer: Renderer
+    _pictures: PictureCache
     _bulkdata: BulkRetriever
 
     def retrieve_frames(
@@ -414,7 +416,13 @@ class PictureVerbs(ClientBase):
         """
         wish = Wish.of(None, window, viewport, quality, media_type)
         return collect.pictures(
-            self._retriever, self._renderer, paths, wish, small=False, progress=self._bar(progress)
+            self._retriever,
+            self._renderer,
+            self._pictures,
+            paths,
+            wish,
+            small=False,
+            progress=self._bar(progress),
         )
 
     def collect_thumbnails(
@@ -442,7 +450,13 @@ class PictureVerbs(ClientBase):
         """
         wish = Wish.of(viewport=viewport, media_type=media_type)
         return collect.pictures(
-            self._retriever, self._renderer, paths, wish, small=True, progress=self._bar(progress)
+            self._retriever,
+            self._renderer,
+            self._pictures,
+            paths,
+            wish,
+            small=True,
+            progress=self._bar(progress),
         )
 
     def collect_frames(

@@ -1,0 +1,189 @@
+"""A table with a picture in front of each row, as HTML; as plain text where no HTML is shown.
+
+Every text is hostile until it is escaped: names and descriptions come out of files that anybody may have written. What
+reaches the page is `html.escape`'s output and our own base64 pictures, nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dicomframe.errors import printable
+
+#: What tells rows apart without telling whose they are: the first of these that a table has are shown.
+COLUMNS = (
+    "Modality",
+    "ModalitiesInStudy",
+    "StudyDescription",
+    "SeriesDescription",
+    "StudyDate",
+    "BodyPartExamined",
+    "PatientSex",
+    "PatientAge",
+    "ManufacturerModelName",
+    "InstanceNumber",
+)
+MOST_COLUMNS = 6
+
+#: Letters of a value that are shown; the table itself has all of them.
+_MOST_LETTERS = 120
+_TABLE = "border-collapse:collapse;font-size:var(--jp-ui-font-size1,13px)"
+_CELL = "padding:4px 10px;text-align:left;vertical-align:middle;border-bottom:1px solid rgba(128,128,128,.35)"
+
+
+class Gallery:
+    """Rows with their pictures; at the end of a notebook cell it shows itself.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows, in their order.
+    pictures : pandas.DataFrame
+        As ``df.dicom.thumbnails()`` gives them: ``picture``, ``status``, ``error``; one row a row of the table.
+    columns : sequence of str
+        What is written beside each picture.
+    note : str
+        What is said below the table.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"Modality": ["CT"]})
+    >>> picture = {"picture": [np.zeros((2, 3), np.uint8)], "status": ["rendered"], "error": [None]}
+    >>> gallery = Gallery(table, pd.DataFrame(picture), ["Modality"])
+    >>> print(gallery)
+      Modality picture
+    0       CT   3 x 2
+    >>> "<img" in gallery._repr_html_()
+    True
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, pictures: pd.DataFrame, columns: Sequence[str], note: str = ""
+    ) -> None:
+        self.table = table
+        self.pictures = pictures
+        self.columns = list(columns)
+        self.note = note
+
+    def __repr__(self) -> str:
+        texts = pd.DataFrame(
+            {
+                printable(name): [printable(_text(value)) for value in self.table[name]]
+                for name in self.columns
+            },
+            index=self.table.index,
+        )
+        texts["picture"] = [_size_or_reason(row) for row in self._rows()]
+        lines = texts.to_string() if len(texts) else "No rows."
+        return f"{lines}\n{self.note}" if self.note else lines
+
+    def _repr_html_(self) -> str:
+        return html_table(self.table, self.columns, [_cell(row) for row in self._rows()], self.note)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.pictures[["picture", "status", "error"]].to_dict("records")
+
+
+def html_table(
+    table: pd.DataFrame, columns: Sequence[str], pictures: Sequence[str], note: str = "", height: int = 640
+) -> str:
+    """Write rows as an HTML table with a picture in front of each.
+
+    Parameters
+    ----------
+    pictures : sequence of str
+        HTML of each row's first cell: of `picture_html`, or empty.
+    note : str
+        Text below the table; escaped here.
+    height : int
+        Pixels; what is longer scrolls.
+    """
+    heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(name)}</th>' for name in columns)
+    values = [[escaped(_text(value)) for value in table[name]] for name in columns]
+    rows = "".join(
+        f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(_text(label))}</th>'
+        + "".join(f'<td style="{_CELL}"><bdi>{text}</bdi></td>' for text in texts)
+        + "</tr>"
+        for label, picture, *texts in zip(table.index, pictures, *values, strict=True)
+    )
+    count = f"{len(table)} {'row' if len(table) == 1 else 'rows'}"
+    below = f'<p style="opacity:.75">{escaped(note)}</p>' if note else ""
+    return (
+        f'<div class="dicomframe-gallery" style="max-height:{height}px;overflow:auto" tabindex="0" role="region"'
+        f' aria-label="Rows with pictures"><table style="{_TABLE}">'
+        f'<caption style="text-align:left;opacity:.75">{count} with pictures</caption>'
+        f'<thead><tr><th scope="col" style="{_CELL}">picture</th><th scope="col" style="{_CELL}">row</th>{heads}'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>{below}"
+    )
+
+
+def picture_html(picture: Any) -> str:
+    """Write a picture of uint8 as an ``<img>`` that carries its own bytes.
+
+    Examples
+    --------
+    >>> picture_html(np.zeros((2, 3), np.uint8))[:28]
+    '<img alt="picture, 3 by 2 pi'
+    """
+    from PIL import Image
+
+    pixels = np.asarray(picture)
+    rows, columns = pixels.shape[:2]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<img alt="picture, {columns} by {rows} pixels" width="{columns}" height="{rows}"'
+        f' style="max-width:none;background:#000" src="data:image/jpeg;base64,{data}">'
+    )
+
+
+def escaped(text: str) -> str:
+    """Make a text harmless in HTML, and visible what would turn the direction of a line or command a terminal.
+
+    Examples
+    --------
+    >>> escaped('<img src=x onerror="alert(1)">')
+    '&lt;img src=x onerror=&quot;alert(1)&quot;&gt;'
+    """
+    return html.escape(printable(text), quote=True)
+
+
+def shown_columns(table: pd.DataFrame) -> list[str]:
+    """Choose what is written beside the pictures: never whose they are."""
+    return [name for name in COLUMNS if name in table.columns][:MOST_COLUMNS]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if row["status"] == "failed":
+        return f'<span style="opacity:.75">{escaped(_short(str(row["error"])))}</span>'
+    return picture_html(row["picture"])
+
+
+def _size_or_reason(row: dict[str, Any]) -> str:
+    if row["status"] == "failed":
+        return printable(_short(str(row["error"])))
+    rows, columns = np.shape(row["picture"])[:2]
+    return f"{columns} x {rows}"
+
+
+def _text(value: Any) -> str:
+    """Write one value: missing ones as nothing, lists with commas, a day without its midnight."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return _short(", ".join(_text(each) for each in value))
+    if pd.isna(value):
+        return ""
+    if isinstance(value, pd.Timestamp) and value == value.normalize():
+        return str(value.date())
+    return _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"

@@ -1,0 +1,182 @@
+"""The cohort browser from Python's side: which rows pass, what is counted, what is kept. Clicks: tests/browser."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dicomframe as dfr
+from dicomframe.errors import QueryError
+
+VALUE = st.sampled_from(["CT", "MR", "", None])
+ROW = st.tuples(
+    VALUE,
+    st.sampled_from(["F", "M", None]),
+    st.sampled_from(["000Y", "041Y", "018M", "099Y", "N-A", None]),
+    st.one_of(st.none(), st.dates(dt.date(1880, 1, 1), dt.date(2030, 1, 1))),
+    st.sampled_from(["Chest routine", "HEAD with contrast", None]),
+)
+
+
+def table_of(rows):
+    table = pd.DataFrame(
+        rows, columns=["Modality", "PatientSex", "PatientAge", "StudyDate", "StudyDescription"]
+    )
+    table = table.astype(
+        dict.fromkeys(["Modality", "PatientSex", "PatientAge", "StudyDescription"], "string")
+    )
+    table["StudyDate"] = pd.to_datetime(table["StudyDate"]).astype("datetime64[s]")
+    return table
+
+
+@given(
+    st.lists(ROW, min_size=1, max_size=30),
+    st.sets(st.sampled_from(["CT", "MR", "(missing)"])),
+    st.sampled_from([None, (1, 60), (None, 2), (50, None)]),
+    st.sampled_from(["", "chest", "contrast head"]),
+)
+def test_the_rows_that_pass_are_those_a_loop_finds(rows, modality, ages, words):
+    table = table_of(rows)
+    browser = table.dicom.browse()
+    years = table["PatientAge"].dicom.years
+    there = {each or "(missing)" for each in table["Modality"].fillna("")}
+    modality &= there
+    browser.choose(modality=sorted(modality), ages=ages, description=words)
+
+    def passes(at):
+        row, age = table.iloc[at], years.iloc[at]
+        if (
+            modality
+            and (row["Modality"] if pd.notna(row["Modality"]) and row["Modality"] else "(missing)")
+            not in modality
+        ):
+            return False
+        if ages is not None:
+            low, high = ages
+            if pd.isna(age) or (low is not None and age < low) or (high is not None and age >= high + 1):
+                return False
+        text = "" if pd.isna(row["StudyDescription"]) else row["StudyDescription"].lower()
+        return all(word in text for word in words.split())
+
+    expected = [at for at in range(len(table)) if passes(at)]
+    assert browser.selected.index.tolist() == expected
+    assert browser.count == len(expected)
+    assert browser.attrition["rows"].iloc[-1] == len(expected)
+    assert browser.attrition["excluded"].sum() == len(table) - len(expected)
+    browser.close()
+
+
+def test_counts_follow_the_other_facets_not_their_own():
+    table = table_of(
+        [
+            ("CT", "F", "041Y", None, None),
+            ("CT", "M", None, None, None),
+            ("MR", "F", None, None, None),
+            (None, None, None, None, None),
+        ]
+    )
+    browser = table.dicom.browse()
+    assert browser.counts("modality") == {"CT": 2, "MR": 1, "(missing)": 1}
+    browser.choose(modality="CT")
+    assert browser.counts("modality") == {"CT": 2, "MR": 1, "(missing)": 1}
+    assert browser.counts("sex") == {"F": 1, "M": 1, "(missing)": 0}
+    browser.choose(sex="(missing)")
+    assert browser.counts("modality") == {"CT": 0, "MR": 0, "(missing)": 1}
+
+
+def test_rows_without_a_date_or_age_are_kept_until_a_range_is_chosen():
+    table = table_of([("CT", "F", None, None, None), ("CT", "F", "041Y", dt.date(2024, 5, 6), None)])
+    browser = table.dicom.browse()
+    assert browser.count == 2
+    browser.choose(dates=("2024-05-06", "2024-05-06"))
+    assert browser.selected.index.tolist() == [1]
+    assert browser.attrition["step"].tolist() == ["all rows", "Study date: 2024-05-06 to 2024-05-06"]
+    browser.choose()
+    assert browser.count == 2
+
+
+def test_a_row_with_several_modalities_has_each():
+    table = pd.DataFrame({"ModalitiesInStudy": [["CT", "SR"], ["CT"], [], None]})
+    browser = table.dicom.browse()
+    assert browser.counts("modality") == {"CT": 2, "SR": 1, "(missing)": 2}
+    browser.choose(modality=["CT", "SR"])
+    assert browser.selected.index.tolist() == [0, 1]
+
+
+def test_the_selection_knows_its_service_and_types():
+    with dfr.start_local(samples=True) as local:
+        table = local.connect().search_series(limit=40, fields=["PatientSex", "Manufacturer"]).to_frame()
+        browser = table.dicom.browse()
+        browser.choose(modality="CT")
+        browser.wait()
+        assert "data:image/jpeg" in browser._list.value
+        selected = browser.selected
+        assert selected.dtypes.equals(table.dtypes)
+        assert set(selected["Modality"]) == {"CT"}
+        assert selected.dicom.instances()["SeriesInstanceUID"].isin(selected["SeriesInstanceUID"]).all()
+        browser.close()
+
+
+def test_it_is_told_to_others_and_shown_without_widgets():
+    table = table_of([("CT", "F", None, None, None), ("MR", "F", None, None, None)])
+    browser = table.dicom.browse()
+    seen = []
+    browser.observe(lambda change: seen.append(change.new), "count")
+    browser.choose(modality="MR")
+    assert seen == [1]
+    bundle = browser._repr_mimebundle_()
+    assert bundle["text/plain"] == "<CohortBrowser: 1 of 2 rows; Modality: MR>"
+    assert "Modality: MR" in bundle["text/html"]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"modality": "XX"},
+        {"sex": ["F", "Q"]},
+        {"dates": "2024"},
+        {"dates": ("yesterday", None)},
+        {"ages": (1, 2, 3)},
+        {"ages": ("a", "b")},
+        {"scanner": "any"},
+    ],
+)
+def test_bad_choices_change_nothing(choice):
+    table = table_of([("CT", "F", "041Y", dt.date(2024, 5, 6), None), ("MR", "M", None, None, None)])
+    browser = table.dicom.browse()
+    browser.choose(modality="MR")
+    with pytest.raises(QueryError):
+        browser.choose(**choice)
+    assert browser.selected.index.tolist() == [1]
+
+
+def test_hostile_texts_stay_texts():
+    hostile = '<img src=x onerror="window.hostile=1">\u202e\x1b[31m'
+    table = pd.DataFrame(
+        {"Modality": [hostile], "StudyDescription": [hostile], "ManufacturerModelName": [hostile]}
+    )
+    browser = table.dicom.browse()
+    browser.choose(modality=hostile)
+    html = browser._list.value + browser._attrition.value + browser._repr_mimebundle_()["text/html"]
+    assert "<img" not in html
+    assert "\x1b" not in repr(browser) + html
+    assert "\u202e" not in repr(browser) + html
+
+
+def test_many_rows_are_counted_as_columns():
+    count = 100_000
+    chance = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "Modality": pd.array(chance.choice(["CT", "MR", "US"], count), "string"),
+            "PatientAge": pd.array([f"{age:03}Y" for age in chance.integers(0, 100, count)], "string"),
+            "StudyDate": pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 1500, count), "D"),
+        }
+    )
+    browser = table.dicom.browse()
+    browser.choose(modality="MR", ages=(40, 49))
+    years = table["PatientAge"].str[:3].astype(int)
+    assert browser.count == int(((table["Modality"] == "MR") & years.between(40, 49)).sum())
