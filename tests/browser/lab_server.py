@@ -49,19 +49,17 @@ class Lab:
         self.show(page, path)
         if run:
             page.locator(".jp-Notebook-cell").first.click()
-            page.wait_for_function(
-                "() => document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
-            )
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_text("Run All Cells", exact=True).click()
             for at in range(len(cells)):
                 prompt = page.locator(".jp-CodeCell .jp-InputPrompt").nth(at)
-                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=60_000)
+                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=25_000)
         return path
 
     def show(self, page, path):
         page.goto(f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{path.name}?token={self.token}")
-        page.locator(".jp-Notebook-cell").first.wait_for(timeout=60_000)
+        page.locator(".jp-Notebook-cell").first.wait_for(timeout=25_000)
 
     def run(self, page, code):
         """Run code in the notebook's last cell, and give what it prints."""
