@@ -142,7 +142,7 @@ def test_without_a_kernel_the_picture_is_shown(lab, page):
     path = lab.folder / "without-kernel.ipynb"
     path.write_text(json.dumps(notebook))
     lab.show(page, path)
-    assert page.locator(".jp-OutputArea-child img").first.is_visible()
+    page.locator(".jp-OutputArea-child img").wait_for()
 
 
 def _png():
