@@ -7,7 +7,6 @@ than there are workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +15,11 @@ from dicomframe.client.bulkdata import BulkRetriever, ElementPath
 from dicomframe.client.download import explain
 from dicomframe.client.frames import FrameRetriever, check_frames
 from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.rendered import Renderer, Wish
 from dicomframe.client.retrieve import Retriever
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DicomFrameError
@@ -56,8 +56,8 @@ def pictures(
         return [_uids(drawn) | done]
 
     what = "Thumbnails" if small else "Rendering"
-    rows = _rows(retriever, paths, work, what, progress)
-    return _table(rows, retriever, ("picture", "status", "source", "reason", "error"), "picture")
+    columns = ("picture", "status", "source", "reason", "error")
+    return _collected(retriever, paths, work, what, progress, columns, "picture")
 
 
 def frames(
@@ -77,8 +77,8 @@ def frames(
         except DicomFrameError as error:
             return [_failed(chosen, error)]
 
-    rows = _rows(retriever, paths, work, "Retrieving frames", progress)
-    return _table(rows, retriever, ("frames", "status", "error"), "frames")
+    columns = ("frames", "status", "error")
+    return _collected(retriever, paths, work, "Retrieving frames", progress, columns, "frames")
 
 
 def bulkdata(
@@ -111,8 +111,9 @@ def bulkdata(
             for at, data in found
         ]
 
-    rows = _rows(retriever, paths, work, f"Retrieving {tags.from_tag(place.tag).column}", progress)
-    return _table(rows, retriever, ("path", "data", "status", "source", "reason", "error"), "data")
+    what = f"Retrieving {tags.from_tag(place.tag).column}"
+    columns = ("path", "data", "status", "source", "reason", "error")
+    return _collected(retriever, paths, work, what, progress, columns, "data")
 
 
 def pixels(
@@ -138,11 +139,36 @@ def pixels(
             rows.append(_failed(path, error))
         return rows
 
-    below = (each for path in dict.fromkeys(paths) for each in _instances_below(retriever, path))
-    rows = [
-        each for found in _in_parallel(retriever, below, work, "Decoding", None, progress) for each in found
-    ]
-    return _table(rows, retriever, ("pixels", "status", "error"), "pixels")
+    named = _Named(retriever, paths)
+    found: dict[ResourcePath, list[Row]] = {}
+
+    def table() -> pd.DataFrame:
+        rows = [row for path in named.known() for row in _rows_of(found, path)]
+        return _table(rows, retriever, ("pixels", "status", "error"), "pixels")
+
+    with keeping(retriever.session, table):
+        _in_parallel(retriever, named, work, found, "Decoding", None, progress)
+    return table()
+
+
+class _Named:
+    """The instances below some resources, which are listed while those before them are being worked on."""
+
+    def __init__(self, retriever: Retriever, paths: Sequence[ResourcePath]) -> None:
+        self._retriever = retriever
+        self._waiting = list(dict.fromkeys(paths))
+        self._listed: list[ResourcePath] = []
+
+    def __iter__(self) -> Iterator[ResourcePath]:
+        while self._waiting:
+            below = _instances_below(self._retriever, self._waiting[0])
+            self._listed += below
+            del self._waiting[0]
+            yield from below
+
+    def known(self) -> list[ResourcePath]:
+        """Give what was listed, and the resources of which nobody has asked yet what is in them."""
+        return self._listed + self._waiting
 
 
 def _instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePath]:
@@ -159,39 +185,56 @@ def _instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourceP
     return listed or [path]
 
 
-def _rows(
-    retriever: Retriever, paths: Sequence[ResourcePath], work: Work, what: str, progress: Progress
-) -> list[Row]:
-    """Give the rows of all resources in order; one that is named twice is worked on once."""
+def _collected(
+    retriever: Retriever,
+    paths: Sequence[ResourcePath],
+    work: Work,
+    what: str,
+    progress: Progress,
+    columns: Sequence[str],
+    objects: str,
+) -> pd.DataFrame:
+    """Make the table of all resources in order; one that is named twice is worked on once."""
     distinct = list(dict.fromkeys(paths))
-    found = dict(
-        zip(distinct, _in_parallel(retriever, distinct, work, what, len(distinct), progress), strict=True)
-    )
-    return [row for path in paths for row in found[path]]
+    found: dict[ResourcePath, list[Row]] = {}
+
+    def table() -> pd.DataFrame:
+        rows = [row for path in paths for row in _rows_of(found, path)]
+        return _table(rows, retriever, columns, objects)
+
+    with keeping(retriever.session, table):
+        _in_parallel(retriever, distinct, work, found, what, len(distinct), progress)
+    return table()
 
 
 def _in_parallel(
     retriever: Retriever,
     paths: Iterable[ResourcePath],
     work: Work,
+    found: dict[ResourcePath, list[Row]],
     what: str,
     total: int | None,
     progress: Progress,
-) -> Iterator[list[Row]]:
-    def safely(path: ResourcePath) -> list[Row]:
+) -> None:
+    """Put the rows of each resource into `found`, as they come."""
+
+    def safely(path: ResourcePath) -> None:
         try:
-            return work(path)
+            found[path] = work(path)
         except DicomFrameError as error:
-            return [_failed(path, error)]
+            found[path] = [_failed(path, error)]
 
     width = retriever.session.max_workers
     with (
         progress_bar(progress, what, total, "instance") as bar,
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-collect") as workers,
+        Workers(width, "collect") as workers,
     ):
-        for rows in in_order(workers, safely, paths, width):
+        for _ in in_order(workers, safely, paths, width):
             bar.update()
-            yield rows
+
+
+def _rows_of(found: dict[ResourcePath, list[Row]], path: ResourcePath) -> list[Row]:
+    return found[path] if path in found else [_uids(path) | {"status": INTERRUPTED}]
 
 
 def _uids(path: ResourcePath) -> Row:
