@@ -25,7 +25,7 @@ _INTERVAL_SECONDS = 0.1
 class Bar(Protocol):
     """As much of a bar as the verbs use; all of it from any thread."""
 
-    def update(self, n: float = 1) -> Any:
+    def update(self, n: int = 1) -> Any:
         """Say that so many more are done."""
 
     def expect(self, n: int) -> None:
@@ -33,7 +33,7 @@ class Bar(Protocol):
 
 
 class _NoBar:
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int = 1) -> None:
         """Show nothing."""
 
     def expect(self, n: int) -> None:
@@ -50,14 +50,14 @@ class _LiveBar:
         self._description, self._unit, self._shows_bytes = description, unit, shows_bytes
         self._total = total
         self._lock = threading.Lock()
-        self._done = 0.0
+        self._done = 0
         self._bytes = 0
         self._thread = threading.get_ident()
         self._start = time.monotonic()
         self._drawn = self._start + _DELAY_SECONDS - _INTERVAL_SECONDS
         self._bar: Any = None
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int = 1) -> None:
         with self._lock:
             self._done += n
         self.tick()
@@ -80,16 +80,17 @@ class _LiveBar:
 
     def _draw(self, now: float) -> None:
         if self._bar is None:
-            # It counts from the beginning, although it appears later.
+            # It counts from the beginning, although it appears later; the delay keeps it from being drawn when made.
             self._bar = _kind()(
                 total=self._total,
                 desc=self._description,
                 unit=self._unit,
                 leave=False,
                 mininterval=0,
+                delay=1e-9,
                 miniters=0,
             )
-            self._bar.start_t -= now - self._start
+            self._bar.start_t = self._bar.last_print_t = self._bar.start_t - (now - self._start)
         if self._shows_bytes and self._bytes:
             rate = self._bytes / (now - self._start)
             self._bar.set_postfix_str(f"{_size(self._bytes)}, {_size(rate)}/s", refresh=False)

@@ -349,7 +349,7 @@ class Session:
             sent += 1
             if isinstance(result, Answer):
                 result.attempts = sent
-                if result.status == 401 and not renewed and self._has_other_token(token):
+                if result.status == 401 and not renewed and self._has_other_token(token, result):
                     renewed = True
                     result.close()
                     continue
@@ -372,8 +372,9 @@ class Session:
                 self._pause.sleep(wait)
             waits += 1
 
-    def _has_other_token(self, refused: str | None) -> bool:
-        return bool(self._tokens and refused and self._tokens.after_refusal(refused))
+    def _has_other_token(self, refused: str | None, answer: Answer) -> bool:
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        return bool(self._tokens and refused and self._tokens.after_refusal(refused, challenge))
 
     def _wait(self, result: Answer | Exception, waits: int) -> float | None:
         """Give the seconds until the request is worth another attempt, None if it is not."""
