@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from dicomframe.errors import NoClientError
@@ -45,8 +44,18 @@ def addresses(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePat
 
 
 def for_each(
-    paths: Sequence[ResourcePath], work: Callable[[ResourcePath], Result], max_workers: int
+    client: Client, paths: Sequence[ResourcePath], work: Callable[[ResourcePath], Result], what: str
 ) -> list[Result]:
-    """Do the work for each address, a bounded number at a time; results in the addresses' order."""
-    with ThreadPoolExecutor(max_workers, thread_name_prefix="dicomframe") as workers:
-        return list(workers.map(work, paths))
+    """Do the work for each address, as many at a time as the client may; results in the addresses' order."""
+    from dicomframe.client.progress import progress_bar
+    from dicomframe.client.workers import Workers, in_order
+
+    results: list[Result] = []
+    with (
+        progress_bar(client.progress, what, len(paths), "row") as bar,
+        Workers(client.max_workers, "table") as workers,
+    ):
+        for result in in_order(workers, work, paths, client.max_workers):
+            results.append(result)
+            bar.update()
+    return results

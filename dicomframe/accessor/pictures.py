@@ -327,9 +327,8 @@ class PictureMethods(PlotMethods):
                 raise TableError(f"There is no column {titles[:64]!r} to take the titles from.")
             titles = table[titles].astype("string").fillna("").tolist()
         client = self._client
-        pictures = for_each(
-            addresses(table, distinct=False), partial(_representative, client), client.max_workers
-        )
+        rows = addresses(table, distinct=False)
+        pictures = for_each(client, rows, partial(_representative, client), "Retrieving pictures")
         left_out = len(self._table) - len(table)
         note = f"{left_out} further rows are not drawn (most={most})" if left_out > 0 else None
         return montage(pictures, columns=columns, titles=titles, window=window, note=note)

@@ -118,13 +118,17 @@ class RemoteMethods(TableBase):
         """
         return self._search("instance", UID_COLUMNS, filters)
 
-    def metadata(self, keywords: Sequence[str] | None = None) -> pd.DataFrame:
+    def metadata(
+        self, keywords: Sequence[str] | None = None, *, progress: bool | str | None = None
+    ) -> pd.DataFrame:
         """Retrieve all attributes but bulk data, one row an instance (PS3.18 section 10.4.1.1.2).
 
         Parameters
         ----------
         keywords : sequence of str, optional
             Only these columns (keywords or eight hex digits), beside the three UIDs; all by default.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Warns
         -----
@@ -146,15 +150,17 @@ class RemoteMethods(TableBase):
         [120.0]
         """
         client = self._client
-        return client.collect_metadata(addresses(self._table), keywords)
+        return client.collect_metadata(addresses(self._table), keywords, progress=progress)
 
-    def headers(self, keywords: Sequence[str]) -> pd.DataFrame:
+    def headers(self, keywords: Sequence[str], *, progress: bool | str | None = None) -> pd.DataFrame:
         """Read a few attributes of the objects themselves, one row an instance; see `Client.retrieve_headers`.
 
         Parameters
         ----------
         keywords : sequence of str
             Keywords or eight hex digits, beside the three UIDs.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -166,7 +172,7 @@ class RemoteMethods(TableBase):
         ['CR']
         """
         client = self._client
-        return client.collect_headers(addresses(self._table), keywords)
+        return client.collect_headers(addresses(self._table), keywords, progress=progress)
 
     def datasets(self) -> Iterator[Dataset]:
         """Retrieve the objects of the rows, one at a time, as pydicom Datasets.
@@ -221,13 +227,15 @@ class RemoteMethods(TableBase):
         """
         return self._client.download(self._table, folder, **options)
 
-    def delete(self, *, dry_run: bool = False) -> pd.DataFrame:
+    def delete(self, *, dry_run: bool = False, progress: bool | str | None = None) -> pd.DataFrame:
         """Delete what the rows stand for, one outcome a row.
 
         Parameters
         ----------
         dry_run : bool
             Only tell which instances would go.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Returns
         -------
@@ -247,7 +255,7 @@ class RemoteMethods(TableBase):
         ...     table.dicom.delete(dry_run=True)["status"].tolist()
         ['would go']
         """
-        return self._client.delete_many(addresses(self._table), dry_run=dry_run)
+        return self._client.delete_many(addresses(self._table), dry_run=dry_run, progress=progress)
 
     def update(self, *, dry_run: bool = False, **attributes: Any) -> Operation | BulkOperation | pd.DataFrame:
         """Give patient attributes new values in the rows' studies, whole, whatever the table's level.

@@ -36,7 +36,8 @@ HINTS: dict[int, str] = {
     503: "The service is busy or starting; try again later.",
 }
 
-_UID = re.compile(r"(?<![\w.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)(?![\w])")
+# Also where it is glued to letters, as in "Instance1.2.840.10008.1_1".
+_UID = re.compile(r"(?<![\d.])(?:[0-2](?:\.\d+){3,}|2\.25\.\d+)")
 # A person name as DICOM writes it (PS3.5 section 6.2.1.1): words with carets between. These patterns are bounded,
 # because they read what any server sends.
 _NAME = re.compile(r"[\w.'-]{0,64}(?:\^[\w.'-]{0,64})+")

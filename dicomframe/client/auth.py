@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +30,29 @@ _MARGIN = 300.0
 # A text from a callable does not say how long it lives.
 _UNKNOWN_LIFETIME = 300.0
 _MOST_WORDS = 1500
+_CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,4000})"')
+# What a credential's exception may quote: JWTs, what is named a secret, queries of URLs, and text too random for words.
+# Bounded, because the words are somebody else's.
+_SECRETS = (
+    (re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*){0,4}"), "<...>"),
+    (re.compile(r"(?i)\b(bearer)\s+[^\s\"',;]{8,}"), r"\1 <...>"),
+    (
+        re.compile(
+            r"(?i)\b(\w{0,20}(?:secret|password|pwd|assertion|token|sig|signature|key))([\"']?\s{0,2}[=:]\s{0,2}[\"']?)"
+            r"(?=[^\s\"'&,;]{0,200}\d|[^\s\"'&,;]{16})[^\s\"'&,;]+"
+        ),
+        r"\1\2<...>",
+    ),
+    (re.compile(r"(https?://)[^\s/@]{1,200}@"), r"\1<...>@"),
+    (re.compile(r"(https?://[^\s?\"']{1,500})\?[^\s\"']+"), r"\1?<...>"),
+    (
+        re.compile(
+            r"(?<![\w~.-])(?=[\w~.-]{0,200}\d)(?=[\w~.-]{0,200}[A-Z])(?=[\w~.-]{0,200}[a-z])[\w~.-]{24,}"
+        ),
+        "<...>",
+    ),
+    (re.compile(r"\b[0-9a-fA-F]{32,}\b"), "<...>"),
+)
 
 
 @runtime_checkable
@@ -54,10 +78,19 @@ class TokenSource:
         Gives a token as text, or an object with ``token`` and ``expires_on``.
     renewable : bool
         Whether another fetch may give another token.
+    fetch_with_claims : callable, optional
+        Gives a token that meets the claims of a challenge, past any cache of the credential's own.
     """
 
-    def __init__(self, fetch: Callable[[], Any], *, renewable: bool = True) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Any],
+        *,
+        renewable: bool = True,
+        fetch_with_claims: Callable[[str], Any] | None = None,
+    ) -> None:
         self._fetch = fetch
+        self._fetch_with_claims = fetch_with_claims
         self._renewable = renewable
         self._lock = threading.Lock()
         self._token: _Token | None = None
@@ -85,14 +118,27 @@ class TokenSource:
             return token.text
         return self._renewed(lambda known: known is None or time.time() >= known.renew_at)
 
-    def after_refusal(self, refused: str) -> str | None:
-        """Give another token than the one that the service has just refused; None where there is no other."""
+    def after_refusal(self, refused: str, challenge: str = "") -> str | None:
+        """Give another token than the one that the service has just refused; None where there is no other.
+
+        A credential that keeps its tokens would give the refused one again. As in azure-core, it is asked past its
+        cache where the refusal's WWW-Authenticate names claims that the token lacks (continuous access evaluation).
+        """
         if not self._renewable:
             return None
-        text = self._renewed(lambda known: known is None or known.text == refused)
+        wanted = claims_of_challenge(challenge)
+        fetch, with_claims = self._fetch, self._fetch_with_claims
+        if wanted and with_claims is not None:
+
+            def fetch() -> Any:
+                return with_claims(wanted)
+
+        text = self._renewed(lambda known: known is None or known.text == refused, fetch)
         return None if text == refused else text
 
-    def _renewed(self, is_stale: Callable[[_Token | None], bool]) -> str:
+    def _renewed(
+        self, is_stale: Callable[[_Token | None], bool], fetch: Callable[[], Any] | None = None
+    ) -> str:
         failures = self._failures
         with self._lock:
             if self._failures != failures and self._failure is not None:
@@ -101,7 +147,7 @@ class TokenSource:
             token = self._token
             if token is None or is_stale(token):
                 try:
-                    token = self._token = _read(self._fetch)
+                    token = self._token = _read(fetch or self._fetch)
                 except AuthenticationError as error:
                     self._failures += 1
                     self._failure = error
@@ -136,7 +182,10 @@ def token_source(credential: Any, address: ServiceAddress) -> TokenSource | None
     if isinstance(credential, str):
         return _fixed(credential)
     if isinstance(credential, TokenCredential):
-        return TokenSource(lambda: credential.get_token(SCOPE))
+        return TokenSource(
+            lambda: credential.get_token(SCOPE),
+            fetch_with_claims=lambda wanted: credential.get_token(SCOPE, claims=wanted),
+        )
     if callable(credential):
         return TokenSource(credential)
     raise QueryError(
@@ -182,7 +231,7 @@ def _read(fetch: Callable[[], Any]) -> _Token:
 
 
 def _failure(error: Exception) -> AuthenticationError:
-    words = printable(" ".join(str(error).split()))
+    words = printable(without_secrets(" ".join(str(error).split())))
     return AuthenticationError(
         401,
         "",
@@ -194,6 +243,39 @@ def _failure(error: Exception) -> AuthenticationError:
             f"Tokens are asked for with the scope {SCOPE}."
         ),
     )
+
+
+def without_secrets(words: str) -> str:
+    """Blot out of a credential's words what looks like a token, a secret or a query; identifiers (GUIDs) stay.
+
+    Examples
+    --------
+    >>> without_secrets("AADSTS7000215: Invalid client secret 'abC8Q~dEf.Gh1-jKlMnOpQrStUvWxYz_2' of the app")
+    "AADSTS7000215: Invalid client secret '<...>' of the app"
+    """
+    for pattern, shown in _SECRETS:
+        words = pattern.sub(shown, words)
+    return words
+
+
+def claims_of_challenge(challenge: str) -> str:
+    """Read the claims, as JSON text, that a WWW-Authenticate header says a token lacks; empty where it says nothing.
+
+    Examples
+    --------
+    >>> claims_of_challenge('Bearer realm="", error="insufficient_claims", claims="eyJhIjoxfQ"')
+    '{"a":1}'
+    >>> claims_of_challenge('Bearer error="invalid_token"')
+    ''
+    """
+    said = dict(_CHALLENGE.findall(challenge))
+    encoded = said.get("claims", "")
+    if said.get("error") != "insufficient_claims" or not encoded:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except ValueError:
+        return ""
 
 
 def claims(token: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from dicomframe.client import workers
+
 #: Answers that a later attempt may turn into a good one (PS3.18 section 8.4.2 has 503; Azure throttles with 429).
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
 
@@ -65,7 +67,7 @@ class Pause:
     Parameters
     ----------
     clock, sleep : callable
-        As `time.monotonic` and `time.sleep`.
+        As `time.monotonic` and `time.sleep`; by default nobody sleeps longer than the call that the thread works for.
 
     Examples
     --------
@@ -76,7 +78,7 @@ class Pause:
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = workers.sleep
     ) -> None:
         self._clock = clock
         self._sleep = sleep

@@ -10,14 +10,16 @@ an empty page may be a gap and means nothing. Version 2 counts rows in a window 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dicomframe.client.feedcursor import MARGIN, Cursor
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import keeping
+from dicomframe.client.progress import Progress, check_progress, progress_bar
 from dicomframe.client.session import Session
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import feed
 from dicomframe.errors import DecodeError, IncompleteSearchWarning, UnexpectedAnswerError, warn_caller
 
@@ -54,6 +56,8 @@ class ChangeFeed:
         Only changes before that time, in microseconds since 1970, UTC.
     metadata : bool
         Whether to ask for the metadata of instances that are there.
+    progress : bool or "auto"
+        Whether `to_frame` shows a bar.
 
     Examples
     --------
@@ -64,7 +68,16 @@ class ChangeFeed:
     (<Change feed>, 0)
     """
 
-    def __init__(self, session: Session, cursor: Cursor, *, end: int | None, metadata: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        cursor: Cursor,
+        *,
+        end: int | None,
+        metadata: bool,
+        progress: Progress = False,
+    ) -> None:
+        self._progress = progress
         self.session = session
         self._from = cursor
         self._end = end
@@ -77,7 +90,7 @@ class ChangeFeed:
             said += f" {word} {feed.iso(moment)}" if moment is not None else ""
         return f"<Change feed{said}>"
 
-    def pages(self) -> Iterator[list[Any]]:
+    def pages(self) -> Generator[list[Any]]:
         """Yield the changes page by page, in the service's order.
 
         Yields
@@ -108,9 +121,20 @@ class ChangeFeed:
             yield from page
 
     def to_frame(
-        self, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
+        self,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+        *,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read it into one typed table, one row a change; `dicomframe.from_change_feed` has columns and arguments.
+
+        Parameters
+        ----------
+        dtype_backend, errors
+            As for `dicomframe.from_change_feed`.
+        progress : bool or "auto", optional
+            Whether a bar is shown, by default as the client was told.
 
         Returns
         -------
@@ -121,6 +145,9 @@ class ChangeFeed:
         ------
         ServiceError, TransportError, DecodeError
             If a page cannot be had.
+        KeyboardInterrupt
+            If it is interrupted: with the changes so far as its ``table``; ``after=`` the last of their numbers is
+            where to go on.
 
         Warns
         -----
@@ -130,9 +157,20 @@ class ChangeFeed:
         from dicomframe.tables.feed import FeedTable
 
         table = FeedTable()
-        for page in self.pages():
-            table.add(page)
-        return table.finish(dtype_backend, errors, {"service": self.session.base})
+
+        def finish() -> pd.DataFrame:
+            return table.finish(dtype_backend, errors, {"service": self.session.base})
+
+        shown = self._progress if progress is None else check_progress(progress)
+        with (
+            keeping(self.session, finish),
+            progress_bar(shown, "Reading the change feed", None, "change") as bar,
+            closing(self.pages()) as pages,
+        ):
+            for page in pages:
+                table.add(page)
+                bar.update(len(page))
+        return finish()
 
     @property
     def cursor(self) -> dict[str, Any] | None:
@@ -256,7 +294,7 @@ class Reading:
             place = _first(self._last, lambda number: self._first_moment_after(number) >= begin)
         spans = ((at, min(MOST_V1, self._last - at)) for at in range(place, self._last, MOST_V1))
         width = self._session.max_workers
-        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-feed") as workers:
+        with Workers(width, "feed") as workers:
             for page in in_order(workers, self._span, spans, width):
                 yield self._fresh(page)
                 if self._end is not None and _first_moment(page, -_LAST_MOMENT) >= self._end + MARGIN:
@@ -312,7 +350,7 @@ class Reading:
         if offset == MOST_V2:
             width = self._session.max_workers
             places = range(offset, self._most_rows, MOST_V2)
-            with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-feed") as workers:
+            with Workers(width, "feed") as workers:
                 for page in in_order(workers, ask, places, width):
                     offset += len(page)
                     yield self._fresh(page)

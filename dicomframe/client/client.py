@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.facade.managing import ManageVerbs
@@ -23,6 +23,9 @@ from dicomframe.client.rendered import Renderer
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.session import Session
 from dicomframe.errors import NoClientError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The latest client of each service. They are kept, so that a table finds the one that made it in passing.
 _clients: dict[str, Client] = {}
@@ -93,7 +96,7 @@ class Client(
     ----------
     url : str
         The base URL, version and partition included.
-    max_workers : int
+    max_workers, progress
         As given.
     session : Session
         The way to the service.
@@ -131,7 +134,7 @@ class Client(
         )
         self.url = self.session.base
         self.max_workers = max_workers
-        self._progress = check_progress(progress)
+        self.progress = check_progress(progress)
         self._retriever = Retriever(self.session)
         self._frames = FrameRetriever(self._retriever)
         self._renderer = Renderer(self._retriever)
@@ -142,8 +145,26 @@ class Client(
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
+    @property
+    def partial(self) -> pd.DataFrame | None:
+        """The table of what the last call that was interrupted (Ctrl-C, "Interrupt kernel") had done until then.
+
+        None if none was. The ``KeyboardInterrupt`` carries the same table as ``table``. Rows of searches, metadata and
+        the change feed are those that had come; tables of outcomes (`download`, `store`, `delete_many`, pictures, …)
+        have a row for all that was asked for, with the status ``"interrupted"`` where nothing was begun.
+        ``df.attrs["dicom"]["interrupted"]`` is True. `docs/interrupting.md` tells how to go on from there.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     local.connect().partial is None
+        True
+        """
+        return self.session.partial
+
     def close(self) -> None:
-        """Close the connections that are kept open.
+        """Close the connections that are kept open, and forget `partial`.
 
         Examples
         --------
@@ -151,6 +172,7 @@ class Client(
         >>> dfr.connect("http://127.0.0.1:8080").close()
         """
         self.session.close()
+        self.session.partial = None
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,6 @@ than there are workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from dicomframe.client.bulkdata import BulkRetriever, ElementPath
 from dicomframe.client.download import explain
 from dicomframe.client.frames import FrameRetriever, check_frames
 from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.rendered import Renderer, Wish
 from dicomframe.client.retrieve import Retriever
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DicomFrameError
@@ -53,13 +53,13 @@ def pictures(
         try:
             picture = cache.picture(drawn, (small, wish), lambda: draw(drawn, wish))
         except DicomFrameError as error:
-            return [_failed(drawn, error)]
+            return [failed_row(drawn, error)]
         done = {"picture": picture, "status": "rendered", "source": picture.source, "reason": picture.reason}
-        return [_uids(drawn) | done]
+        return [uids_of(drawn) | done]
 
     what = "Thumbnails" if small else "Rendering"
-    rows = _rows(retriever, paths, work, what, progress)
-    return _table(rows, retriever, ("picture", "status", "source", "reason", "error"), "picture")
+    columns = ("picture", "status", "source", "reason", "error")
+    return collected(retriever, paths, work, what, progress, columns, "picture")
 
 
 def frames(
@@ -75,12 +75,12 @@ def frames(
     def work(path: ResourcePath) -> list[Row]:
         chosen = retriever.representative_path(path)
         try:
-            return [_uids(chosen) | {"frames": source.frames(chosen, wanted), "status": "decoded"}]
+            return [uids_of(chosen) | {"frames": source.frames(chosen, wanted), "status": "decoded"}]
         except DicomFrameError as error:
-            return [_failed(chosen, error)]
+            return [failed_row(chosen, error)]
 
-    rows = _rows(retriever, paths, work, "Retrieving frames", progress)
-    return _table(rows, retriever, ("frames", "status", "error"), "frames")
+    columns = ("frames", "status", "error")
+    return collected(retriever, paths, work, "Retrieving frames", progress, columns, "frames")
 
 
 def bulkdata(
@@ -100,9 +100,9 @@ def bulkdata(
                 [(place, source.by_path(chosen, place))] if place.steps else source.find(chosen, place.tag)
             )
         except DicomFrameError as error:
-            return [_failed(chosen, error)]
+            return [failed_row(chosen, error)]
         return [
-            _uids(chosen)
+            uids_of(chosen)
             | {
                 "path": str(at),
                 "data": data,
@@ -113,8 +113,9 @@ def bulkdata(
             for at, data in found
         ]
 
-    rows = _rows(retriever, paths, work, f"Retrieving {tags.from_tag(place.tag).column}", progress)
-    return _table(rows, retriever, ("path", "data", "status", "source", "reason", "error"), "data")
+    what = f"Retrieving {tags.from_tag(place.tag).column}"
+    columns = ("path", "data", "status", "source", "reason", "error")
+    return collected(retriever, paths, work, what, progress, columns, "data")
 
 
 def pixels(
@@ -145,14 +146,39 @@ def pixels(
         try:
             rows.extend(map(row, retriever.objects(path)))
         except DicomFrameError as error:
-            rows.append(_failed(path, error))
+            rows.append(failed_row(path, error))
         return rows
 
-    below = (each for path in dict.fromkeys(paths) for each in instances_below(retriever, path))
-    rows = [
-        each for found in _in_parallel(retriever, below, work, "Decoding", None, progress) for each in found
-    ]
-    return _table(rows, retriever, ("pixels", "unit", "status", "error"), "pixels")
+    named = _Named(retriever, paths)
+    found: dict[ResourcePath, list[Row]] = {}
+
+    def table() -> pd.DataFrame:
+        rows = [row for path in named.known() for row in _rows_of(found, path)]
+        return _table(rows, retriever, ("pixels", "unit", "status", "error"), "pixels")
+
+    with keeping(retriever.session, table):
+        in_parallel(retriever, named, work, found, "Decoding", None, progress)
+    return table()
+
+
+class _Named:
+    """The instances below some resources, which are listed while those before them are being worked on."""
+
+    def __init__(self, retriever: Retriever, paths: Sequence[ResourcePath]) -> None:
+        self._retriever = retriever
+        self._waiting = list(dict.fromkeys(paths))
+        self._listed: list[ResourcePath] = []
+
+    def __iter__(self) -> Iterator[ResourcePath]:
+        while self._waiting:
+            below = instances_below(self._retriever, self._waiting[0])
+            self._listed += below
+            del self._waiting[0]
+            yield from below
+
+    def known(self) -> list[ResourcePath]:
+        """Give what was listed, and the resources of which nobody has asked yet what is in them."""
+        return self._listed + self._waiting
 
 
 def instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePath]:
@@ -169,47 +195,68 @@ def instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePa
     return listed or [path]
 
 
-def _rows(
-    retriever: Retriever, paths: Sequence[ResourcePath], work: Work, what: str, progress: Progress
-) -> list[Row]:
-    """Give the rows of all resources in order; one that is named twice is worked on once."""
+def collected(
+    retriever: Retriever,
+    paths: Sequence[ResourcePath],
+    work: Work,
+    what: str,
+    progress: Progress,
+    columns: Sequence[str],
+    objects: str,
+    finish: Callable[[pd.DataFrame, Sequence[Row]], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """Make the table of all resources in order; one that is named twice is worked on once."""
     distinct = list(dict.fromkeys(paths))
-    found = dict(
-        zip(distinct, _in_parallel(retriever, distinct, work, what, len(distinct), progress), strict=True)
-    )
-    return [row for path in paths for row in found[path]]
+    found: dict[ResourcePath, list[Row]] = {}
+
+    def table() -> pd.DataFrame:
+        rows = [row for path in paths for row in _rows_of(found, path)]
+        made = _table(rows, retriever, columns, objects)
+        return made if finish is None else finish(made, rows)
+
+    with keeping(retriever.session, table):
+        in_parallel(retriever, distinct, work, found, what, len(distinct), progress)
+    return table()
 
 
-def _in_parallel(
+def in_parallel(
     retriever: Retriever,
     paths: Iterable[ResourcePath],
     work: Work,
+    found: dict[ResourcePath, list[Row]],
     what: str,
     total: int | None,
     progress: Progress,
-) -> Iterator[list[Row]]:
-    def safely(path: ResourcePath) -> list[Row]:
+) -> None:
+    """Put the rows of each resource into `found`, as they come."""
+
+    def safely(path: ResourcePath) -> None:
         try:
-            return work(path)
+            found[path] = work(path)
         except DicomFrameError as error:
-            return [_failed(path, error)]
+            found[path] = [failed_row(path, error)]
 
     width = retriever.session.max_workers
     with (
         progress_bar(progress, what, total, "instance") as bar,
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-collect") as workers,
+        Workers(width, "collect") as workers,
     ):
-        for rows in in_order(workers, safely, paths, width):
+        for _ in in_order(workers, safely, paths, width):
             bar.update()
-            yield rows
 
 
-def _uids(path: ResourcePath) -> Row:
+def _rows_of(found: dict[ResourcePath, list[Row]], path: ResourcePath) -> list[Row]:
+    return found[path] if path in found else [uids_of(path) | {"status": INTERRUPTED}]
+
+
+def uids_of(path: ResourcePath) -> Row:
+    """Begin a resource's row."""
     return dict(zip(UID_COLUMNS, path.uids, strict=False))
 
 
-def _failed(path: ResourcePath, error: DicomFrameError) -> Row:
-    return _uids(path) | {"status": "failed", "error": explain(error)}
+def failed_row(path: ResourcePath, error: DicomFrameError) -> Row:
+    """Give the row of what could not be had, with the reason."""
+    return uids_of(path) | {"status": "failed", "error": explain(error)}
 
 
 def _table(rows: Sequence[Row], retriever: Retriever, columns: Sequence[str], objects: str) -> pd.DataFrame:

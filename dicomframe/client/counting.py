@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomframe.client.collect import Row, _failed, _in_parallel, _rows, _table, _uids, instances_below
+from dicomframe.client.collect import Row, collected, failed_row, in_parallel, instances_below, uids_of
 from dicomframe.client.download import explain
 from dicomframe.client.outcomes import UID_COLUMNS
 from dicomframe.client.progress import Progress
@@ -53,25 +54,52 @@ def pixel_counts(
         try:
             rows.extend(map(row, retriever.objects(path)))
         except DicomFrameError as error:
-            rows.append(_failed(path, error))
+            rows.append(failed_row(path, error))
         return rows
 
-    below = dict.fromkeys(each for path in dict.fromkeys(paths) for each in instances_below(retriever, path))
-    found: dict[tuple[str, str], PixelCount] = {}
-    reasons: Counter[str] = Counter()
-    colour = 0
-    for rows in _in_parallel(retriever, below, work, "Counting pixels", len(below), progress):
-        for each in rows:
-            counted = each.get("count")
-            if "error" in each:
-                reasons[each["error"]] += 1
-            elif counted is None:
-                colour += 1
-            elif (key := (each["key"], counted.unit)) in found:
-                found[key].add(counted)
-            else:
-                found[key] = counted
-    return list(found.values()), _notes(colour, reasons)
+    below = list(
+        dict.fromkeys(each for path in dict.fromkeys(paths) for each in instances_below(retriever, path))
+    )
+    total = _Total()
+
+    def count(path: ResourcePath) -> list[Row]:
+        # Added up as they come: what is counted of one instance is as large as the sum.
+        total.add(work(path))
+        return []
+
+    failed: dict[ResourcePath, list[Row]] = {}
+    in_parallel(retriever, below, count, failed, "Counting pixels", len(below), progress)
+    for rows in failed.values():
+        total.add(rows)
+    return total.counts(), _notes(total.colour, total.reasons)
+
+
+class _Total:
+    """The sum of what several threads count."""
+
+    def __init__(self) -> None:
+        self.colour = 0
+        self.reasons: Counter[str] = Counter()
+        self._found: dict[tuple[str, str], PixelCount] = {}
+        self._lock = threading.Lock()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take the rows of some instances in."""
+        with self._lock:
+            for each in rows:
+                counted = each.get("count")
+                if "error" in each:
+                    self.reasons[each["error"]] += 1
+                elif counted is None:
+                    self.colour += 1
+                elif (key := (each["key"], counted.unit)) in self._found:
+                    self._found[key].add(counted)
+                else:
+                    self._found[key] = counted
+
+    def counts(self) -> list[PixelCount]:
+        """Give the counts in an order that does not hang on which thread was first."""
+        return [count for _, count in sorted(self._found.items())]
 
 
 def waveform_table(retriever: Retriever, paths: Sequence[ResourcePath], progress: Progress) -> pd.DataFrame:
@@ -83,15 +111,16 @@ def waveform_table(retriever: Retriever, paths: Sequence[ResourcePath], progress
         try:
             found = waveforms(retriever.instance(chosen))
         except DicomFrameError as error:
-            return [_failed(chosen, error)]
+            return [failed_row(chosen, error)]
         return [
-            _uids(chosen) | {"label": wave.label, "waveform": wave, "group": number, "status": "decoded"}
+            uids_of(chosen) | {"label": wave.label, "waveform": wave, "group": number, "status": "decoded"}
             for number, wave in enumerate(found, 1)
         ]
 
-    rows = _rows(retriever, paths, work, "Decoding waveforms", progress)
-    table = _table(rows, retriever, ("label", "waveform", "status", "error"), "waveform")
-    return _measured(table, rows)
+    columns = ("label", "waveform", "status", "error")
+    return collected(
+        retriever, paths, work, "Decoding waveforms", progress, columns, "waveform", finish=_measured
+    )
 
 
 def _measured(table: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:

@@ -6,8 +6,7 @@ import json
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from io import FileIO
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.retrieve import ObjectBody, Retriever
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import ResourcePath, check_uid
 from dicomframe.errors import (
     DecodeError,
@@ -213,6 +213,8 @@ class Job:
         A row of the result by SOP Instance UID.
     missing : list of Identity
         Instances that are still to be fetched, each by itself.
+    expected : list of Identity
+        The instances that there are, as far as is known.
     is_listed : bool
         Whether the server could say which instances there are.
     failures : list of Exception
@@ -222,6 +224,7 @@ class Job:
     path: ResourcePath
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[Identity] = field(default_factory=list)
+    expected: list[Identity] = field(default_factory=list)
     is_listed: bool = False
     failures: list[Exception] = field(default_factory=list)
 
@@ -234,6 +237,14 @@ class Job:
             "bytes": size,
             "error": explain(self.failures[-1]) if status == "failed" else None,
         }
+
+    def so_far(self) -> list[dict[str, Any]]:
+        """Give the rows of a download that was interrupted, with those of what was not begun."""
+        known = [(uids.study, uids.series, uids.instance) for uids in self.expected]
+        # Where nobody knows yet what there is, the resource itself.
+        left = [uids for uids in known if uids[-1] not in self.rows] if known else [self.path.uids]
+        missing = [dict(zip(UID_COLUMNS, uids, strict=False)) | {"status": INTERRUPTED} for uids in left]
+        return [*self.rows.values(), *missing]
 
     def all_rows(self) -> list[dict[str, Any]]:
         """Give the instances' rows, and one for the resource itself if nobody knows what else there was."""
@@ -280,18 +291,16 @@ class Downloader:
         self._bar = bar
         self._width = width or retriever.session.max_workers
 
-    def run(self, paths: Sequence[ResourcePath]) -> list[Job]:
+    def run(self, jobs: Sequence[Job]) -> None:
         """Bring all; what fails is in the rows."""
         width = self._width
-        jobs = [Job(path) for path in dict.fromkeys(paths)]
-        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-download") as workers:
+        with Workers(width, "download") as workers:
             for _ in in_order(workers, self._bring, jobs, width):
                 continue
             # What is left is spread over all workers, however few studies it comes from.
             left = [(job, uids) for job in jobs for uids in job.missing]
             for _ in in_order(workers, lambda pair: self._fetch(*pair), left, width):
                 continue
-        return jobs
 
     def _bring(self, job: Job) -> None:
         """Keep what is whole; take a study or series in one answer where all of it is missing."""
@@ -300,6 +309,7 @@ class Downloader:
             expected = [Identity(path.study, path.series or "", path.instance or "")]
         else:
             expected = self._instances(job)
+        job.expected = expected
         self._bar.expect(len(expected))
         for uids in expected:
             self._keep(job, uids)
@@ -387,13 +397,19 @@ def download(
     if max_workers is not None and (not is_number or max_workers < 1):
         raise QueryError("max_workers= is a whole number from 1 on.")
     target = Folder(Path(folder), Layout(layout), original=original)
-    with closing(target), progress_bar(progress, "Downloading", None, "instance") as bar:
-        jobs = Downloader(retriever, target, bar, max_workers, original=original).run(paths)
-    rows = {
-        (row.get("StudyInstanceUID"), row.get("SeriesInstanceUID"), row.get("SOPInstanceUID")): row
-        for job in jobs
-        for row in job.all_rows()
-    }
-    if errors == "raise" and any(row["status"] == "failed" for row in rows.values()):
+    jobs = [Job(path) for path in dict.fromkeys(paths)]
+
+    def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+        distinct = {tuple(row.get(name) for name in UID_COLUMNS): row for row in rows}
+        return outcome_table(list(distinct.values()), COLUMNS, retriever.session.base, ["bytes"])
+
+    with (
+        keeping(retriever.session, lambda: table(row for job in jobs for row in job.so_far())),
+        closing(target),
+        progress_bar(progress, "Downloading", None, "instance") as bar,
+    ):
+        Downloader(retriever, target, bar, max_workers, original=original).run(jobs)
+    made = table(row for job in jobs for row in job.all_rows())
+    if errors == "raise" and (made["status"] == "failed").any():
         raise next(failure for job in jobs for failure in job.failures)
-    return outcome_table(list(rows.values()), COLUMNS, retriever.session.base, ["bytes"])
+    return made

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
 from dicomframe.client.elements import HEAD_BYTES, Unusual, find_elements, text
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import (
     Failure,
     ObjectBody,
     Retriever,
-    good_ones,
     note_failures,
     read_dataset,
     select_columns,
 )
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import from_dataset
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
@@ -181,43 +180,67 @@ def retrieve_headers(
     errors: OnBadValue = "coerce",
     *,
     original: bool = False,
+    progress: Progress = False,
 ) -> pd.DataFrame:
     """Make the table; `dicomframe.client.client.Client.retrieve_headers` documents it."""
     from dicomframe.tables.convert import from_pages
 
+    wanted = _wanted(keywords)
+    reader = HeaderReader(wanted)
+
+    def pages_of(path: ResourcePath) -> list[bytes] | DicomFrameError:
+        rows: list[JsonRow] = []
+        pages = begun[path] = []
+        try:
+            for body in retriever.bodies(path, original=original):
+                rows.append(_checked(reader.read(body), path))
+                bar.update()
+                if len(rows) == _ROWS_A_PAGE:
+                    pages.append(orjson.dumps(rows))
+                    rows = []
+        except DicomFrameError as error:
+            return error
+        finally:
+            pages.append(orjson.dumps(rows))
+        return pages
+
+    def all_pages() -> Generator[bytes]:
+        width = retriever.session.max_workers
+        try:
+            with Workers(width, "headers") as workers:
+                for path, got in zip(paths, in_order(workers, pages_of, paths, width), strict=True):
+                    begun.pop(path, None)
+                    if isinstance(got, DicomFrameError):
+                        failed.append((path, got))
+                    else:
+                        yield from got
+        except KeyboardInterrupt:
+            for pages in begun.values():
+                yield from pages
+            raise
+
+    failed: list[Failure] = []
+    #: The pages of each resource that is not read to its end, which count if the call is interrupted.
+    begun: dict[ResourcePath, list[bytes]] = {}
+    with progress_bar(progress, "Reading headers", None, "instance") as bar:
+        table, interrupt = read_until_interrupted(
+            lambda pages: from_pages(pages, "instance", dtype_backend, errors), all_pages()
+        )
+    note_failures(table, retriever.session.base, "headers", failed, len(paths))
+    table = select_columns(table, wanted, dtype_backend)
+    if interrupt is not None:
+        give_back(retriever.session, interrupt, table)
+    return table
+
+
+def _wanted(keywords: Sequence[str]) -> list[tags.Attribute]:
     wanted = [tags.attribute(name) for name in ([keywords] if isinstance(keywords, str) else keywords)]
     for each in wanted:
         if each.tag.startswith("0002"):
             raise QueryError(
                 f"{each.column} belongs to the file meta information, not to the data set; retrieve the objects for it."
             )
-    reader = HeaderReader(wanted)
-
-    def pages_of(path: ResourcePath) -> list[bytes] | DicomFrameError:
-        rows: list[JsonRow] = []
-        pages: list[bytes] = []
-        try:
-            for body in retriever.bodies(path, original=original):
-                rows.append(_checked(reader.read(body), path))
-                if len(rows) == _ROWS_A_PAGE:
-                    pages.append(orjson.dumps(rows))
-                    rows = []
-        except DicomFrameError as error:
-            return error
-        return [*pages, orjson.dumps(rows)]
-
-    def all_pages() -> Generator[bytes]:
-        width = retriever.session.max_workers
-        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-headers") as workers:
-            found = zip(paths, in_order(workers, pages_of, paths, width), strict=True)
-            for pages in good_ones(found, failed):
-                yield from pages
-
-    failed: list[Failure] = []
-    with closing(all_pages()) as pages:
-        table = from_pages(pages, "instance", dtype_backend, errors)
-    note_failures(table, retriever.session.base, "headers", failed, len(paths))
-    return select_columns(table, wanted, dtype_backend)
+    return wanted
 
 
 def _checked(row: JsonRow, path: ResourcePath) -> JsonRow:

@@ -193,7 +193,7 @@ class Operation:
         until = time.monotonic() + timeout
         pause = _FIRST_PAUSE
         shown = 0
-        with progress_bar(self._progress, "Operation", 100, "%") as bar:
+        with progress_bar(self._progress, "Operation", 100, "%", shows_bytes=False) as bar:
             while not self.refresh().done:
                 bar.update(max(self.percent - shown, 0))
                 shown = max(shown, self.percent)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dicomframe.client.download import explain
-from dicomframe.client.paging import in_order
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DicomFrameError, NotFoundError, QueryError
 from dicomframe.images.layers import Overlays
@@ -43,7 +42,7 @@ def collect_overlays(
     width = retriever.session.max_workers
     with (
         progress_bar(progress, "Retrieving overlays", len(wanted), "row") as bar,
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-overlays") as workers,
+        Workers(width, "overlays") as workers,
     ):
         for found, refused in in_order(workers, work, wanted, width):
             joined.join(found)

@@ -7,15 +7,14 @@ twice (they are dropped, and the verdict is "drifted"); and servers differ in wh
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 from dicomframe.client.pages import Page, read_page
 from dicomframe.client.query import Query
 from dicomframe.client.session import Session
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import BadRequestError
 
@@ -25,9 +24,6 @@ Completeness = Literal["complete", "truncated", "drifted"]
 _VERSION_HEADER = "api-supported-versions"
 #: With it, the service names attributes that it could not index for all instances.
 _ERRONEOUS_HEADER = "erroneous-dicom-attributes"
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -42,6 +38,8 @@ class Findings:
         The server ended the search before its end.
     limited : bool
         There are more rows than the caller's limit.
+    interrupted : bool
+        The reading was broken off.
     erroneous : list of str
         Attributes searched by that the service could not index for all instances.
     settled : dict of str to dict
@@ -51,6 +49,7 @@ class Findings:
     drifted: bool = False
     capped: bool = False
     limited: bool = False
+    interrupted: bool = False
     erroneous: list[str] = field(default_factory=list)
     settled: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -59,7 +58,7 @@ class Findings:
         """The verdict; the gravest finding counts."""
         if self.drifted:
             return "drifted"
-        return "truncated" if self.capped or self.limited else "complete"
+        return "truncated" if self.capped or self.limited or self.interrupted else "complete"
 
 
 @dataclass(slots=True)
@@ -112,7 +111,7 @@ class Reader:
             yield from self._read_query(queries[0], width)
         elif queries:
             # Each query is read by one worker from beginning to end, because most have one page.
-            with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-search") as workers:
+            with Workers(width, "search") as workers:
                 for pages in in_order(
                     workers, lambda query: list(self._read_query(query, 1)), queries, width
                 ):
@@ -123,15 +122,20 @@ class Reader:
         # One row more than the limit tells whether there are more.
         wanted = None if self.limit is None else self.limit + 1
         run = _Run(self, query, wanted)
-        yield from run.take(run.fetch(run.next_place()))
-        if run.is_regular() and width > 1:
-            with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-search") as workers:
+        if width == 1:
+            while not run.is_at_end:
+                yield from run.take(run.fetch(run.next_place()))
+            return
+        # Also a page by itself is fetched by a worker: who waits for it here can show how long, and be interrupted.
+        with Workers(width, "search") as workers:
+            yield from run.take(workers.result(run.fetch, run.next_place()))
+            if run.is_regular():
                 for found in in_order(workers, run.fetch, run.places_ahead(), width):
                     yield from run.take(found)
                     if not run.is_regular():
                         break
-        while not run.is_at_end:
-            yield from run.take(run.fetch(run.next_place()))
+            while not run.is_at_end:
+                yield from run.take(workers.result(run.fetch, run.next_place()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,24 +292,3 @@ def _settled_by(route: str) -> list[tuple[str, str]]:
     ([('StudyInstanceUID', '1.2'), ('SeriesInstanceUID', '1.3')], [])
     """
     return list(zip(UID_KEYWORD_OF_LEVEL.values(), route.split("/")[1::2], strict=False))
-
-
-def in_order(
-    workers: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], width: int
-) -> Iterator[Result]:
-    """Yield results in the order of the items, with no more than ``width`` of them under way or waiting.
-
-    When the iterator is closed early, what has not begun is given up.
-    """
-    pending: deque[Future[Result]] = deque()
-    source = iter(items)
-    try:
-        for item in source:
-            pending.append(workers.submit(work, item))
-            if len(pending) >= width:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()

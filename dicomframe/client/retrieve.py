@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.pages import decode_rows
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
@@ -185,21 +185,28 @@ class Retriever:
         errors: OnBadValue = "coerce",
         *,
         original: bool = False,
+        progress: Progress = False,
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table, one row an instance."""
         from dicomframe.tables.convert import from_pages
 
         wanted = None if keywords is None else [tags.attribute(name) for name in _names(keywords)]
         failed: list[Failure] = []
-        with closing(self._metadata_pages(paths, ORIGINAL if original else {})) as found:
-            pages = good_ones(zip(paths, found, strict=True), failed)
-            table = from_pages(pages, "instance", dtype_backend, errors)
+        unit = paths[0].level if paths else "instance"
+        with progress_bar(progress, "Retrieving metadata", len(paths), unit) as bar:
+            table, interrupt = read_until_interrupted(
+                lambda pages: from_pages(pages, "instance", dtype_backend, errors),
+                self._metadata_pages(paths, ORIGINAL if original else {}, failed, bar),
+            )
         note_failures(table, self.session.base, "metadata", failed, len(paths))
-        return table if wanted is None else select_columns(table, wanted, dtype_backend)
+        table = table if wanted is None else select_columns(table, wanted, dtype_backend)
+        if interrupt is not None:
+            give_back(self.session, interrupt, table)
+        return table
 
     def _metadata_pages(
-        self, paths: Sequence[ResourcePath], more: Mapping[str, str]
-    ) -> Generator[bytes | DicomFrameError]:
+        self, paths: Sequence[ResourcePath], more: Mapping[str, str], failed: list[Failure], bar: Bar
+    ) -> Generator[bytes]:
         def page(path: ResourcePath) -> bytes | DicomFrameError:
             try:
                 return self._metadata_page(path, more)
@@ -207,8 +214,13 @@ class Retriever:
                 return error
 
         width = self.session.max_workers
-        with ThreadPoolExecutor(width, thread_name_prefix="dicomframe-metadata") as workers:
-            yield from in_order(workers, page, paths, width)
+        with Workers(width, "metadata") as workers:
+            for path, got in zip(paths, in_order(workers, page, paths, width), strict=True):
+                bar.update()
+                if isinstance(got, DicomFrameError):
+                    failed.append((path, got))
+                else:
+                    yield got
 
     def _metadata_page(self, path: ResourcePath, more: Mapping[str, str]) -> bytes:
         headers = {"Accept": "application/dicom+json", **more}
@@ -332,18 +344,6 @@ def read_dataset(body: ObjectBody) -> Dataset:
 
 #: What was asked for, and why it did not come.
 Failure = tuple[ResourcePath, DicomFrameError]
-Got = TypeVar("Got")
-
-
-def good_ones(
-    found: Iterable[tuple[ResourcePath, Got | DicomFrameError]], failed: list[Failure]
-) -> Iterator[Got]:
-    """Yield what came, and put aside what failed."""
-    for path, got in found:
-        if isinstance(got, DicomFrameError):
-            failed.append((path, got))
-        else:
-            yield got
 
 
 def note_failures(table: pd.DataFrame, service: str, what: str, failed: list[Failure], count: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dicomframe.client.paging import Completeness, Findings, Reader
+from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.progress import Progress, check_progress, progress_bar
 from dicomframe.client.query import Query, build_queries
 from dicomframe.client.searchability import check_searchable
 from dicomframe.client.session import Session
@@ -40,6 +41,8 @@ class Search:
         The most rows in all; by default all there are.
     page_size : int
         Rows to ask for at a time. The service takes at most 200; a server may return fewer.
+    progress : bool or "auto"
+        Whether `to_frame` shows a bar.
 
     Examples
     --------
@@ -61,7 +64,9 @@ class Search:
         *,
         limit: int | None = None,
         page_size: int = PAGE_SIZE,
+        progress: Progress = False,
     ) -> None:
+        self._progress = progress
         self.level = level
         self.session = session
         self.queries = list(queries)
@@ -72,10 +77,18 @@ class Search:
 
     @classmethod
     def of(
-        cls, session: Session, level: Level, *, limit: int | None, page_size: int, **arguments: Any
+        cls,
+        session: Session,
+        level: Level,
+        *,
+        limit: int | None,
+        page_size: int,
+        progress: Progress = False,
+        **arguments: Any,
     ) -> Search:
         """Make a search from what a caller gave; `dicomframe.client.query.build_queries` has the rest."""
-        return cls(session, level, build_queries(level, **arguments), limit=limit, page_size=page_size)
+        queries = build_queries(level, **arguments)
+        return cls(session, level, queries, limit=limit, page_size=page_size, progress=progress)
 
     @classmethod
     def united(cls, searches: Sequence[Search]) -> Search:
@@ -84,7 +97,14 @@ class Search:
         if any(each.level != first.level for each in searches):
             raise QueryError("Only searches of one level can be united.")
         queries = list(dict.fromkeys(query for each in searches for query in each.queries))
-        return cls(first.session, first.level, queries, limit=first.limit, page_size=first.page_size)
+        return cls(
+            first.session,
+            first.level,
+            queries,
+            limit=first.limit,
+            page_size=first.page_size,
+            progress=first._progress,  # noqa: SLF001 - of this very class
+        )
 
     def __repr__(self) -> str:
         keywords = self.keywords
@@ -123,9 +143,13 @@ class Search:
         self._judge(reader.findings)
 
     def to_frame(
-        self, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
+        self,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        errors: OnBadValue = "coerce",
+        *,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
-        """Read all pages into one typed table.
+        """Read all pages into one typed table, with a progress bar in terminals and notebooks.
 
         Parameters
         ----------
@@ -133,6 +157,8 @@ class Search:
             Which family of dtypes the columns get; `dicomframe.tables.schema` has the list.
         errors : {"coerce", "raise"}
             Whether a value that its VR does not allow becomes missing and one row of `issues`, or raises.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Returns
         -------
@@ -150,6 +176,9 @@ class Search:
             searchable.
         ValueRefused
             With ``errors="raise"``, at the first bad value.
+        KeyboardInterrupt
+            If it is interrupted: with the table of the rows so far as its ``table``, which ``client.partial`` is as
+            well; its completeness is ``"truncated"``.
 
         Warns
         -----
@@ -164,11 +193,21 @@ class Search:
         from dicomframe.tables.convert import from_pages, issues
         from dicomframe.tables.notes import settle
 
-        reader = self._reader()
-        # Pages become columns as they come in: all of them as text would be larger than the table.
-        with closing(reader.read(self.queries)) as pages:
-            contents = (page.content for page in pages)
-            table = from_pages(contents, self.level, dtype_backend, errors, keywords=self.own_columns)
+        shown = self._progress if progress is None else check_progress(progress)
+        with progress_bar(shown, f"Searching {self._plural}", None, "row") as bar:
+            reader = self._reader()
+
+            def contents() -> Generator[bytes]:
+                for page in reader.read(self.queries):
+                    bar.update(len(page.uids))
+                    yield page.content
+
+            # Pages become columns as they come in: all of them as text would be larger than the table.
+            table, interrupt = read_until_interrupted(
+                lambda pages: from_pages(pages, self.level, dtype_backend, errors, keywords=self.own_columns),
+                contents(),
+            )
+        reader.findings.interrupted = interrupt is not None
         about: dict[str, Any] = {
             "service": self.session.base,
             "filters": self.keywords,
@@ -179,6 +218,8 @@ class Search:
         table.attrs["dicom"] = about | table.attrs["dicom"]
         settle(table, self.level, reader.findings.settled)
         self._issues = issues(table)
+        if interrupt is not None:
+            give_back(self.session, interrupt, table)
         return table
 
     @property
@@ -195,7 +236,7 @@ class Search:
         """Whether the rows of the last reading are all there are; the search is read if it has not been.
 
         - ``"complete"``: all rows that match.
-        - ``"truncated"``: there are more, past the limit or past what the server gives.
+        - ``"truncated"``: there are more, past the limit or past what the server gives, or the reading was interrupted.
         - ``"drifted"``: rows moved while they were read, or the server's paging cannot be trusted; some may be
           missing.
         """

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 import orjson
@@ -26,6 +26,7 @@ from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import error_of_broken, is_cut
 from dicomframe.client.transport import DirectAdapter, InProcessAdapter, environment
 from dicomframe.client.urls import ServiceAddress, encode_query
+from dicomframe.client.workers import Line, current_call, line_for, tell_bytes
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
@@ -35,10 +36,17 @@ from dicomframe.errors import (
     UnexpectedAnswerError,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["Answer", "InProcessAdapter", "Session"]
 
 #: Bytes of an answer read at a time.
 CHUNK_BYTES = 256 * 1024
+#: A compressed answer may unpack to so many bytes in any case, and to more only if so few times what came: a few KB can
+#: be made to unpack to GBs, while metadata of thousands of like instances were seen to shrink to a 145th.
+ALWAYS_UNPACKED = 64 * 1024 * 1024
+MOST_GROWTH = 200
 
 # Printable ASCII: what may stand on a request line. A server's links may hold more.
 _SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
@@ -64,9 +72,12 @@ class Answer:
         How often the request was sent.
     """
 
-    def __init__(self, response: requests.Response, route: str, address: ServiceAddress) -> None:
+    def __init__(
+        self, response: requests.Response, route: str, address: ServiceAddress, line: Line | None = None
+    ) -> None:
         self._response = response
         self._address = address
+        self._line = line
         self._content: bytes | None = None
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
@@ -77,6 +88,13 @@ class Answer:
     def content_type(self) -> str:
         """The Content-Type as the server wrote it, empty where there is none."""
         return self.headers.get("Content-Type", "")
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the body is known to be no longer than a server's words."""
+        length = self.headers.get("Content-Length", "")
+        is_packed = "Content-Encoding" in self.headers
+        return length.isdecimal() and int(length) <= MOST_ERROR_BYTES and not is_packed
 
     @property
     def content(self) -> bytes:
@@ -99,17 +117,31 @@ class Answer:
             yield self._content
             return
         broken: Exception | None = None
+        size = 0
         try:
             # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
             while chunk := self._response.raw.read1(chunk_bytes, decode_content=True):
+                size += len(chunk)
+                if size > ALWAYS_UNPACKED and "Content-Encoding" in self.headers:
+                    self._check_growth(size)
+                tell_bytes(len(chunk))
                 yield chunk
         except _BROKEN as error:
             broken = error
         finally:
-            self._response.close()
+            self.close()
+        # The end of what was cut here looks like the end of the body.
+        tell_bytes(0)
         # Raised out here: the library's exception, with all it knows of the request, is not chained.
         if broken is not None:
             raise error_of_broken(broken, self._address)
+
+    def _check_growth(self, unpacked: int) -> None:
+        """Refuse what is made to fill the memory."""
+        if unpacked > MOST_GROWTH * self._response.raw.tell():
+            raise DecodeError(
+                f"The answer unpacks to more than {MOST_GROWTH} times its size, as no DICOM data do; it was given up."
+            )
 
     def json(self) -> Any:
         """Read the body as JSON; an empty one is None.
@@ -131,6 +163,8 @@ class Answer:
 
     def close(self) -> None:
         """Give up what has not been read."""
+        if self._line is not None:
+            self._line.close()
         self._response.close()
 
     def __enter__(self) -> Self:
@@ -203,6 +237,8 @@ class Session:
         self._timeout = (float(timeout[0]), float(timeout[1]))
         self._backoff = backoff or Backoff(retries)
         self._pause = Pause()
+        #: The table of what the last interrupted call had done; see `dicomframe.client.partial`.
+        self.partial: pd.DataFrame | None = None
         self._adapter = adapter or DirectAdapter(pool_connections=1, pool_maxsize=max_workers)
         self._proxies, self._verify = environment(self.address, verify)
 
@@ -292,7 +328,7 @@ class Session:
         if base is not None and not self.address.has(base):
             raise QueryError(f"Requests, and tokens, go only to {self.address.origin}.")
         call = _Call(base or self.address.base_of(route), method, route, params, headers or {}, body)
-        answer = self._with_retries(call, whole=not stream)
+        answer = self._with_retries(call, () if stream else accept_status, whole=not stream)
         if answer.status < 300 or answer.status in accept_status:
             if "text/html" not in answer.content_type.lower():
                 return answer
@@ -301,18 +337,19 @@ class Session:
             kind = UnexpectedAnswerError if answer.status < 400 else None
         raise self.error_of(answer, private, kind)
 
-    def _with_retries(self, call: _Call, *, whole: bool) -> Answer:
+    def _with_retries(self, call: _Call, accept_status: Sequence[int], *, whole: bool) -> Answer:
         waits = sent = redirects = 0
+        tell_bytes(0)
         renewed = False
         url = call.url
         while True:
             self._pause.wait(self._backoff.first)
             token = self._tokens.current() if self._tokens else None
-            result = self._attempt(call, url, token, whole=whole)
+            result = self._attempt(call, url, token, accept_status, whole=whole)
             sent += 1
             if isinstance(result, Answer):
                 result.attempts = sent
-                if result.status == 401 and not renewed and self._has_other_token(token):
+                if result.status == 401 and not renewed and self._has_other_token(token, result):
                     renewed = True
                     result.close()
                     continue
@@ -335,8 +372,9 @@ class Session:
                 self._pause.sleep(wait)
             waits += 1
 
-    def _has_other_token(self, refused: str | None) -> bool:
-        return bool(self._tokens and refused and self._tokens.after_refusal(refused))
+    def _has_other_token(self, refused: str | None, answer: Answer) -> bool:
+        challenge = answer.headers.get("WWW-Authenticate", "")
+        return bool(self._tokens and refused and self._tokens.after_refusal(refused, challenge))
 
     def _wait(self, result: Answer | Exception, waits: int) -> float | None:
         """Give the seconds until the request is worth another attempt, None if it is not."""
@@ -346,20 +384,28 @@ class Session:
             return self._backoff.wait(waits, result.headers.get("Retry-After"))
         return self._backoff.wait(waits) if is_cut(result) else None
 
-    def _attempt(self, call: _Call, url: str, token: str | None, *, whole: bool) -> Answer | Exception:
+    def _attempt(
+        self, call: _Call, url: str, token: str | None, accept_status: Sequence[int], *, whole: bool
+    ) -> Answer | Exception:
         """Send once; give the answer, or what broke."""
+        user = current_call()
         try:
-            response = self._adapter.send(
-                call.prepared(url, token),
-                stream=True,
-                timeout=self._timeout,
-                verify=self._verify,
-                proxies=self._proxies,
-            )
-            answer = Answer(response, call.route, self.address)
-            if whole:
+            with line_for(user) as line:
+                response = self._adapter.send(
+                    call.prepared(url, token),
+                    stream=True,
+                    timeout=self._timeout,
+                    verify=self._verify,
+                    proxies=self._proxies,
+                )
+            answer = Answer(response, call.route, self.address, line)
+            # Of an error no more is read than its words, by `error_of`; but a short one leaves its connection usable.
+            if whole and (answer.status < 400 or answer.status in accept_status or answer.is_short):
                 _ = answer.content
         except (*_BROKEN, TransportError, DecodeError) as error:
+            if user is not None:
+                # What broke was broken off here, if the call was given up.
+                user.check()
             return error
         return answer
 
@@ -478,7 +524,9 @@ class _WatchedBody:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._body
+            for piece in self._body:
+                tell_bytes(len(piece))
+                yield piece
         except OSError as error:
             self.failure = error
             raise

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.session import Session
 from dicomframe.client.sources import Item, iter_items
 from dicomframe.client.stow import Outcome, is_stow_answer, read_outcomes, study_url
 from dicomframe.client.verify import Address, judged, look_up
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import check_uid
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError, ServiceError, TooLargeError
@@ -33,6 +33,11 @@ COLUMNS = ("path", *UID_COLUMNS, "status", "code", "reason", "warnings", "retrie
 _SPEAKING_STATUS = (400, 409, 415, 422)
 # What errors="raise" raises for.
 _BAD = frozenset({"failed", "unreadable", "unknown", "missing"})
+# What an interrupted call leaves.
+_UNKNOWN = Outcome(
+    "unknown", reason="the call was interrupted while it was being sent; store it again, it is not doubled"
+)
+_NOT_SENT = Outcome(INTERRUPTED, reason="not sent, because the call was interrupted")
 # After so many whole requests that failed, with none that went well, the rest is not tried.
 _HOPELESS = 3
 
@@ -118,6 +123,41 @@ class Storer:
         return read_outcomes(answer.content, batch, attempts=answer.attempts)
 
 
+class _Upload:
+    """What was given to be stored, and what became of each thing so far."""
+
+    def __init__(self, storer: Storer) -> None:
+        self.items: list[Item] = []
+        self._storer = storer
+        self._outcomes: dict[int, Outcome] = {}
+        self._begun: set[int] = set()
+
+    def readable(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Pass what can be sent."""
+        for item in items:
+            self.items.append(item)
+            if item.problem:
+                self._outcomes[item.number] = Outcome("unreadable", reason=item.problem)
+            else:
+                yield item
+
+    def send(self, batch: Sequence[Item]) -> int:
+        """Send one request; give the number of its items."""
+        self._begun.update(item.number for item in batch)
+        for item, outcome in zip(batch, self._storer.send(batch), strict=True):
+            self._outcomes[item.number] = outcome
+            # The bytes of what is done are not held any longer.
+            item.body = None
+        return len(batch)
+
+    def rows(self) -> list[tuple[Item, Outcome]]:
+        """Give all that was read, in the order given; what has no outcome was interrupted."""
+        return [(item, self._outcomes.get(item.number) or self._left(item)) for item in self.items]
+
+    def _left(self, item: Item) -> Outcome:
+        return _UNKNOWN if item.number in self._begun else _NOT_SENT
+
+
 def _failed(error: DicomFrameError, before: str = "") -> Outcome:
     code = error.status if isinstance(error, ServiceError) else None
     # No answer came, so nobody here knows what the service did with it.
@@ -177,40 +217,32 @@ def store(
     if not isinstance(verify, bool):
         raise QueryError("verify must be True or False.")
     storer = Storer(session, study_uid)
-    rows: list[tuple[Item, Outcome]] = []
+    upload = _Upload(storer)
 
-    def readable(items: Iterable[Item]) -> Iterator[Item]:
-        for item in items:
-            if item.problem:
-                rows.append((item, Outcome("unreadable", reason=item.problem)))
-            else:
-                yield item
-
-    def send(batch: list[Item]) -> list[tuple[Item, Outcome]]:
-        outcomes = zip(batch, storer.send(batch), strict=True)
-        # The bytes of what is done are not held any longer.
-        return [(_light(item), outcome) for item, outcome in outcomes]
+    def partial() -> pd.DataFrame:
+        return _table(upload.rows(), None, session.base, storer.state.study_url)
 
     width = session.max_workers
-    with (
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-store") as workers,
-        progress_bar(progress, "Storing", None, "instance") as bar,
-    ):
-        waiting: Iterable[Item] = readable(iter_items(sources))
-        while waiting:
-            again: list[Item] = []
-            for done in in_order(workers, send, batches(distinct(waiting, again), batch_size), width):
-                rows += done
-                bar.update(len(done))
-            waiting = again
-    _raise_if_vain(storer.state)
-    rows.sort(key=lambda row: row[0].number)
     presence: list[bool | None] = []
-    if verify:
-        there = look_up(session, [_address(item) for item, _ in rows], progress)
-        judgements = [judged(outcome, _address(item), there) for item, outcome in rows]
-        rows = [(item, outcome) for (item, _), (outcome, _) in zip(rows, judgements, strict=True)]
-        presence = [is_there for _, is_there in judgements]
+    with keeping(session, partial):
+        with (
+            progress_bar(progress, "Storing", None, "instance") as bar,
+            Workers(width, "store") as workers,
+        ):
+            waiting: Iterable[Item] = upload.readable(iter_items(sources))
+            while waiting:
+                again: list[Item] = []
+                sent = batches(distinct(waiting, again), batch_size)
+                for count in in_order(workers, upload.send, sent, width):
+                    bar.update(count)
+                waiting = again
+        _raise_if_vain(storer.state)
+        rows = upload.rows()
+        if verify:
+            there = look_up(session, [_address(item) for item, _ in rows], progress)
+            judgements = [judged(outcome, _address(item), there) for item, outcome in rows]
+            rows = [(item, outcome) for item, (outcome, _) in zip(upload.items, judgements, strict=True)]
+            presence = [is_there for _, is_there in judgements]
     if errors == "raise":
         _raise_for_any(storer.state, rows)
     return _table(rows, presence if verify else None, session.base, storer.state.study_url)
@@ -231,11 +263,6 @@ def _table(
     if url:
         table.attrs["dicom"]["retrieve_url"] = url
     return table
-
-
-def _light(item: Item) -> Item:
-    item.body = None
-    return item
 
 
 def _raise_if_vain(state: _State) -> None:

@@ -16,6 +16,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from dicomframe.client.urls import ServiceAddress
+from dicomframe.client.workers import current_line
 
 _TARGET_HEADER = "X-Dicomframe-Target"
 
@@ -59,13 +60,26 @@ def _direct_pools(manager: Any) -> dict[str, type]:
 
 @functools.cache
 def _direct_pool(pool: type) -> type:
-    """Make a connection pool class whose connections take the target from the private header."""
+    """Make a connection pool class whose connections take the target from the private header.
+
+    They tell the line of the request which socket they are, so that an interrupted call does not wait for it.
+    """
 
     class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        def connect(self) -> None:
+            super().connect()
+            self._tell()
+
+        def _tell(self) -> None:
+            line = current_line()
+            if line is not None:
+                line.open(self.sock)
+
         def request(
             self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
         ) -> None:
             sent = dict(headers or {})
+            self._tell()
             super().request(method, sent.pop(_TARGET_HEADER, url), body, sent, **options)
 
     return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})

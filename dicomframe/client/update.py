@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -13,10 +12,11 @@ import orjson
 from dicomframe.client.addresses import addresses_of
 from dicomframe.client.changes import change_dataset
 from dicomframe.client.operations import Operation
-from dicomframe.client.paging import in_order
+from dicomframe.client.partial import keeping
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.search import Search
 from dicomframe.client.session import Session
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.errors import (
     ConflictError,
@@ -213,7 +213,7 @@ class BulkOperation:
             raise QueryError("timeout must be a number of seconds, 0 or more.")
         until = time.monotonic() + timeout
         pause, begun, shown = _FIRST_PAUSE, len(self.operations), 0
-        with progress_bar(self._progress, "Updating", 100, "%") as bar:
+        with progress_bar(self._progress, "Updating", 100, "%", shows_bytes=False) as bar:
             while not self._step().done:
                 bar.update(max(self.percent - shown, 0))
                 shown = max(shown, self.percent)
@@ -251,24 +251,28 @@ def plan(
     uids = studies_of(studies)
     width = session.max_workers
     rows: list[dict[str, Any]] = []
-    with (
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-update") as workers,
-        progress_bar(progress, "Looking", len(uids), "study") as bar,
-    ):
-        for of_study in in_order(workers, lambda uid: _plan_rows(session, uid, dataset), uids, width):
-            rows += of_study
-            bar.update()
-    table = pd.DataFrame(
-        {
+
+    def table() -> pd.DataFrame:
+        cells = {
             name: pd.array(
                 [row.get(name, pd.NA) for row in rows],
                 dtype=pd.BooleanDtype() if name == "changes" else TEXT_DTYPE,
             )
             for name in PLAN_COLUMNS
         }
-    )
-    table.attrs["dicom"] = {"service": session.base}
-    return table
+        made = pd.DataFrame(cells)
+        made.attrs["dicom"] = {"service": session.base}
+        return made
+
+    with (
+        keeping(session, table),
+        progress_bar(progress, "Looking", len(uids), "study") as bar,
+        Workers(width, "update") as workers,
+    ):
+        for of_study in in_order(workers, lambda uid: _plan_rows(session, uid, dataset), uids, width):
+            rows += of_study
+            bar.update()
+    return table()
 
 
 def _plan_rows(session: Session, uid: str, dataset: Dataset) -> list[dict[str, Any]]:

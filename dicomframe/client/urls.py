@@ -185,7 +185,8 @@ def _origin(parts: SplitResult) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    # Names below .localhost should lead here (RFC 6761 section 6.3), but some resolvers ask the network for them.
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from dicomframe.client.paging import Reader, in_order
+from dicomframe.client.paging import Reader
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.query import build_queries
 from dicomframe.client.search import PAGE_SIZE
 from dicomframe.client.session import Session
 from dicomframe.client.stow import Outcome
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.errors import DicomFrameError, NotFoundError
 
 #: UIDs of study, series and instance.
@@ -78,8 +78,8 @@ def look_up(
     found: dict[Address, Presence] = {}
     width = session.max_workers
     with (
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-verify") as workers,
         progress_bar(progress, "Verifying", len(by_series), "series") as bar,
+        Workers(width, "verify") as workers,
     ):
         for each in in_order(workers, find, by_series, width):
             found |= each

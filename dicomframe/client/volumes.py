@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dicomframe.client.collect import instances_below
-from dicomframe.client.paging import in_order
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DicomFrameError, QueryError
 
@@ -48,7 +47,7 @@ def retrieve_volume(
     total = len(below) if below[0].level == "instance" else None
     with (
         progress_bar(progress, "Retrieving the volume", total, "instance") as bar,
-        ThreadPoolExecutor(width, thread_name_prefix="dicomframe-volume") as workers,
+        Workers(width, "volume") as workers,
     ):
         for _ in in_order(workers, work, below, width):
             bar.update()

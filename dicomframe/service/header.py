@@ -7,8 +7,10 @@ be an `mmap.mmap`, so memory does not grow with the file.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -37,6 +39,9 @@ _SHORT = frozenset(
 )
 _VR_TEXT = {vr.encode(): vr for vr in ALL_VRS}
 _MAX_DEPTH = 64
+#: Elements and items of a file, all levels together. An empty item has eight bytes in the file and a hundred in memory;
+#: a slide of 200,000 frames has two million of them.
+_MOST_NODES = 2_000_000
 #: A deflated data set may grow by this factor and no further, since a few KB can be made to inflate to GBs. Images
 #: shrink to a tenth at best; small data sets may always grow to so many bytes, and none past the last number.
 _MOST_GROWTH = 50
@@ -201,8 +206,10 @@ def _inflate(data: Buffer, start: int) -> bytes:
 class _Reader:
     """Reads elements of one encoding from a buffer."""
 
-    def __init__(self, data: Buffer, order: str, implicit: bool) -> None:
+    def __init__(self, data: Buffer, order: str, implicit: bool, nodes: Iterator[int] | None = None) -> None:
         self._data = data
+        # Counted together with those of the reader that this one reads a part for.
+        self._nodes = nodes or itertools.count(1)
         self.implicit = implicit
         self.order = order
         self._tag_and_length = struct.Struct(f"{order}HHL").unpack_from
@@ -222,6 +229,7 @@ class _Reader:
 
     def element(self, position: int, end: int, depth: int) -> tuple[int, Raw, int]:
         """Read one element; give its tag, itself, and the position behind."""
+        self._count()
         try:
             group, number = self._tag(self._data, position)
             tag = group << 16 | number
@@ -234,7 +242,7 @@ class _Reader:
         if vr == "UN" and not self.implicit:
             # Whatever surrounds it, UN is in Implicit VR Little Endian, and the dictionary may know better
             # (PS3.5 section 6.2.2).
-            vr, reader = _implicit_vr(tag), _Reader(self._data, "<", implicit=True)
+            vr, reader = _implicit_vr(tag), _Reader(self._data, "<", implicit=True, nodes=self._nodes)
         if length == _UNDEFINED:
             return reader.undefined(tag, vr, position, end, depth)
         behind = position + length
@@ -286,12 +294,17 @@ class _Reader:
                 return items, position
             if tag != _ITEM:
                 raise DecodeError(f"A sequence holds {_name(tag)} where an item must begin.")
+            self._count()
             behind = end if length == _UNDEFINED else position + length
             if behind > end:
                 raise DecodeError("The data set is cut off within a sequence item.")
             item, position = self.elements(position, behind, depth)
             items.append(item)
         return items, position
+
+    def _count(self) -> None:
+        if next(self._nodes) > _MOST_NODES:
+            raise DecodeError(f"The data set has more than {_MOST_NODES} elements and sequence items.")
 
     def _skip_fragments(self, tag: int, position: int, end: int) -> int:
         while position < end:

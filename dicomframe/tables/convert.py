@@ -134,13 +134,28 @@ def from_pages(
         What the table is to carry in ``df.attrs["dicom"]`` beside the level: plain JSON.
     keywords : sequence of str, optional
         The columns that are always there, where they are not the level's.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With the table of the pages read so far as its ``table``, if it is interrupted.
     """
     _check(level, dtype_backend, errors)
     shape: Shape = {}
-    batches = list(_read(filter(None, map(_trim, pages)), shape))
-    level = level or level_of(shape)
-    columns = _columns(shape, level, keywords)
-    return _table(join(batches, columns), columns, level, dtype_backend, errors, attrs)
+    batches: list[Batch] = []
+
+    def finish() -> pd.DataFrame:
+        named = level or level_of(shape)
+        columns = _columns(shape, named, keywords)
+        return _table(join(batches, columns), columns, named, dtype_backend, errors, attrs)
+
+    try:
+        for batch in _read(filter(None, map(_trim, pages)), shape):
+            batches.append(batch)  # noqa: PERF402 - what was read before an interrupt must be in it
+    except KeyboardInterrupt as interrupt:
+        interrupt.table = finish()  # type: ignore[attr-defined]
+        raise
+    return finish()
 
 
 def convert_dtypes(

@@ -87,7 +87,7 @@ class Gallery:
     def _repr_html_(self) -> str:
         return html_table(self.table, self.columns, [_cell(row) for row in self._rows()], self.note)
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self) -> list[dict[Any, Any]]:
         return self.pictures[["picture", "status", "error"]].to_dict("records")
 
 

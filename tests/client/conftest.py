@@ -252,7 +252,8 @@ class Archive:
         *_, kind = asked.path.split("/")
         if kind == "instances":
             rows = [_address(dataset) for dataset in self._datasets.values()]
-            return json_reply(rows[int(asked.params["offset"]) :], api_supported_versions="2")
+            offset, limit = int(asked.params["offset"]), int(asked.params["limit"])
+            return json_reply(rows[offset : offset + limit], api_supported_versions="2")
         uid = asked.path.partition("/instances/")[2].partition("/")[0]
         dataset = self._datasets.get(uid)
         if dataset is None:

@@ -57,7 +57,16 @@ def test_a_dry_run_tells_and_leaves_everything(local):
         ]
         assert set(plan["SOPInstanceUID"]) <= set(left(local))
     assert len(left(local)) == 6
-    assert len(local.delete("1.9", dry_run=True)) == 0
+
+
+def test_a_dry_run_of_what_is_not_there_is_as_the_deletion(local):
+    with pytest.raises(NotFoundError):
+        local.delete("1.9", dry_run=True)
+    missing = ResourcePath(STUDY, f"{STUDY}.0", "1.9.9")
+    plan = local.delete_many([ResourcePath("1.9"), missing, ResourcePath(STUDY, f"{STUDY}.0")], dry_run=True)
+    assert plan["status"].tolist() == ["absent", "absent", "would go", "would go", "would go"]
+    assert plan["SOPInstanceUID"].fillna("").tolist()[:2] == ["", "1.9.9"]
+    assert plan["error"].iloc[0].startswith("NotFoundError")
 
 
 def test_each_level(local):

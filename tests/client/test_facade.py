@@ -68,7 +68,6 @@ def test_a_bar_is_shown_only_where_somebody_looks(monkeypatch):
         warnings.simplefilter("ignore")  # tqdm says if notebook widgets are missing
         with progress_bar("auto", "Storing", 3, "instance") as bar:
             bar.update(2)
-            bar.refresh()
     assert "Storing" in sys.stderr.getvalue()
 
 

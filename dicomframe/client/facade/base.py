@@ -20,6 +20,8 @@ class ClientBase:
         The base URL, version and partition included.
     max_workers : int
         How many requests may run at the same time.
+    progress : bool or "auto"
+        Whether long calls show a bar, unless they are told otherwise.
     session : Session
         The way to the service.
     """
@@ -27,9 +29,9 @@ class ClientBase:
     url: str
     max_workers: int
     session: Session
-    _progress: Progress
+    progress: Progress
     _retriever: Retriever
 
     def _bar(self, progress: bool | str | None) -> Progress:
         """Give what one call was told about progress bars, by default what the client was told."""
-        return self._progress if progress is None else check_progress(progress)
+        return self.progress if progress is None else check_progress(progress)

@@ -40,10 +40,10 @@ class ManageVerbs(ClientBase):
         if not isinstance(operation_id, str) or not operation_id:
             raise QueryError("operation_id must be the identifier of an operation, a text.")
         if "://" in operation_id:
-            return Operation(self.session, operation_id, self._progress)
+            return Operation(self.session, operation_id, self.progress)
         if not operation_id.replace("-", "").isalnum():
             raise QueryError("operation_id may hold letters, digits and hyphens only.")
-        return Operation(self.session, f"operations/{operation_id}", self._progress)
+        return Operation(self.session, f"operations/{operation_id}", self.progress)
 
     def doctor(self) -> pd.DataFrame:
         """Examine the way to the service, step by step. It only reads, and what fails is a row, never an exception.

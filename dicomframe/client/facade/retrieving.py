@@ -153,6 +153,7 @@ class RetrieveVerbs(ClientBase):
         errors: OnBadValue = "coerce",
         *,
         original: bool = False,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve all attributes but bulk data (PS3.18 section 10.4.1.1.2).
 
@@ -166,6 +167,8 @@ class RetrieveVerbs(ClientBase):
             As for `Search.to_frame`.
         original : bool
             Whether to give the metadata as it was before all bulk updates.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Returns
         -------
@@ -192,7 +195,9 @@ class RetrieveVerbs(ClientBase):
         [120.0]
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
-        return self._retriever.metadata([path], keywords, dtype_backend, errors, original=original)
+        return self.collect_metadata(
+            [path], keywords, dtype_backend, errors, original=original, progress=progress
+        )
 
     def collect_metadata(
         self,
@@ -202,6 +207,7 @@ class RetrieveVerbs(ClientBase):
         errors: OnBadValue = "coerce",
         *,
         original: bool = False,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest.
 
@@ -225,7 +231,9 @@ class RetrieveVerbs(ClientBase):
         ...     client.collect_metadata([path], ["KVP"])["KVP"].tolist()
         [120.0]
         """
-        return self._retriever.metadata(list(paths), keywords, dtype_backend, errors, original=original)
+        return self._retriever.metadata(
+            list(paths), keywords, dtype_backend, errors, original=original, progress=self._bar(progress)
+        )
 
     def retrieve_headers(
         self,
@@ -237,6 +245,7 @@ class RetrieveVerbs(ClientBase):
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
         original: bool = False,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read a few attributes of the objects themselves (WADO-RS, PS3.18 section 10.4), as they come in.
 
@@ -253,6 +262,8 @@ class RetrieveVerbs(ClientBase):
             As for `Search.to_frame`.
         original : bool
             Whether to read the objects as they were before all bulk updates.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Returns
         -------
@@ -280,7 +291,9 @@ class RetrieveVerbs(ClientBase):
         ['CR']
         """
         path = ResourcePath(study_uid, series_uid, instance_uid)
-        return self.collect_headers([path], keywords, dtype_backend, errors, original=original)
+        return self.collect_headers(
+            [path], keywords, dtype_backend, errors, original=original, progress=progress
+        )
 
     def collect_headers(
         self,
@@ -290,6 +303,7 @@ class RetrieveVerbs(ClientBase):
         errors: OnBadValue = "coerce",
         *,
         original: bool = False,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read a few attributes of the objects of several resources; `retrieve_headers` has the rest.
 
@@ -306,7 +320,13 @@ class RetrieveVerbs(ClientBase):
         'Modality'
         """
         return retrieve_headers(
-            self._retriever, list(paths), keywords, dtype_backend, errors, original=original
+            self._retriever,
+            list(paths),
+            keywords,
+            dtype_backend,
+            errors,
+            original=original,
+            progress=self._bar(progress),
         )
 
     def download(

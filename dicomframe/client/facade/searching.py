@@ -69,6 +69,7 @@ class SearchVerbs(ClientBase):
             fields=fields,
             limit=limit,
             page_size=page_size,
+            progress=self.progress,
         )
 
     def search_series(
@@ -109,6 +110,7 @@ class SearchVerbs(ClientBase):
             fields=fields,
             limit=limit,
             page_size=page_size,
+            progress=self.progress,
         )
 
     def search_instances(
@@ -151,6 +153,7 @@ class SearchVerbs(ClientBase):
             fields=fields,
             limit=limit,
             page_size=page_size,
+            progress=self.progress,
         )
 
     def collect(
@@ -159,6 +162,8 @@ class SearchVerbs(ClientBase):
         searches: Sequence[Search],
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
+        *,
+        progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read several searches of one level into one table, each UID once; the first one's limit holds for all.
 
@@ -168,7 +173,7 @@ class SearchVerbs(ClientBase):
             What a row is; it types the table if there are no searches.
         searches : sequence of Search
             Of this client.
-        dtype_backend, errors
+        dtype_backend, errors, progress
             As for `Search.to_frame`.
 
         Examples
@@ -184,4 +189,4 @@ class SearchVerbs(ClientBase):
         1
         """
         search = Search.united(searches) if searches else Search(self.session, level, [])
-        return search.to_frame(dtype_backend, errors)
+        return search.to_frame(dtype_backend, errors, progress=progress)

@@ -68,7 +68,7 @@ class WatchVerbs(ClientBase):
         _begin(cursor, start)
         if stop is not None and cursor.start is not None and stop <= cursor.start:
             raise QueryError("start must lie before end.")
-        return ChangeFeed(self.session, cursor, end=stop, metadata=metadata)
+        return ChangeFeed(self.session, cursor, end=stop, metadata=metadata, progress=self.progress)
 
     def latest_change(
         self, metadata: bool = False, dtype_backend: DtypeBackend = "numpy_nullable"
