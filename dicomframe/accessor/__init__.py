@@ -11,12 +11,12 @@ import pandas as pd
 from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
-from dicomframe.accessor.pictures import PictureMethods
+from dicomframe.accessor.overlays import OverlayMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
 
-class DicomTable(ConversionMethods, PictureMethods, FeedMethods):
+class DicomTable(ConversionMethods, OverlayMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.facade.managing import ManageVerbs
+from dicomframe.client.facade.overlaying import OverlayVerbs
 from dicomframe.client.facade.picturing import PictureVerbs
 from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
@@ -51,6 +52,7 @@ class Client(
     SearchVerbs,
     RetrieveVerbs,
     PictureVerbs,
+    OverlayVerbs,
     WriteVerbs,
     UpdateVerbs,
     WatchVerbs,

@@ -14,6 +14,7 @@ from dicomframe.samples.cohort import cohort, cohort_files, write_cohort
 from dicomframe.samples.people import Patient
 from dicomframe.samples.plan import Scanner, Study, studies
 from dicomframe.samples.real import SHOWN_REAL_PATIENTS, real_files
+from dicomframe.samples.treatment import planned_study, treatment_plan
 
 __all__ = [
     "SHOWN_REAL_PATIENTS",
@@ -22,7 +23,9 @@ __all__ = [
     "Study",
     "cohort",
     "cohort_files",
+    "planned_study",
     "real_files",
     "studies",
+    "treatment_plan",
     "write_cohort",
 ]

@@ -182,7 +182,7 @@ def _describe_pixels(header: Dataset, picture: NDArray[Any], bits: int, *, signe
     header.PixelRepresentation = int(signed)
 
 
-def _stack(
+def cut_stack(
     study: Study, plan: SeriesPlan, header: Dataset
 ) -> tuple[Floats, list[list[str]], tuple[Floats, Floats]]:
     """Cut the sections of a CT, MR or PET series; describe the geometry in the header.
@@ -257,7 +257,7 @@ def _series_of(
 
 
 def _computed_tomography(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
-    values, positions, (down, across) = _stack(study, plan, header)
+    values, positions, (down, across) = cut_stack(study, plan, header)
     dice = Dice("scan", study.uid, plan.description)
     if plan.region != "head":
         add_couch(values, across, down, 128.0 * shape_of(study, plan.region).deep)
@@ -269,7 +269,7 @@ def _computed_tomography(study: Study, plan: SeriesPlan, header: Dataset) -> Ite
 
 
 def _magnetic_resonance(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
-    values, positions, axes = _stack(study, plan, header)
+    values, positions, axes = cut_stack(study, plan, header)
     dice = Dice("scan", study.uid, plan.description)
     stored = mr_values(values, dice, 11.0, axes)
     _describe_pixels(header, stored, 12)
@@ -283,7 +283,7 @@ def _magnetic_resonance(study: Study, plan: SeriesPlan, header: Dataset) -> Iter
 
 
 def _positron_emission(study: Study, plan: SeriesPlan, header: Dataset) -> Iterator[Instance]:
-    uptake, positions, _ = _stack(study, plan, header)
+    uptake, positions, _ = cut_stack(study, plan, header)
     dice = Dice("scan", study.uid, plan.description)
     uptake += dice.normal(uptake.shape) * (np.float32(0.06) + np.float32(0.05) * np.sqrt(uptake))
     dose = injected_dose(study)

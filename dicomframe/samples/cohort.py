@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dicomframe.samples.headers import Values
 
-_IMPLEMENTATION_UID = uid_of("implementation")
+IMPLEMENTATION_UID = uid_of("implementation")
 
 
 def cohort(wanted: Iterable[Study] | None = None) -> Iterator[Dataset]:
@@ -170,7 +170,7 @@ def _meta(sop_class: str, sop_instance: str) -> bytes:
             text(0x0002, b"UI", sop_class),
             text(0x0003, b"UI", sop_instance),
             text(0x0010, b"UI", str(ExplicitVRLittleEndian)),
-            text(0x0012, b"UI", _IMPLEMENTATION_UID),
+            text(0x0012, b"UI", IMPLEMENTATION_UID),
             text(0x0013, b"SH", "DICOMFRAME"),
         )
     )

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -49,6 +50,9 @@ MALFORMED = ("1.2/../secret", "1.2.3\n4", "9" * 65)
 COLUMNS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
 ANY = (DecodeError, ServiceError, TransportError)
 QUICK = Backoff(retries=1, first=0.001, most=0.002)
+
+#: Stands for a volume; nothing in these tests comes to lie over it.
+ONTO = SimpleNamespace(affine=None)
 
 WORKITEM = dfr.new_workitem(ProcedureStepLabel="x", ScheduledProcedureStepStartDateTime="2024-01-15T10:30:00")
 
@@ -137,6 +141,8 @@ CLIENT = {
     "collect_frames": Verb(lambda c, u: c.collect_frames([path(u)]), **ROWS),
     "collect_bulkdata": Verb(lambda c, u: c.collect_bulkdata([path(u)], "PixelData"), **ROWS),
     "collect_pixels": Verb(lambda c, u: c.collect_pixels([path(u)]), **ROWS),
+    "retrieve_overlays": Verb(lambda c, u: c.retrieve_overlays(*u, onto=ONTO)),
+    "collect_overlays": Verb(lambda c, u: c.collect_overlays([path(u)], ONTO)),
     "download": Verb(lambda c, u: c.download(path(u), c.folder), **ROWS),
     "store": Verb(lambda c, u: c.store([CT], u[0]), unknown="failed", garbage=OrRows(ANY, "unknown")),
     "delete": Verb(lambda c, u: c.delete(*u), garbage=BY_STATUS),
@@ -217,6 +223,8 @@ TABLE = {
     "pixels": Verb(lambda d, _: d.pixels(), **OUTCOMES),
     "volume": Verb(lambda d, _: d.volume(), empty=TableError),
     "bulkdata": Verb(lambda d, _: d.bulkdata("PixelData"), **OUTCOMES),
+    "overlays": Verb(lambda d, _: d.overlays(ONTO)),
+    "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "delete": Verb(
         lambda d, _: d.delete(), **OUTCOMES | {"unknown": "absent", "garbage": OrRows((), refused="failed")}
