@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
-#: Part of a transfer syntax's name -> the package whose decoder would help; the first that fits counts.
+#: Part of a transfer syntax's name -> the package whose decoder would help; the first that fits counts. Those of
+#: pylibjpeg do nothing without pylibjpeg itself.
 _HELP = (
     ("JPIP", "the provider that the image's Pixel Data Provider URL names"),
     ("MPEG", "PyAV (pip install av)"),
     ("HEVC", "PyAV (pip install av)"),
     ("SMPTE", "PyAV (pip install av)"),
-    ("High-Throughput", "pylibjpeg-openjpeg (pip install pylibjpeg-openjpeg)"),
+    ("High-Throughput", "pylibjpeg-openjpeg (pip install 'pylibjpeg[openjpeg]')"),
     ("JPEG XL", "imagecodecs (pip install imagecodecs)"),
     ("JPEG-LS", "pyjpegls (pip install pyjpegls)"),
-    ("JPEG 2000", "pylibjpeg-openjpeg (pip install pylibjpeg-openjpeg)"),
-    ("JPEG", "pylibjpeg-libjpeg (pip install pylibjpeg-libjpeg)"),
-    ("RLE", "pylibjpeg-rle (pip install pylibjpeg-rle)"),
+    ("JPEG 2000", "pylibjpeg-openjpeg (pip install 'pylibjpeg[openjpeg]')"),
+    ("JPEG", "pylibjpeg-libjpeg (pip install 'pylibjpeg[libjpeg]')"),
+    ("RLE", "pylibjpeg-rle (pip install 'pylibjpeg[rle]')"),
 )
 
 _EXACT_FRAMES: Any = {"allow_excess_frames": False}

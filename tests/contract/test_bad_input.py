@@ -132,6 +132,7 @@ CLIENT = {
     "retrieve_frames": Verb(lambda c, u: c.retrieve_frames(*u, [1])),
     "retrieve_rendered": Verb(lambda c, u: c.retrieve_rendered(*u)),
     "retrieve_thumbnail": Verb(lambda c, u: c.retrieve_thumbnail(*u)),
+    "retrieve_document": Verb(lambda c, u: c.retrieve_document(*u)),
     "retrieve_volume": Verb(lambda c, u: c.retrieve_volume(*u[:2])),
     "retrieve_bulkdata": Verb(lambda c, u: c.retrieve_bulkdata(*u, "PixelData"), spared=("bytes",)),
     "retrieve_uri": Verb(lambda c, u: c.retrieve_uri(*u)),

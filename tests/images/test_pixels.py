@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -165,6 +167,48 @@ def test_a_foreign_transfer_syntax_names_itself_and_what_would_help(
         pixels(ds)
     assert name in str(caught.value)
     assert package in str(caught.value)
+
+
+WITHOUT_DECODERS = """
+import sys, warnings
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"pylibjpeg", "openjpeg", "libjpeg", "rle", "jpeg_ls", "PIL", "gdcm"}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Nothing())
+from pydicom import dcmread
+from dicomframe.errors import DecodeError
+from dicomframe.images.pixels import pixels
+for path in sys.argv[1:]:
+    try:
+        print("shape", pixels(dcmread(path)).shape)
+    except DecodeError as error:
+        print(error)
+"""
+
+
+def test_where_no_decoder_is_installed_each_syntax_names_the_package_that_helps() -> None:
+    """In a process of its own, in which none of the packages can be imported."""
+    wanted = {
+        "JPEG2000.dcm": ("JPEG 2000", "pylibjpeg[openjpeg]"),
+        "SC_jpeg_no_color_transform.dcm": ("JPEG Baseline", "pylibjpeg[libjpeg]"),
+        "JPEG-LL.dcm": ("JPEG Lossless", "pylibjpeg[libjpeg]"),
+        "JPGExtended.dcm": ("JPEG Extended", "pylibjpeg[libjpeg]"),
+        "JPEGLSNearLossless_08.dcm": ("JPEG-LS", "pyjpegls"),
+        "MR_small_RLE.dcm": ("shape", "64"),  # pydicom reads these itself
+        "CT_small.dcm": ("shape", "128"),
+    }
+    paths = [str(get_testdata_file(name, download=False)) for name in wanted]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DECODERS, *paths],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    for line, (syntax, package) in zip(done.stdout.splitlines(), wanted.values(), strict=True):
+        assert syntax in line
+        assert package in line
 
 
 def test_cut_off_pixel_data_is_refused() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from dicomframe.images.document import Document
     from dicomframe.images.picture import Picture
     from dicomframe.images.tally import PixelCount
     from dicomframe.images.volume import Volume
@@ -265,6 +266,47 @@ class PictureVerbs(ClientBase):
             raise QueryError("instance_uids is empty; leave it out for the whole series.")
         check_stack(stack)
         return retrieve_volume(self._retriever, paths, stack=stack, suv=suv, progress=self._bar(progress))
+
+    def retrieve_document(self, study_uid: str, series_uid: str, instance_uid: str) -> Document:
+        r"""Retrieve the document that an object encapsulates: a PDF, CDA or STL file (PS3.3 C.24.2).
+
+        Parameters
+        ----------
+        study_uid, series_uid, instance_uid : str
+            The instance.
+
+        Returns
+        -------
+        Document
+            ``data``, bytes without DICOM's padding; ``media_type``; ``title``; ``save(path)`` writes a file.
+
+        Raises
+        ------
+        QueryError
+            If a UID is malformed.
+        NotFoundError
+            If there is no such instance.
+        DecodeError
+            If it encapsulates no document.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> report = dcmread(examples.get_path("ct"))
+        >>> del report.PixelData
+        >>> report.EncapsulatedDocument, report.EncapsulatedDocumentLength = b"%PDF-1.7 \x00", 9
+        >>> report.MIMETypeOfEncapsulatedDocument = "application/pdf"
+        >>> uids = report.StudyInstanceUID, report.SeriesInstanceUID, report.SOPInstanceUID
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([report])
+        ...     client.retrieve_document(*uids).data
+        b'%PDF-1.7 '
+        """
+        from dicomframe.images.document import document_of
+
+        return document_of(self._retriever.instance(ResourcePath(study_uid, series_uid, instance_uid)))
 
     def retrieve_bulkdata(
         self,
