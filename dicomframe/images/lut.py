@@ -135,12 +135,12 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
 
 
 def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
-    """Give one frame's Rescale Slope and Intercept, or a dose's scaling (PS3.3 C.11.1, C.7.6.16.2.9, C.8.8.3).
+    """Give the slope and intercept of one frame: Rescale (PS3.3 C.11.1), from its functional groups first, or a dose's.
 
     Returns
     -------
     slope, intercept : float
-        1 and 0 where one of them is missing.
+        1 and 0 where one of them is missing; times Dose Grid Scaling, where there is one (C.8.8.3).
 
     Examples
     --------
@@ -154,9 +154,9 @@ def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
     slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
     if slope is None or intercept is None:
         slope, intercept = 1.0, 0.0
-    # A dose has a scaling of its own.
-    scaling = float(1 if ds.get("DoseGridScaling") is None else ds.DoseGridScaling)
-    return float(slope) * scaling, float(intercept) * scaling
+    scaling = ds.get("DoseGridScaling")
+    scale = 1.0 if scaling is None else float(scaling)
+    return float(slope) * scale, float(intercept) * scale
 
 
 def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:
