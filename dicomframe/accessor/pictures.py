@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dicomframe.client.client import Client
     from dicomframe.dicom.paths import ResourcePath
+    from dicomframe.images.volume import Volume
     from dicomframe.images.windowing import WindowLike
 
 #: More pictures than this in one figure cannot be told apart.
@@ -28,13 +29,18 @@ class PictureMethods(RemoteMethods):
 
     __slots__ = ()
 
-    def pixels(self, *, modality_lut: bool = False, progress: bool | str | None = None) -> pd.DataFrame:
+    def pixels(
+        self, *, modality_lut: bool = False, suv: bool = False, progress: bool | str | None = None
+    ) -> pd.DataFrame:
         """Retrieve and decode the pixels of the rows' instances, several at a time, in order.
 
         Parameters
         ----------
         modality_lut : bool
-            Give values in the modality's unit (Hounsfield for CT, PS3.3 C.11.1), as float64, instead of those stored.
+            Give values in the modality's unit (Hounsfield for CT, PS3.3 C.11.1; Gy for a dose), as float64, instead
+            of those stored.
+        suv : bool
+            Give PET values as SUVbw in g/ml, float64; what is no PET image, or lacks a tag that this takes, fails.
         progress : bool or "auto", optional
             By default the client's.
 
@@ -42,23 +48,71 @@ class PictureMethods(RemoteMethods):
         -------
         pandas.DataFrame
             One row an instance: the three UIDs; ``pixels``, an ndarray of shape (frames, rows, columns[, 3]), or
-            missing; ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
+            missing; ``unit``, that of the values with `modality_lut` or `suv`, missing where they have none;
+            ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
 
         Examples
         --------
         >>> import dicomframe as dfr
         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> with dfr.start_local() as local:
         ...     client = local.connect()
         ...     stored = client.store([ct])
         ...     table = client.search_instances().to_frame()
-        ...     table.dicom.pixels()["pixels"][0].shape
-        (1, 128, 128)
+        ...     found = table.dicom.pixels(modality_lut=True)
+        >>> found["pixels"][0].shape, found["unit"][0]
+        ((1, 128, 128), 'HU')
         """
         paths = addresses(self._table)
-        return self._client.collect_pixels(paths, modality_lut=modality_lut, progress=progress)
+        return self._client.collect_pixels(paths, modality_lut, progress, suv=suv)
+
+    def volume(
+        self, *, stack: int | None = None, suv: bool = False, progress: bool | str | None = None
+    ) -> Volume:
+        """Retrieve the one series of this table, or those of its instances that are rows, as a volume.
+
+        Parameters
+        ----------
+        stack, suv, progress
+            As for `Client.retrieve_volume`.
+
+        Returns
+        -------
+        Volume
+            Slices in order, in the modality's unit, with an affine to mm in the patient; ``problems`` tells what is
+            not as a regular stack should be. `Client.retrieve_volume` has the details.
+
+        Raises
+        ------
+        TableError
+            If the rows are of several series, or of none; or a UID column is missing.
+        QueryError, NotFoundError, DecodeError, ServiceError, TransportError, NoClientError
+            As for `Client.retrieve_volume`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     series = local.connect().search_series(Modality="CT", limit=1).to_frame()
+        ...     volume = series.dicom.volume()
+        >>> volume.unit, volume.array.ndim, len(volume.problems)
+        ('HU', 3, 0)
+        """
+        client = self._client
+        paths = addresses(self._table)
+        if paths and paths[0].level == "study":
+            paths = addresses(self.series()) if len(paths) == 1 else paths
+        found = list(dict.fromkeys((path.study, path.series) for path in paths))
+        study, series = found[0] if len(found) == 1 else ("", None)
+        if series is None:
+            what = "studies" if paths and paths[0].level == "study" else "series"
+            raise TableError(
+                f"A volume is made of one series, and these rows are of {len(found)} {what}. Choose one:"
+                " df[df['SeriesInstanceUID'] == uid].dicom.volume(), or df.dicom.series() to see what there is."
+            )
+        uids = [path.instance for path in paths if path.instance is not None]
+        return client.retrieve_volume(study, series, uids or None, stack=stack, suv=suv, progress=progress)
 
     def rendered(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dicomframe.accessor.base import TableBase, addresses
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import DicomFrameWarning, QueryError, TableError, warn_caller
+from dicomframe.errors import QueryError, TableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ class ViewingMethods(TableBase):
         -------
         dicomframe.widgets.viewer.Viewer
             It shows itself at the end of a cell. Its ``index``, ``center``, ``width`` and more can be read and set;
-            ``snapshot()`` gives the picture shown.
+            ``snapshot()`` gives the picture shown; ``problems`` lists what of the overlays could not be used.
 
         Raises
         ------
@@ -238,16 +238,9 @@ def _series_of(client: Client, path: ResourcePath) -> list[ResourcePath]:
 
 
 def _overlays_of_table(table: pd.DataFrame, source: SeriesSource, *, registered: bool) -> Overlays:
-    """Retrieve a table's objects and lay them over the grid of a series; what is of no use is told in a warning."""
+    """Retrieve a table's objects and lay them over the grid of a series."""
     grid = source.grid()
     if grid is None:
         raise QueryError(f"Overlays need slices that fill a grid. {source.look(0).note}".strip())
     laid: Overlays = table.dicom.overlays(grid, registered=registered)
-    if len(laid.problems):
-        kinds = ", ".join(laid.problems["what"].unique()[:5])
-        warn_caller(
-            f"{len(laid.problems)} parts of the overlays are not shown: {kinds};"
-            " df.dicom.overlays(…).problems lists them.",
-            DicomFrameWarning,
-        )
     return laid

@@ -118,15 +118,23 @@ def bulkdata(
 
 
 def pixels(
-    retriever: Retriever, paths: Sequence[ResourcePath], *, modality_lut: bool, progress: Progress
+    retriever: Retriever,
+    paths: Sequence[ResourcePath],
+    *,
+    modality_lut: bool,
+    suv: bool = False,
+    progress: Progress,
 ) -> pd.DataFrame:
     """Make the table of decoded pixels, one row an instance."""
     from dicomframe.images.pixels import pixels as decode
+    from dicomframe.images.units import unit_of
 
     def row(dataset: Dataset) -> Row:
         uids = {name: str(dataset.get(name, "")) for name in UID_COLUMNS}
         try:
-            return uids | {"pixels": decode(dataset, modality_lut=modality_lut), "status": "decoded"}
+            values = decode(dataset, modality_lut=modality_lut, suv=suv)
+            unit = "g/ml" if suv else unit_of(dataset) if modality_lut and values.ndim == 3 else ""
+            return uids | {"pixels": values, "unit": unit, "status": "decoded"}
         except DicomFrameError as error:
             return uids | {"status": "failed", "error": explain(error)}
 
@@ -140,14 +148,14 @@ def pixels(
             rows.append(_failed(path, error))
         return rows
 
-    below = (each for path in dict.fromkeys(paths) for each in _instances_below(retriever, path))
+    below = (each for path in dict.fromkeys(paths) for each in instances_below(retriever, path))
     rows = [
         each for found in _in_parallel(retriever, below, work, "Decoding", None, progress) for each in found
     ]
-    return _table(rows, retriever, ("pixels", "status", "error"), "pixels")
+    return _table(rows, retriever, ("pixels", "unit", "status", "error"), "pixels")
 
 
-def _instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePath]:
+def instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePath]:
     """Give a resource's instances, so that they come in parallel; where the server cannot list them, itself."""
     if path.level == "instance":
         return [path]

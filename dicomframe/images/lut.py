@@ -99,14 +99,15 @@ def table_of_item(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
 
 
 def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArray[np.float64]:
-    """Turn stored values of one frame into the modality's unit (PS3.3 C.11.1): Hounsfield units for CT.
+    """Turn stored values of one frame into the modality's unit (PS3.3 C.11.1): Hounsfield units for CT, Gy for a dose.
 
     Parameters
     ----------
     stored : ndarray
         Stored values of a greyscale frame, any shape.
     ds : pydicom.Dataset
-        Where the rescale or Modality LUT is; per-frame functional groups come first.
+        Where the rescale, the Modality LUT or, of an RT dose, the Dose Grid Scaling (PS3.3 C.8.8.3) is; per-frame
+        functional groups come first.
     frame : int
         Frame index, from 0.
 
@@ -134,12 +135,12 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
 
 
 def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
-    """Give Rescale Slope and Intercept of one frame, from its functional groups first (PS3.3 C.11.1, C.7.6.16.2.9).
+    """Give the slope and intercept of one frame: Rescale (PS3.3 C.11.1), from its functional groups first, or a dose's.
 
     Returns
     -------
     slope, intercept : float
-        1 and 0 where one of them is missing.
+        1 and 0 where one of them is missing; times Dose Grid Scaling, where there is one (C.8.8.3).
 
     Examples
     --------
@@ -152,8 +153,10 @@ def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
     source = functional_group(ds, frame, "PixelValueTransformationSequence") or ds
     slope, intercept = source.get("RescaleSlope"), source.get("RescaleIntercept")
     if slope is None or intercept is None:
-        return 1.0, 0.0
-    return float(slope), float(intercept)
+        slope, intercept = 1.0, 0.0
+    scaling = ds.get("DoseGridScaling")
+    scale = 1.0 if scaling is None else float(scaling)
+    return float(slope) * scale, float(intercept) * scale
 
 
 def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError
 from dicomframe.images.lut import modality_values, palette
 from dicomframe.images.reading import reading
+from dicomframe.images.suv import suv_factor
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,7 +44,7 @@ _NEWER_SYNTAXES = {
 
 
 @reading("the image")
-def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
+def pixels(ds: Dataset, *, modality_lut: bool = False, suv: bool = False) -> NDArray[Any]:
     """Decode all frames of an image.
 
     Parameters
@@ -51,8 +52,10 @@ def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
     ds : pydicom.Dataset
         With Pixel Data, Float Pixel Data or Double Float Pixel Data.
     modality_lut : bool
-        Give greyscale values in the modality's unit (Hounsfield units for CT, PS3.3 C.11.1) as float64, instead
-        of the stored ones. Colour is never touched.
+        Give greyscale values in the modality's unit (Hounsfield units for CT, PS3.3 C.11.1; Gy for a dose) as
+        float64, instead of the stored ones; `dicomframe.images.units.unit_of` names it. Colour is never touched.
+    suv : bool
+        Give PET values as SUVbw in g/ml, float64; see `dicomframe.images.suv.suv_factor`.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
     ------
     DecodeError
         If there is no pixel data, it is damaged, or no decoder for its transfer syntax is installed; the message
-        names the transfer syntax and the package that would help.
+        names the transfer syntax and the package that would help. With `suv`, also if the image is no PET image,
+        or a tag that this takes is missing.
 
     Examples
     --------
@@ -73,12 +77,14 @@ def pixels(ds: Dataset, *, modality_lut: bool = False) -> NDArray[Any]:
     >>> pixels(dcmread(examples.get_path("ct"))).shape
     (1, 128, 128)
     """
+    # Asked first, because it costs nothing to find that a tag is missing.
+    factor = suv_factor(ds) if suv else 1.0
     frames = _decode(ds, None)
-    if not modality_lut or frames.ndim == 4:
+    if not (modality_lut or suv) or frames.ndim == 4:
         return frames
     if "PerFrameFunctionalGroupsSequence" not in ds:
-        return modality_values(frames, ds)
-    return np.stack([modality_values(frame, ds, number) for number, frame in enumerate(frames)])
+        return modality_values(frames, ds) * factor
+    return np.stack([modality_values(frame, ds, number) * factor for number, frame in enumerate(frames)])
 
 
 @reading("the image")

@@ -73,7 +73,8 @@ class Volume:
         ``detail``. Empty where all is well.
     slices : pandas.DataFrame
         One row a slice, in order: ``SOPInstanceUID``, ``frame`` (from 1), and the position of its first pixel as
-        the object tells it, ``x``, ``y``, ``z`` in mm. A slice that was not there has missing values.
+        the object tells it, ``x``, ``y``, ``z`` in mm. Where ``filled`` is true, no pixels came: the array holds
+        padding or its least value, and of a slice that was not there at all the other columns are missing.
     unit : str
         ``"HU"``, ``"Gy"``, ``"g/ml"``, …; empty where the object names none.
     modality : str
@@ -83,6 +84,8 @@ class Volume:
         The middle slice's own, in `unit`.
     inverted : bool
         Whether small values are bright (MONOCHROME1).
+    padding : (float, float) or None
+        From which to which value, in `unit`, the array holds padding (PS3.3 C.7.5.1.1.2): what the scanner did not see.
     """
 
     array: NDArray[Any]
@@ -94,6 +97,7 @@ class Volume:
     frame_of_reference_uid: str = ""
     window: Window | None = None
     inverted: bool = False
+    padding: tuple[float, float] | None = None
 
     def __repr__(self) -> str:
         size = " x ".join(str(length) for length in self.array.shape)
@@ -112,7 +116,8 @@ class Volume:
     @property
     def spacing(self) -> NDArray[np.float64]:
         """Distances in mm between neighbours along slices, rows and columns, shape (3,)."""
-        return np.linalg.norm(self.affine[:3, :3], axis=0)
+        distances: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return distances
 
     def to_mm(self, indices: ArrayLike) -> NDArray[np.float64]:
         """Give the patient coordinates of (slice, row, column), shape (..., 3), fractions allowed.
@@ -125,7 +130,8 @@ class Volume:
         >>> volume.to_mm([0, 0, 0]).tolist()
         [-158.135803, -179.035797, -75.699997]
         """
-        return np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        mm: NDArray[np.float64] = np.asarray(indices, dtype=np.float64) @ self.affine[:3, :3].T
+        return mm + self.affine[:3, 3]
 
     def to_index(self, mm: ArrayLike) -> NDArray[np.float64]:
         """Give (slice, row, column), not rounded, of patient coordinates, shape (..., 3).
@@ -139,7 +145,8 @@ class Volume:
         [0.0, 10.0, 20.0]
         """
         inverse = np.linalg.inv(self.affine)
-        return np.asarray(mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        indices: NDArray[np.float64] = np.asarray(mm, dtype=np.float64) @ inverse[:3, :3].T
+        return indices + inverse[:3, 3]
 
     def axes(self) -> tuple[int, int, int]:
         """Tell which axis of the array is nearest to the patient's x, y and z; each is taken once."""
@@ -210,7 +217,12 @@ class Volume:
         return low, low + step * self.array.shape[of_array], step
 
     def resampled_to(
-        self, other: Volume, order: int = 1, *, fill: float | None = None, registered: bool = False
+        self,
+        other: Volume,
+        order: Literal[0, 1, 2, 3, 4, 5] = 1,
+        *,
+        fill: float | None = None,
+        registered: bool = False,
     ) -> Volume:
         """Interpolate this volume at the voxels of another.
 
@@ -256,9 +268,8 @@ class Volume:
 
         change = np.linalg.inv(self.affine) @ other.affine
         # What differs by rounding only is the same grid: else voxels at the edge would count as outside.
-        change[np.abs(change - np.round(change)) < 1e-9] = np.round(change)[
-            np.abs(change - np.round(change)) < 1e-9
-        ]
+        whole = np.round(change)
+        change = np.where(np.abs(change - whole) < 1e-9, whole, change)
         array = affine_transform(
             self.array.astype(np.float32),
             change[:3, :3],
@@ -278,10 +289,10 @@ class Volume:
 
 
 def affine_of(
-    origin: Sequence[float],
-    step: Sequence[float],
-    row_direction: Sequence[float],
-    column_direction: Sequence[float],
+    origin: ArrayLike,
+    step: ArrayLike,
+    row_direction: ArrayLike,
+    column_direction: ArrayLike,
     pixel_spacing: Sequence[float],
 ) -> NDArray[np.float64]:
     """Make the affine of a stack from the first slice's plane and the step from slice to slice.

@@ -205,7 +205,8 @@ def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
     Returns
     -------
     Window
-        LINEAR_EXACT from the low to the high percentile; of width 1 where all values are the same.
+        LINEAR_EXACT from the low to the high percentile; where these are the same, from the least to the greatest
+        value. Where all values are the same, of width 1, so that they are black.
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
@@ -213,7 +214,9 @@ def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
     bottom, top = (float(number) for number in np.percentile(finite, [percent, 100.0 - percent]))
     if top <= bottom:  # few values differ from the rest: an outline, a segmentation
         bottom, top = float(finite.min()), float(finite.max())
-    return Window((bottom + top) / 2, (top - bottom) or 1.0, "LINEAR_EXACT")
+    if top <= bottom:
+        return Window(bottom + 0.5, 1.0, "LINEAR_EXACT")
+    return Window((bottom + top) / 2, top - bottom, "LINEAR_EXACT")
 
 
 @reading("the image")
@@ -228,7 +231,7 @@ def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> ND
         Frame index, from 0.
     window : Window, (center, width) or str, optional
         In the modality's unit, or the name of a preset for CT (`PRESETS`). By default the image's VOI LUT or its
-        first usable window; else one from the values' percentiles, without the padding.
+        first usable window; else from the least to the greatest of the frame's values, without the padding.
 
     Returns
     -------
@@ -278,17 +281,39 @@ def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) 
         # Scanners announce 16 bits for entries that end at 4095: the table's own maximum is white.
         return seen * (255.0 / max(float(entries.max()), 1.0))
     values = modality_values(stored, ds, frame)
-    window = window or default_window(ds, frame) or window_of_values(values[~_padding(stored, ds)])
+    window = window or default_window(ds, frame)
+    if window is None and ds.get("BitsStored") == 1:
+        window = Window(0.5, 1.0, "LINEAR_EXACT")  # a mask: 0 is black, also where there is nothing else
+    # docs/pictures.md has the rule, which the local service follows with code of its own.
+    window = window or window_of_values(values[~_padding(stored, ds)], percent=0.0)
     return apply_window(values, window.center, window.width, function=window.function)
 
 
-def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
-    """Tell which stored values are padding (PS3.3 C.7.5.1.1.2), none where nothing else would be left."""
+def padding_range(ds: Dataset, stored: NDArray[Any]) -> tuple[int, int] | None:
+    """Give the least and greatest stored value that is padding (PS3.3 C.7.5.1.1.2); None where there is none.
+
+    Parameters
+    ----------
+    ds : pydicom.Dataset
+    stored : ndarray
+        The stored values; only their dtype counts. Beside signed ones, files hold padding written as unsigned.
+    """
     value = ds.get("PixelPaddingValue")
     if value is None or stored.dtype.kind not in "iu":
-        return np.zeros(stored.shape, dtype=np.bool_)
+        return None
     limit = ds.get("PixelPaddingRangeLimit")
-    ends = sorted((int(value), int(limit if limit is not None else value)))
+    bits = stored.dtype.itemsize * 8
+    ends = [int(value), int(limit if limit is not None else value)]
+    if stored.dtype.kind == "i":
+        ends = [end - (1 << bits) if end >= 1 << bits - 1 else end for end in ends]
+    return min(ends), max(ends)
+
+
+def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
+    """Tell which stored values are padding, none where nothing else would be left."""
+    ends = padding_range(ds, stored)
+    if ends is None:
+        return np.zeros(stored.shape, dtype=np.bool_)
     inside = (stored >= ends[0]) & (stored <= ends[1])
     return inside if not inside.all() else np.zeros(stored.shape, dtype=np.bool_)
 

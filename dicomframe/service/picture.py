@@ -74,7 +74,10 @@ class Window:
 
     @classmethod
     def of_values(cls, values: NDArray[np.float64]) -> Self | None:
-        """Give the window from the least to the greatest finite value, None where there are not two."""
+        """Give the window from the least to the greatest finite value, None where there are not two.
+
+        docs/pictures.md has the rule, which the client follows with code of its own.
+        """
         finite = values[np.isfinite(values)]
         if not finite.size:
             return None

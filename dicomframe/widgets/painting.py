@@ -243,3 +243,10 @@ def line_pixels(layer: Layer, shape: tuple[int, int]) -> Layer:
     around = np.pad(layer.bits, 1)
     inside = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     return Layer(layer.overlay, bits=layer.bits & ~inside)
+
+
+def dose_colours() -> NDArray[np.uint8]:
+    """Give the 256 colours of doses, shape (256, 3): one that rises evenly in lightness, for the colour-blind too."""
+    from matplotlib import colormaps
+
+    return np.ascontiguousarray(np.floor(colormaps["plasma"](np.arange(256))[:, :3] * 255 + 0.5), np.uint8)

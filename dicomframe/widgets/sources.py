@@ -254,10 +254,12 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     The title holds no name or number of a patient: modality and descriptions only.
     """
     from dicomframe.images.reading import reading
+    from dicomframe.images.units import unit_of
 
     with reading("the header"):
         names = ("Modality", "StudyDescription", "SeriesDescription")
         texts = [printable(str(ds.get(name) or "")) for name in names]
+        unit = unit_of(ds, frame)
         is_inverted = str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     title = "\n".join(text for text in dict.fromkeys(texts) if text)
     rate = rate_of(ds)
@@ -272,7 +274,7 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     return Look(
         title=title,
         modality=texts[0][:16],
-        unit=unit_of(ds),
+        unit=printable(unit),
         window=window or window_of_values(values),
         low=low,
         high=high,
@@ -301,13 +303,6 @@ def rate_of(ds: Dataset) -> float:
         if 0.1 <= rate <= 120:
             return round(rate, 2)
     return 10.0
-
-
-def unit_of(ds: Dataset) -> str:
-    """Name the unit of an image's values, empty where nothing tells it."""
-    names = {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "US": ""}
-    units = str(ds.get("Units") or ds.get("RescaleType") or ("HU" if ds.get("Modality") == "CT" else ""))
-    return names.get(units, printable(units)[:16])
 
 
 def printable(text: str) -> str:

@@ -78,6 +78,8 @@ class View {
 
   changed(name) {
     if (name === "playing") this.tick();
+    // A slice that is not here is asked for at once, not only when it is to be painted.
+    if (name === "index" && this.get("plane") === this.stack.setup?.acquired) this.stack.go(this.get("index"));
     this.schedule(!["zoom", "pan", "cursor", "playing", "rate"].includes(name));
     this.announce();
   }

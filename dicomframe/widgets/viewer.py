@@ -8,7 +8,6 @@ because anywidget takes one and a bundler would be a tool chain for a thousand l
 from __future__ import annotations
 
 import base64
-import io
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,25 +19,26 @@ import traitlets
 from numpy.typing import NDArray
 
 from dicomframe.errors import DicomFrameError, QueryError
-from dicomframe.images.windowing import PRESETS, Window, WindowLike, as_window
+from dicomframe.images.layers import Overlays
+from dicomframe.images.windowing import Window, WindowLike, as_window
 from dicomframe.widgets.feed import Feed, packed
-from dicomframe.widgets.painting import LEAST_DOSE, Slice, cut, lay_over, line_pixels, paint
+from dicomframe.widgets.painting import Slice, cut, dose_colours, lay_over, line_pixels, paint
 from dicomframe.widgets.planes import Plane
-from dicomframe.widgets.sources import ArraySource, Source, VolumeSource, greatest_dose
+from dicomframe.widgets.setup import setup_of
+from dicomframe.widgets.sources import ArraySource, Source, VolumeSource
+from dicomframe.widgets.still import png_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dicomframe.images.layers import Overlay
     from dicomframe.images.volume import Volume
 
 _HERE = Path(__file__).parent
 #: The order matters: the last one exports what the ones before it define.
 _PARTS = ("viewer_pixels.js", "viewer_stack.js", "viewer_pane.js", "viewer_controls.js", "viewer.js")
-#: Bytes of slices that the page holds; of larger stacks it keeps those around the present one.
-HELD_BYTES = 128 * 1024 * 1024
 #: Seconds without a change before the notebook's picture is renewed.
 QUIET = 1.0
-#: The picture in the notebook has at most this many pixels each way, and small ones are enlarged up to four times.
-STILL_SIDE = 512
 
 _FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -79,6 +79,8 @@ class Viewer(anywidget.AnyWidget):
         Whether the cine runs, ``rate`` frames a second.
     visible, opacities : list
         One of each for each overlay; structures are lines, segments and doses are laid over.
+    problems : pandas.DataFrame
+        What of the overlays could not be used, and why; empty where all was.
 
     Raises
     ------
@@ -133,7 +135,9 @@ class Viewer(anywidget.AnyWidget):
     ) -> None:
         chosen = as_window(window)
         self._source = _as_source(source)
-        self._overlays = list(overlays)
+        self._overlays = Overlays(overlays)
+        if isinstance(overlays, Overlays):
+            self._overlays = overlays
         self._source.lay(self._overlays)
         _check_index(self._source.count, index)
         first = self._source.count // 2 if index is None else index
@@ -164,6 +168,11 @@ class Viewer(anywidget.AnyWidget):
             "width": self._window.width,
             "function": self._window.function,
         }
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """What of the overlays could not be used, and why; as in `Overlays`."""
+        return self._overlays.problems
 
     # -- what Python asks ------------------------------------------------------------------------------------------
 
@@ -331,50 +340,18 @@ class Viewer(anywidget.AnyWidget):
             self._set_up(str(content.get("name", "")))
         elif kind == "ask" and isinstance(content.get("slices"), list):
             self._ask(content["slices"], first=bool(content.get("first")))
-        elif kind == "ask_plane" and name in self._source.planes:
-            if _is_index(content.get("index"), self._source.planes[name].count):
-                threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
+        elif kind == "ask_plane" and _is_index(content.get("index"), self._count_of(name)):
+            threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
+
+    def _count_of(self, plane: str) -> int:
+        return self._source.planes[plane].count if plane in self._source.planes else 0
 
     def _set_up(self, name: str) -> None:
-        look = self._look
-        content = {
-            "kind": "setup",
-            "name": name,
-            "count": self._source.count,
-            "bytes": self._bytes_each,
-            "held": HELD_BYTES,
-            "fits": self._source.count * self._bytes_each <= HELD_BYTES,
-            "acquired": self._source.acquired,
-            "planes": {name: plane.described() for name, plane in self._source.planes.items()},
-            "affine": None if self._source.affine is None else self._source.affine[:3].T.tolist(),
-            "title": look.title,
-            "unit": look.unit,
-            "note": look.note,
-            "low": look.low,
-            "high": look.high,
-            "inverted": look.inverted,
-            "isColour": look.is_colour,
-            "presets": self._presets(),
-            "overlays": [_described(overlay) for overlay in self._overlays],
-        }
-        tables = [dose_colours().data for overlay in self._overlays if overlay.kind == "dose"]
-        self._tell(content, tables)
+        content, tables = setup_of(self._source, self._look, self._window, self._overlays, self._bytes_each)
+        self._tell({**content, "name": name}, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
             self._ask([self.index], first=True)
-
-    def _presets(self) -> list[dict[str, Any]]:
-        look = self._look
-        if self._window is None:
-            return []
-        full = Window((look.low + look.high) / 2, (look.high - look.low) or 1.0, "LINEAR_EXACT")
-        windows = {"default": self._window, "full range": full}
-        if look.modality == "CT":
-            windows |= {name: Window(*pair) for name, pair in PRESETS.items()}
-        return [
-            {"name": name, "center": each.center, "width": each.width, "function": each.function}
-            for name, each in windows.items()
-        ]
 
     def _cut(self, plane: str, index: int) -> None:
         try:
@@ -433,7 +410,7 @@ class Viewer(anywidget.AnyWidget):
         except DicomFrameError:
             # The live view says why; a reader of the saved notebook gets the words.
             return bundle
-        return bundle | {"image/png": base64.b64encode(_png(pixels, self._plane().spacing)).decode()}
+        return bundle | {"image/png": base64.b64encode(png_of(pixels, self._plane().spacing)).decode()}
 
 
 def _as_source(source: Any) -> Source:
@@ -453,40 +430,3 @@ def _is_index(value: Any, count: int) -> bool:
 def _check_index(count: int, index: Any) -> None:
     if index is not None and not _is_index(index, count):
         raise QueryError(f"index= is a whole number from 0 to {count - 1}.")
-
-
-def _described(overlay: Overlay) -> dict[str, Any]:
-    is_dose = overlay.kind == "dose"
-    return {
-        "label": overlay.label,
-        "kind": overlay.kind,
-        "colour": [int(part) for part in overlay.colour],
-        "unit": overlay.unit,
-        "maximum": greatest_dose(overlay) if is_dose else 1.0,
-        "least": LEAST_DOSE,
-        "isLines": bool(overlay.contours),
-    }
-
-
-def dose_colours() -> NDArray[np.uint8]:
-    """Give the 256 colours of doses, shape (256, 3): one that rises evenly in lightness, for the colour-blind too."""
-    from matplotlib import colormaps
-
-    return np.ascontiguousarray(np.floor(colormaps["plasma"](np.arange(256))[:, :3] * 255 + 0.5), np.uint8)
-
-
-def _png(pixels: NDArray[np.uint8], spacing: tuple[float, float]) -> bytes:
-    """Write a picture with the proportions of its pixels, in a size for a notebook."""
-    from PIL import Image
-
-    rows, columns = pixels.shape[:2]
-    down, across = spacing[0] / min(spacing), spacing[1] / min(spacing)
-    scale = min(STILL_SIDE / max(rows * down, columns * across), 4.0)
-    size = max(round(columns * across * scale), 1), max(round(rows * down * scale), 1)
-    is_grey = bool((pixels == pixels[..., :1]).all())
-    image = Image.fromarray(pixels[..., 0] if is_grey else pixels)
-    if size != (columns, rows):
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

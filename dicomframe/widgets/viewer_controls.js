@@ -44,7 +44,8 @@ const GESTURES = [
   ["drag", "window: right is wider, down is darker"],
   ["click", "crosshair: value and place"],
   ["right drag", "zoom"],
-  ["Ctrl + wheel, pinch", "zoom"],
+  ["Ctrl + wheel", "zoom"],
+  ["two fingers", "zoom and pan"],
   ["middle drag", "pan"],
   ["Shift + drag", "pan"],
   ["double click", "as at first"],
@@ -139,8 +140,11 @@ class Controls {
     this.cine.hidden = setup.count < 2;
     const rates = [...new Set([1, 2, 5, 10, 15, 20, 25, 30, 60, view.get("rate")])].sort((a, b) => a - b);
     this.rate.replaceChildren(...rates.map((rate) => make("option", "", { value: rate, text: `${rate}/s` })));
-    this.side.hidden = setup.overlays.length === 0;
-    this.side.replaceChildren(...setup.overlays.map((overlay, number) => this.overlay(overlay, number)));
+    this.side.hidden = setup.overlays.length === 0 && !setup.missing;
+    this.side.replaceChildren(
+      ...setup.overlays.map((overlay, number) => this.overlay(overlay, number)),
+      make("p", "dfv-missing", { text: setup.missing }),
+    );
   }
 
   overlay(overlay, number) {

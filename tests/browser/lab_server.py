@@ -24,6 +24,12 @@ FLAGS = [
     "--disable-sync",
 ]
 ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    # It would ask whether to fetch news, over what is to be looked at.
+    "apputils-extension/notification": '{"fetchNews": "false"}',
+    # Cells out of sight would not be there.
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
+}
 
 
 @dataclass
@@ -43,19 +49,17 @@ class Lab:
         self.show(page, path)
         if run:
             page.locator(".jp-Notebook-cell").first.click()
-            page.wait_for_function(
-                "() => document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
-            )
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_text("Run All Cells", exact=True).click()
             for at in range(len(cells)):
                 prompt = page.locator(".jp-CodeCell .jp-InputPrompt").nth(at)
-                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=30_000)
+                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=25_000)
         return path
 
     def show(self, page, path):
         page.goto(f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{path.name}?token={self.token}")
-        page.locator(".jp-Notebook-cell").first.wait_for(timeout=30_000)
+        page.locator(".jp-Notebook-cell").first.wait_for(timeout=25_000)
 
     def run(self, page, code):
         """Run code in the notebook's last cell, and give what it prints."""
@@ -117,14 +121,10 @@ def running(folder, hidden):
     }
     environment = os.environ | {name: str(hidden / place) for name, place in places.items()}
     environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    # It would ask whether to fetch news, over what is to be looked at.
-    news = hidden / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text('{"fetchNews": "false"}')
-    # By default cells out of sight leave the page, and a test that waits for them waits in vain.
-    tracker = hidden / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    tracker.parent.mkdir(parents=True)
-    tracker.write_text('{"windowingMode": "none"}')
+    for name, text in SETTINGS.items():
+        place = hidden / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        place.parent.mkdir(parents=True)
+        place.write_text(text)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -101,7 +101,7 @@ class Plain:
         else:
             self.view._hear(None, message["content"], [])
 
-    def settle(self, quiet=0.25):
+    def settle(self, quiet=0.15):
         """Carry messages until there are none for a moment; the page paints in the meantime."""
         until = time.monotonic() + quiet
         while time.monotonic() < until:

@@ -343,7 +343,7 @@ def test_the_asked_slice_comes_first_and_never_more_than_a_few_megabytes_at_once
 
 
 def test_a_stack_past_the_budget_keeps_what_is_near_and_has_planes_cut(show, monkeypatch):
-    monkeypatch.setattr("dicomframe.widgets.viewer.HELD_BYTES", 5 * CT[0].nbytes)
+    monkeypatch.setattr("dicomframe.widgets.setup.HELD_BYTES", 5 * CT[0].nbytes)
     view = Viewer(volume(CT), window=(40, 400))
     plain = show(view)
     asked = {

@@ -20,7 +20,6 @@ view
 """
 
 COHORT = """
-import warnings
 import dicomframe as dfr
 from dicomframe.samples import cohort, planned_study, treatment_plan
 local = dfr.start_local()
@@ -29,7 +28,6 @@ study = planned_study()
 stored = client.store([*cohort([study]), *treatment_plan()])
 series = client.search_series(study.uid).to_frame()
 ct, plan = series[series["Modality"] == "CT"], series[series["Modality"] != "CT"]
-warnings.simplefilter("ignore", dfr.errors.DicomFrameWarning)  # an isocentre is a point, not a structure
 """
 
 PIXELS = """(canvas) => {
@@ -144,7 +142,7 @@ def test_without_a_kernel_the_picture_is_shown(lab, page):
     path = lab.folder / "without-kernel.ipynb"
     path.write_text(json.dumps(notebook))
     lab.show(page, path)
-    assert page.locator(".jp-OutputArea-child img").first.is_visible()
+    page.locator(".jp-OutputArea-child img").wait_for()
 
 
 def _png():
@@ -163,6 +161,7 @@ def test_a_series_with_a_plan(lab, page, screenshot):
     viewer = page.locator(".dfv")
     viewer.scroll_into_view_if_needed()
     screenshot("viewer-overlays", viewer, docs=True)
+    assert viewer.locator(".dfv-missing").inner_text() == "Not shown: 1 part (point); see problems."
     assert "HU" in viewer.locator(".dfv-value").inner_text()
     for name in ("coronal", "sagittal"):
         viewer.locator(f"[data-plane={name}]").click()

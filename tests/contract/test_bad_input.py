@@ -132,6 +132,7 @@ CLIENT = {
     "retrieve_frames": Verb(lambda c, u: c.retrieve_frames(*u, [1])),
     "retrieve_rendered": Verb(lambda c, u: c.retrieve_rendered(*u)),
     "retrieve_thumbnail": Verb(lambda c, u: c.retrieve_thumbnail(*u)),
+    "retrieve_volume": Verb(lambda c, u: c.retrieve_volume(*u[:2])),
     "retrieve_bulkdata": Verb(lambda c, u: c.retrieve_bulkdata(*u, "PixelData"), spared=("bytes",)),
     "retrieve_uri": Verb(lambda c, u: c.retrieve_uri(*u)),
     "collect_rendered": Verb(lambda c, u: c.collect_rendered([path(u)]), **ROWS),
@@ -219,9 +220,11 @@ TABLE = {
     "thumbnails": Verb(lambda d, _: d.thumbnails(), **OUTCOMES),
     "frames": Verb(lambda d, _: d.frames(), **OUTCOMES),
     "pixels": Verb(lambda d, _: d.pixels(), **OUTCOMES),
+    "volume": Verb(lambda d, _: d.volume(), empty=TableError),
     "bulkdata": Verb(lambda d, _: d.bulkdata("PixelData"), **OUTCOMES),
     "overlays": Verb(lambda d, _: d.overlays(ONTO)),
     "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
+    "view": Verb(lambda d, _: d.view().close(), empty=TableError),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "delete": Verb(
         lambda d, _: d.delete(), **OUTCOMES | {"unknown": "absent", "garbage": OrRows((), refused="failed")}

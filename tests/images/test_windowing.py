@@ -25,8 +25,12 @@ from dicomframe.images.windowing import (
     default_window,
     display,
     display_array,
+    padding_range,
     window_of_values,
 )
+from dicomframe.samples import real_files
+from dicomframe.service.picture import picture
+from dicomframe.service.pixels import CannotDecode, NoPixelData, Pixels
 
 centers = st.floats(-5000, 5000)
 widths = st.floats(1, 10_000)
@@ -316,3 +320,43 @@ def test_a_header_that_breaks_the_rules_is_borne(caplog: pytest.LogCaptureFixtur
         broken[tag] = RawDataElement(BaseTag(tag), "DS", 4, b"wide", 0, False, True)
         with pytest.raises(DecodeError, match="cannot be read"):
             display(broken)
+
+
+def test_client_and_service_show_images_without_a_window_alike() -> None:
+    """Each has code of its own for the rule that docs/pictures.md writes down."""
+    compared = 0
+    for path in real_files():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ds = dcmread(path, force=True)
+            named = default_window(ds) is not None or "VOILUTSequence" in ds
+        if "PixelData" not in ds or named or ds.get("SamplesPerPixel") != 1:
+            continue
+        try:
+            theirs = picture(Pixels.open(path), 0)
+            ours = display(ds)
+        except (CannotDecode, DecodeError, NoPixelData):
+            continue
+        assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1, path.name
+        compared += 1
+    assert compared >= 30
+
+
+@pytest.mark.parametrize("value", [-7, 0, 1, 30_000])
+def test_an_image_of_one_value_is_black(value: int) -> None:
+    assert not display(image(np.full((3, 4), value, np.int16))).any()
+    assert not display_array(np.full((3, 4), value)).any()
+
+
+def test_a_mask_is_black_where_it_is_0_also_where_it_is_1_everywhere() -> None:
+    ds = image(np.ones((3, 4), np.uint16), BitsStored=1, HighBit=0)
+    assert (display(ds) == 255).all()
+
+
+def test_padding_written_as_unsigned_beside_signed_pixels_is_padding() -> None:
+    stored = np.arange(-50, 50, dtype=np.int16).reshape(10, 10)
+    stored[0] = -32768
+    ds = image(stored)
+    ds.add_new("PixelPaddingValue", "US", 32768)
+    assert padding_range(ds, stored) == (-32768, -32768)
+    assert len(np.unique(display(ds))) > 80

@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 import dicomframe as dfr
-from dicomframe.errors import DecodeError, DicomFrameWarning, NotFoundError, QueryError, TableError
+from dicomframe.errors import DecodeError, NotFoundError, QueryError, TableError
 from dicomframe.images.windowing import Window, display
 from dicomframe.samples import cohort, planned_study, treatment_plan
 
@@ -222,8 +222,8 @@ def test_overlays_of_a_table():
         client.store([*cohort([study]), *treatment_plan()])
         series = client.search_series(study.uid).to_frame()
         ct, others = series[series["Modality"] == "CT"], series[series["Modality"] != "CT"]
-        with pytest.warns(DicomFrameWarning, match="1 parts of the overlays are not shown: point;"):
-            view = ct.dicom.view(overlays=others)
+        view = ct.dicom.view(overlays=others)
+        assert view.problems["what"].tolist() == ["point"]
         kinds = [(overlay.kind, bool(overlay.contours)) for overlay in view._overlays]
         assert sorted(set(kinds)) == [("dose", False), ("mask", False), ("mask", True)]
         assert view.visible == [True] * len(kinds)

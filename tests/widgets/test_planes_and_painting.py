@@ -3,13 +3,16 @@
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomframe.images.volume import Volume
 from dicomframe.images.windowing import Window
 from dicomframe.widgets.painting import LEAST_DOSE, Layer, Slice, compact, cut, lay_over, line_pixels, paint
 from dicomframe.widgets.planes import planes_of
+from dicomframe.widgets.viewer import Viewer
 
 
 def linear(x, center, width):
@@ -146,3 +149,23 @@ def test_structures_are_lines():
     np.testing.assert_array_equal(line_pixels(Layer(0, bits=mask), (6, 6)).bits, outline)
     everything = line_pixels(Layer(0, bits=np.ones((4, 5), bool)), (4, 5)).bits
     assert everything.sum() == 4 * 5 - 2 * 3
+
+
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::5])
+def test_the_planes_of_a_volume_are_its_own(axes, signs):
+    affine, mm = placed(axes, signs)
+    table = pd.DataFrame()
+    volume = Volume(
+        array=(mm[0] + 10 * mm[1] + 100 * mm[2]).astype(np.int16), affine=affine, problems=table, slices=table
+    )
+    view = Viewer(volume, window=(0, 8000))
+    for name in list(view._source.planes)[1:]:
+        view.plane = name
+        plane = view._source.planes[name]
+        # Theirs counts from the foot, the front or the right, the viewer's along the array.
+        rises = affine[:3, plane.axis].sum() > 0
+        theirs = volume.plane(name, view.index if rises else plane.count - 1 - view.index)
+        np.testing.assert_array_equal(view._picture(name, view.index).stored, theirs.array)
+        letters = view._source.planes[name].letters
+        assert (letters["left"], letters["right"], letters["bottom"], letters["top"]) == theirs.letters
+    view.close()

@@ -12,6 +12,7 @@ from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
 from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.rendered import Renderer, Wish
+from dicomframe.client.volumes import check_stack, retrieve_volume
 from dicomframe.client.wadouri import OBJECT, check_content_type, retrieve_uri
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import QueryError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.images.picture import Picture
+    from dicomframe.images.volume import Volume
     from dicomframe.images.windowing import WindowLike
 
 
@@ -192,6 +194,76 @@ class PictureVerbs(ClientBase):
         path = ResourcePath(study_uid, series_uid, instance_uid)
         wish = Wish.of(frame=frame, viewport=viewport, media_type=media_type)
         return self._renderer.thumbnail(self._retriever.representative_path(path), wish)
+
+    def retrieve_volume(
+        self,
+        study_uid: str,
+        series_uid: str,
+        instance_uids: Sequence[str] | None = None,
+        *,
+        stack: int | None = None,
+        suv: bool = False,
+        progress: bool | str | None = None,
+    ) -> Volume:
+        """Retrieve a series as a volume: slices in order, in the modality's unit, and where they lie in the patient.
+
+        Objects come several at a time, and each slice is written into one array as it arrives: memory is that of the
+        array and of as many objects as there are workers.
+
+        Parameters
+        ----------
+        study_uid, series_uid : str
+            The series.
+        instance_uids : sequence of str, optional
+            Only these of its instances.
+        stack : int, optional
+            Which of several volumes at the same positions (echoes, times, b-values), from 1, as ``problems`` lists
+            them. By default the first of those with most slices.
+        suv : bool
+            Give PET values as SUVbw in g/ml; see `dicomframe.images.suv.suv_factor`.
+        progress : bool or "auto", optional
+            By default the client's.
+
+        Returns
+        -------
+        Volume
+            ``array`` of shape (slices, rows, columns), int16 or float32; ``affine`` from (slice, row, column, 1) to mm
+            in the patient (PS3.3 C.7.6.2.1.1); ``unit``; ``slices``; and ``problems``, where unequal spacing, missing
+            and doubled slices, and each frame or instance that was left out or could not be had is a row.
+
+        Raises
+        ------
+        QueryError
+            If a UID is malformed, or there is no such stack.
+        NotFoundError
+            If there is no such series.
+        DecodeError
+            If nothing in it has pixels and a place in the patient; or, with `suv`, a tag is missing.
+        ServiceError, TransportError
+            If no instance could be retrieved.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> with dfr.start_local() as local:
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     volume = client.retrieve_volume(ct.StudyInstanceUID, ct.SeriesInstanceUID)
+        >>> volume
+        <Volume CT 1 x 128 x 128, 5 x 0.6615 x 0.6615 mm, int16 in HU, 1 problem: see .problems>
+        """
+        if isinstance(instance_uids, str):
+            raise QueryError("instance_uids is a list of UIDs, not one text.")
+        if instance_uids is None:
+            paths = [ResourcePath(study_uid, series_uid)]
+        else:
+            paths = [ResourcePath(study_uid, series_uid, uid) for uid in instance_uids]
+        if not paths:
+            raise QueryError("instance_uids is empty; leave it out for the whole series.")
+        check_stack(stack)
+        return retrieve_volume(self._retriever, paths, stack=stack, suv=suv, progress=self._bar(progress))
 
     def retrieve_bulkdata(
         self,
@@ -432,7 +504,12 @@ class PictureVerbs(ClientBase):
         return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
 
     def collect_pixels(
-        self, paths: Sequence[ResourcePath], modality_lut: bool = False, progress: bool | str | None = None
+        self,
+        paths: Sequence[ResourcePath],
+        modality_lut: bool = False,
+        progress: bool | str | None = None,
+        *,
+        suv: bool = False,
     ) -> pd.DataFrame:
         """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
 
@@ -450,4 +527,6 @@ class PictureVerbs(ClientBase):
         ...     client.collect_pixels([path])["pixels"][0].shape
         (1, 128, 128)
         """
-        return collect.pixels(self._retriever, paths, modality_lut=modality_lut, progress=self._bar(progress))
+        return collect.pixels(
+            self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
+        )

@@ -1,0 +1,76 @@
+"""What the page of a viewer is told before any slice comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dicomframe.images.windowing import PRESETS, Window
+from dicomframe.widgets.painting import LEAST_DOSE, dose_colours
+from dicomframe.widgets.sources import Look, Source, greatest_dose
+
+if TYPE_CHECKING:
+    from dicomframe.images.layers import Overlay, Overlays
+
+#: Bytes of slices that the page holds; of larger stacks it keeps those around the present one.
+HELD_BYTES = 128 * 1024 * 1024
+
+
+def setup_of(
+    source: Source, look: Look, window: Window | None, overlays: Overlays, bytes_each: int
+) -> tuple[dict[str, Any], list[memoryview]]:
+    """Give the message that a viewer begins with, and its buffers: a table of colours for each dose.
+
+    It has texts from servers; they go by this message, because a trait would be saved in the notebook.
+    """
+    content = {
+        "kind": "setup",
+        "count": source.count,
+        "bytes": bytes_each,
+        "held": HELD_BYTES,
+        "fits": source.count * bytes_each <= HELD_BYTES,
+        "acquired": source.acquired,
+        "planes": {name: plane.described() for name, plane in source.planes.items()},
+        "affine": None if source.affine is None else source.affine[:3].T.tolist(),
+        "title": look.title,
+        "unit": look.unit,
+        "note": look.note,
+        "low": look.low,
+        "high": look.high,
+        "inverted": look.inverted,
+        "isColour": look.is_colour,
+        "presets": [] if window is None else _presets(look, window),
+        "missing": _missing(overlays),
+        "overlays": [_described(overlay) for overlay in overlays],
+    }
+    return content, [dose_colours().data for overlay in overlays if overlay.kind == "dose"]
+
+
+def _presets(look: Look, own: Window) -> list[dict[str, Any]]:
+    full = Window((look.low + look.high) / 2, (look.high - look.low) or 1.0, "LINEAR_EXACT")
+    windows = {"default": own, "full range": full}
+    if look.modality == "CT":
+        windows |= {name: Window(*pair) for name, pair in PRESETS.items()}
+    return [
+        {"name": name, "center": each.center, "width": each.width, "function": each.function}
+        for name, each in windows.items()
+    ]
+
+
+def _missing(overlays: Overlays) -> str:
+    problems = overlays.problems
+    count = len(problems)
+    kinds = ", ".join(problems["what"].unique()[:4])
+    return f"Not shown: {count} part{'s' * (count != 1)} ({kinds}); see problems." if count else ""
+
+
+def _described(overlay: Overlay) -> dict[str, Any]:
+    is_dose = overlay.kind == "dose"
+    return {
+        "label": overlay.label,
+        "kind": overlay.kind,
+        "colour": [int(part) for part in overlay.colour],
+        "unit": overlay.unit,
+        "maximum": greatest_dose(overlay) if is_dose else 1.0,
+        "least": LEAST_DOSE,
+        "isLines": bool(overlay.contours),
+    }
