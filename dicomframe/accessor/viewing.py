@@ -118,7 +118,8 @@ class ViewingMethods(TableBase):
         size : int
             Pixels that a thumbnail has at most in each direction, 16 to 512.
         most : int
-            At most this many rows are shown; the table says how many were left out.
+            At most this many rows are shown; the table says how many were left out. Pictures past 4 MB are left out
+            of the HTML, so that the saved notebook stays small.
         progress : bool or "auto", optional
             By default the client's.
 
@@ -165,7 +166,8 @@ class ViewingMethods(TableBase):
         """Open a browser over the rows, in a notebook: choose by modality, date, sex, age, scanner and description.
 
         Each facet counts the rows that the others let pass. Rows without a value are a choice of their own; none is
-        lost because something was not recorded.
+        lost because something was not recorded. Where there is no PatientAge, the age is that at the study, from
+        PatientBirthDate.
 
         Parameters
         ----------

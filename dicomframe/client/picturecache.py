@@ -1,8 +1,8 @@
 """Pictures that were made before, given again only once the service has said that the instance is still the same.
 
 The service counts the versions of an instance, and sends the number as the ETag of its metadata. Whenever a picture
-is asked for again, that number is asked for with ``If-None-Match``: 304 is a short answer, and anything else means that
-the picture is made anew. So there is no time during which an old picture could pass for that of an updated instance.
+is asked for again, the service is asked with ``If-None-Match`` whether the number holds: 304 is a short answer, and
+anything else means that the picture is made anew. So an old picture never passes for that of an updated instance.
 """
 
 from __future__ import annotations

@@ -26,13 +26,16 @@ from dicomframe.widgets.facets import (
     as_range,
     as_values,
 )
-from dicomframe.widgets.gallery import escaped, html_table, picture_html, shown_columns
+from dicomframe.widgets.gallery import AS_IT_IS, escaped, html_table, picture_html, shown_columns
+from dicomframe.widgets.later import Later
 
 #: Gives the thumbnails of some rows, as ``df.dicom.thumbnails()`` does.
 Thumbnails = Callable[[pd.DataFrame], pd.DataFrame]
 
 ROWS_ON_A_PAGE = 8
 _MOST_LINES = 8
+#: Seconds without a key before words are looked for.
+_PAUSE = 0.3
 _WIDE = widgets.Layout(width="300px")
 
 
@@ -139,6 +142,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         ages: tuple[float | None, float | None] | None = None,
         scanner: str | Sequence[str] | None = None,
         description: str = "",
+        missing: bool = True,
     ) -> None:
         """Set every facet, as a person would; what is not named is open.
 
@@ -147,11 +151,14 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         modality, sex, scanner : str or sequence of str, optional
             Values, any of which a row may have; ``"(missing)"`` for rows without one.
         dates : (date or str, date or str), optional
-            First and last day, None for an open end. Rows without a date are left out where a range is given.
+            First and last day, None for an open end.
         ages : (float, float), optional
             Least and greatest age in years, both included.
         description : str
             Words that must all be found.
+        missing : bool
+            Whether rows without a date or age pass the ranges given here, too; as the box below each range does. A
+            range of ``(None, None)`` tells them from all others.
 
         Raises
         ------
@@ -173,7 +180,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._is_busy = True
         try:
             for name, control in self._controls.items():
-                control.set(checked[name])
+                control.set(checked[name], missing=missing or wanted[name] is None)
         finally:
             self._is_busy = False
         self._changed()
@@ -242,10 +249,12 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         try:
             table = self._thumbnails(rows)
             pictures = [
-                picture_html(row["picture"])
+                picture_html(row["picture"], str(label)[:40])
                 if row["status"] != "failed"
                 else escaped(str(row["error"])[:120])
-                for row in table[["picture", "status", "error"]].to_dict("records")
+                for label, row in zip(
+                    rows.index, table[["picture", "status", "error"]].to_dict("records"), strict=True
+                )
             ]
         except DicomFrameError as error:
             pictures = [escaped(str(error)[:120])] * len(rows)
@@ -277,7 +286,11 @@ class _ValuesControl:
             tooltip=f"{facet.label}: choose one or, with Ctrl or Shift, several",
         )
         self._select.observe(changed, "value")
-        self.box = widgets.VBox([_heading(facet.label), self._select])
+        unlisted = self.choices.unlisted
+        more = f"<span>and {unlisted:,} rarer values: browser.choose({facet.name}=…)</span>"
+        self.box = widgets.VBox(
+            [_heading(facet.label), self._select, *([widgets.HTML(more)] * bool(unlisted))]
+        )
         self._label = facet.label
 
     @property
@@ -301,7 +314,7 @@ class _ValuesControl:
     def check(self, wanted: Any) -> tuple[str, ...]:
         return as_values(self.choices.facet.name, wanted, self.choices.values)
 
-    def set(self, chosen: tuple[str, ...]) -> None:
+    def set(self, chosen: tuple[str, ...], *, missing: bool) -> None:  # noqa: ARG002 - it is a value among others
         offered = {value for _, value in self._select.options}
         self._select.options = [
             *self._select.options,
@@ -346,7 +359,8 @@ class _RangeControl:
 
     @property
     def is_open(self) -> bool:
-        return self._values() == (None, None) and self._missing.value
+        passes_missing = self._missing.value or not self.span.missing_count
+        return self._values() == (None, None) and passes_missing
 
     @property
     def said(self) -> str:
@@ -362,14 +376,14 @@ class _RangeControl:
         count = int((among & self.mask()).sum())
         self._count.value = "" if self.is_open else f"<span>{count} rows</span>"
 
-    def check(self, wanted: Any) -> tuple[Any, Any, bool]:
-        return (*as_range(self._facet.name, wanted), wanted is None)
+    def check(self, wanted: Any) -> tuple[Any, Any]:
+        return as_range(self._facet.name, wanted)
 
-    def set(self, wanted: tuple[Any, Any, bool]) -> None:
-        lowest, highest, with_missing = wanted
+    def set(self, wanted: tuple[Any, Any], *, missing: bool) -> None:
+        lowest, highest = wanted
         if self._facet.name == "ages":
             lowest, highest = ("" if each is None else f"{each:g}" for each in (lowest, highest))
-        self._from.value, self._to.value, self._missing.value = lowest, highest, with_missing
+        self._from.value, self._to.value, self._missing.value = lowest, highest, missing
 
     def _values(self) -> tuple[Any, Any]:
         if self._facet.name != "ages":
@@ -382,26 +396,33 @@ class _WordsControl:
 
     def __init__(self, facet: Facet, table: pd.DataFrame, changed: Callable[..., None]) -> None:
         self._words = Words(facet, table)
+        self._wanted = ""
+        self._tell = changed
+        self._later = Later(self._typed, _PAUSE)
         self._field = widgets.Text(
-            placeholder="words, then Enter",
-            continuous_update=False,
+            placeholder="words, in any order",
             tooltip=f"{facet.label}: words that must all be found",
             layout=_WIDE,
         )
-        self._field.observe(changed, "value")
+        self._field.observe(lambda _: self._later(), "value")
         self._label = facet.label
         self.box = widgets.VBox([_heading(facet.label), self._field])
 
     @property
     def is_open(self) -> bool:
-        return not self._field.value.strip()
+        return not self._wanted.strip()
 
     @property
     def said(self) -> str:
-        return f"{self._label}: {' '.join(self._field.value.split())}"
+        return f"{self._label}: {' '.join(self._wanted.split())}"
 
     def mask(self) -> Mask:
-        return self._words.mask(self._field.value)
+        return self._words.mask(self._wanted)
+
+    def _typed(self) -> None:
+        if self._field.value != self._wanted:
+            self._wanted = self._field.value
+            self._tell()
 
     def recount(self, among: Mask) -> None:
         """Show nothing: the field has no values to count."""
@@ -409,8 +430,9 @@ class _WordsControl:
     def check(self, wanted: Any) -> str:
         return str(wanted or "")
 
-    def set(self, words: str) -> None:
-        self._field.value = words
+    def set(self, words: str, *, missing: bool) -> None:  # noqa: ARG002 - of ranges only
+        self._wanted = self._field.value = words
+        self._later.forget()
 
 
 _KINDS: dict[str, Callable[..., Any]] = {
@@ -450,10 +472,11 @@ def _attrition_html(table: pd.DataFrame) -> str:
     """Write how the rows became fewer, with a bar for each step."""
     most = max(int(table["rows"].iloc[0]), 1)
     rows = "".join(
-        f'<tr><td style="padding:1px 10px 1px 0">{escaped(step[:120])}</td>'
+        f'<tr><th scope="row" style="padding:1px 10px 1px 0;font-weight:normal;text-align:left">'
+        f"<bdi>{escaped(step[:120])}</bdi></th>"
         f'<td style="padding:1px 10px 1px 0;text-align:right">{rows}</td>'
         f'<td style="width:160px"><div style="height:8px;width:{100 * rows / most:.0f}%;background:#0072b2"></div></td>'
         f'<td style="padding:1px 0 1px 10px;opacity:.75">{f"{excluded} left out" if excluded else ""}</td></tr>'
         for step, rows, excluded in table.itertuples(index=False)
     )
-    return f'<table aria-label="How the rows became fewer" style="margin-bottom:6px">{rows}</table>'
+    return f'<table class="{AS_IT_IS}" aria-label="How the rows became fewer" style="margin-bottom:6px">{rows}</table>'

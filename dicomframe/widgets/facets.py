@@ -21,8 +21,8 @@ Mask = NDArray[np.bool_]
 
 #: How rows without a value are named among a facet's values.
 MISSING: Final = "(missing)"
-#: Values of one facet that are listed, the most frequent first.
-MOST_VALUES: Final = 100
+#: Values of one facet that are listed, the most frequent first; rarer ones can be chosen from Python.
+MOST_VALUES: Final = 200
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,17 @@ class Facet:
     def columns_in(self, table: pd.DataFrame) -> list[str]:
         """Give those of the columns that a table has and that are looked at."""
         there = [name for name in self.columns if name in table.columns]
+        if self.name == "ages" and not there and _BIRTH in table.columns:
+            # The age at the study, which the tables of a search have all that is needed for.
+            return [_BIRTH, *(name for name in _DATES if name in table.columns)][:2]
         return there if self.name in {"scanner", "description"} else there[:1]
 
 
+_BIRTH: Final = "PatientBirthDate"
+_DATES: Final = ("StudyDate", "SeriesDate", "PerformedProcedureStepStartDate")
 FACETS: Final = (
     Facet("modality", "Modality", "values", ("Modality", "ModalitiesInStudy")),
-    Facet("dates", "Study date", "range", ("StudyDate", "SeriesDate", "PerformedProcedureStepStartDate")),
+    Facet("dates", "Study date", "range", _DATES),
     Facet("sex", "Sex", "values", ("PatientSex",)),
     Facet("ages", "Age, years", "range", ("PatientAge",)),
     Facet("scanner", "Scanner", "values", ("Manufacturer", "ManufacturerModelName")),
@@ -80,7 +85,7 @@ class Choices:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        texts = [_texts(table[name]) for name in facet.columns_in(table)]
+        texts = [_texts(_column(table, name)) for name in facet.columns_in(table)]
         values = texts[0]
         for more in texts[1:]:
             values = _joined(values, more)
@@ -91,6 +96,16 @@ class Choices:
         self._codes, names = pd.factorize(exploded)
         self.values: list[str] = [str(name) for name in names]
         self._count = len(table)
+        order = np.argsort(-np.bincount(self._codes, minlength=len(names)), kind="stable").tolist()
+        # Rows without a value are never too few to be listed.
+        self._listed = [
+            at for place, at in enumerate(order) if place < MOST_VALUES or self.values[at] == MISSING
+        ]
+
+    @property
+    def unlisted(self) -> int:
+        """How many values are too rare to be listed."""
+        return len(self.values) - len(self._listed)
 
     def mask(self, chosen: Sequence[str]) -> Mask:
         """Tell which rows have one of the chosen values; without a choice all pass."""
@@ -104,8 +119,7 @@ class Choices:
     def counts(self, among: Mask) -> dict[str, int]:
         """Count the rows that have each value, among some of the rows; the most frequent of all rows first."""
         inside = np.bincount(self._codes[among[self._rows]], minlength=len(self.values))
-        order = np.argsort(-np.bincount(self._codes, minlength=len(self.values)), kind="stable")
-        return {self.values[at]: int(inside[at]) for at in order[:MOST_VALUES]}
+        return {self.values[at]: int(inside[at]) for at in self._listed}
 
 
 class Span:
@@ -113,12 +127,14 @@ class Span:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        column = table[facet.columns_in(table)[0]]
-        if facet.name == "ages":
-            column = column.dicom.years if not pd.api.types.is_numeric_dtype(column) else column
-            self._values = column.astype("float64").to_numpy(dtype="float64", na_value=np.nan)
+        first, *rest = (_column(table, name) for name in facet.columns_in(table))
+        if facet.name != "ages":
+            self._values = _days(first).astype("datetime64[s]")
+        elif first.name == _BIRTH:
+            self._values = _years_between(_days(first), _days(rest[0]))
         else:
-            self._values = pd.to_datetime(column).to_numpy(dtype="datetime64[s]")
+            years = first if pd.api.types.is_numeric_dtype(first) else first.dicom.years
+            self._values = years.to_numpy(dtype="float64", na_value=np.nan)
         self._missing: Mask = np.isnan(self._values) if facet.name == "ages" else np.isnat(self._values)
         there = self._values[~self._missing]
         self.lowest: Any = there.min().item() if len(there) else None
@@ -147,18 +163,19 @@ class Words:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        texts = [_texts(table[name]).fillna("").astype(str) for name in facet.columns_in(table)]
+        texts = [_texts(_column(table, name)).fillna("").astype(str) for name in facet.columns_in(table)]
         joined = texts[0]
         for more in texts[1:]:
             joined = joined + " " + more
-        self._texts = joined.str.casefold()
+        # The same text stands in many rows: each is read once.
+        self._codes, names = pd.factorize(joined)
+        self._texts = [str(name).casefold() for name in names]
 
     def mask(self, wanted: str) -> Mask:
         """Tell which rows have all the words."""
-        passing = np.ones(len(self._texts), bool)
-        for word in wanted.casefold().split():
-            passing &= self._texts.str.contains(word, regex=False).to_numpy(dtype=bool)
-        return passing
+        words = wanted.casefold().split()
+        found = np.array([all(word in text for word in words) for text in self._texts], dtype=bool)
+        return found[self._codes]
 
 
 def as_values(name: str, given: Any, known: Sequence[str]) -> tuple[str, ...]:
@@ -187,6 +204,32 @@ def as_range(name: str, given: Any) -> tuple[Any, Any]:
 
 def _day(given: Any) -> date | None:
     return None if given is None else pd.Timestamp(given).date()
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """Give a column; the first of that name, where a joined table has two."""
+    return table.iloc[:, list(table.columns).index(name)]
+
+
+def _days(column: pd.Series[Any]) -> NDArray[np.datetime64]:
+    """Give dates as days; what is no date is missing."""
+    dates = pd.Series(column.array)
+    if not isinstance(dates.dtype, np.dtype) or dates.dtype.kind != "M":
+        dates = pd.to_datetime(dates.astype(object), errors="coerce", format="mixed")
+    if getattr(dates.dt, "tz", None) is not None:
+        dates = dates.dt.tz_localize(None)
+    return dates.to_numpy().astype("datetime64[D]")
+
+
+def _years_between(births: NDArray[np.datetime64], dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Give the birthdays from birth to a date, NaN where either is missing."""
+    ages = np.full(len(births), np.nan)
+    known = ~(np.isnat(births) | np.isnat(dates))
+    born, then = births[known], dates[known]
+    months = (then.astype("datetime64[M]") - born.astype("datetime64[M]")).astype(np.int64)
+    day_of = [(each - each.astype("datetime64[M]")).astype(np.int64) for each in (born, then)]
+    ages[known] = (months - (day_of[1] < day_of[0])) // 12
+    return ages
 
 
 def _texts(column: pd.Series[Any]) -> pd.Series[Any]:

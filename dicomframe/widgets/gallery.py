@@ -34,6 +34,10 @@ MOST_COLUMNS = 6
 
 #: Letters of a value that are shown; the table itself has all of them.
 _MOST_LETTERS = 120
+#: Characters of a saved notebook that the pictures of one table may take.
+MOST_CHARACTERS = 4 * 1024 * 1024
+#: JupyterLab sets what is between dollar signs as mathematics, but for elements of these classes.
+AS_IT_IS = "mathjax_ignore tex2jax_ignore"
 _TABLE = "border-collapse:collapse;font-size:var(--jp-ui-font-size1,13px)"
 _CELL = "padding:4px 10px;text-align:left;vertical-align:middle;border-bottom:1px solid rgba(128,128,128,.35)"
 
@@ -75,17 +79,25 @@ class Gallery:
     def __repr__(self) -> str:
         texts = pd.DataFrame(
             {
-                printable(name): [printable(_text(value)) for value in self.table[name]]
+                printable(str(name)): [printable(_text(value)) for value in _column(self.table, name)]
                 for name in self.columns
             },
-            index=self.table.index,
+            index=[printable(_text(label)) for label in self.table.index],
         )
         texts["picture"] = [_size_or_reason(row) for row in self._rows()]
         lines = texts.to_string() if len(texts) else "No rows."
         return f"{lines}\n{self.note}" if self.note else lines
 
     def _repr_html_(self) -> str:
-        return html_table(self.table, self.columns, [_cell(row) for row in self._rows()], self.note)
+        cells, room = [], MOST_CHARACTERS
+        for label, row in zip(self.table.index, self._rows(), strict=True):
+            cell = _cell(row, _text(label))
+            if row["status"] != "failed" and len(cell) > room:
+                cell = "left out: the saved notebook would become too large"
+            elif row["status"] != "failed":
+                room -= len(cell)
+            cells.append(cell)
+        return html_table(self.table, self.columns, cells, self.note)
 
     def _rows(self) -> list[dict[Any, Any]]:
         return self.pictures[["picture", "status", "error"]].to_dict("records")
@@ -105,8 +117,8 @@ def html_table(
     height : int
         Pixels; what is longer scrolls.
     """
-    heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(name)}</th>' for name in columns)
-    values = [[escaped(_text(value)) for value in table[name]] for name in columns]
+    heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(str(name))}</th>' for name in columns)
+    values = [[escaped(_text(value)) for value in _column(table, name)] for name in columns]
     rows = "".join(
         f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(_text(label))}</th>'
         + "".join(f'<td style="{_CELL}"><bdi>{text}</bdi></td>' for text in texts)
@@ -114,9 +126,10 @@ def html_table(
         for label, picture, *texts in zip(table.index, pictures, *values, strict=True)
     )
     count = f"{len(table)} {'row' if len(table) == 1 else 'rows'}"
-    below = f'<p style="opacity:.75">{escaped(note)}</p>' if note else ""
+    below = f'<p class="{AS_IT_IS}" style="opacity:.75">{escaped(note)}</p>' if note else ""
     return (
-        f'<div class="dicomframe-gallery" style="max-height:{height}px;overflow:auto" tabindex="0" role="region"'
+        f'<div class="dicomframe-gallery {AS_IT_IS}" tabindex="0" role="region"'
+        f' style="line-height:1.4;max-height:{height}px;overflow:auto"'
         f' aria-label="Rows with pictures"><table style="{_TABLE}">'
         f'<caption style="text-align:left;opacity:.75">{count} with pictures</caption>'
         f'<thead><tr><th scope="col" style="{_CELL}">picture</th><th scope="col" style="{_CELL}">row</th>{heads}'
@@ -124,13 +137,20 @@ def html_table(
     )
 
 
-def picture_html(picture: Any) -> str:
+def picture_html(picture: Any, label: str) -> str:
     """Write a picture of uint8 as an ``<img>`` that carries its own bytes.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8
+        Shape (rows, columns) or (rows, columns, 3).
+    label : str
+        What its row is called, for those who do not see it.
 
     Examples
     --------
-    >>> picture_html(np.zeros((2, 3), np.uint8))[:28]
-    '<img alt="picture, 3 by 2 pi'
+    >>> picture_html(np.zeros((2, 3), np.uint8), "7")[:29]
+    '<img alt="picture of row 7, 3'
     """
     from PIL import Image
 
@@ -140,7 +160,7 @@ def picture_html(picture: Any) -> str:
     Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
     data = base64.b64encode(buffer.getvalue()).decode()
     return (
-        f'<img alt="picture, {columns} by {rows} pixels" width="{columns}" height="{rows}"'
+        f'<img alt="picture of row {escaped(label)}, {columns} by {rows} pixels" width="{columns}" height="{rows}"'
         f' style="max-width:none;background:#000" src="data:image/jpeg;base64,{data}">'
     )
 
@@ -161,13 +181,18 @@ def shown_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in COLUMNS if name in table.columns][:MOST_COLUMNS]
 
 
-def _cell(row: dict[str, Any]) -> str:
+def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """Give a column; the first of that name, where a joined table has two."""
+    return table.iloc[:, list(table.columns).index(name)]
+
+
+def _cell(row: dict[Any, Any], label: str) -> str:
     if row["status"] == "failed":
         return f'<span style="opacity:.75">{escaped(_short(str(row["error"])))}</span>'
-    return picture_html(row["picture"])
+    return picture_html(row["picture"], label)
 
 
-def _size_or_reason(row: dict[str, Any]) -> str:
+def _size_or_reason(row: dict[Any, Any]) -> str:
     if row["status"] == "failed":
         return printable(_short(str(row["error"])))
     rows, columns = np.shape(row["picture"])[:2]
@@ -177,7 +202,7 @@ def _size_or_reason(row: dict[str, Any]) -> str:
 def _text(value: Any) -> str:
     """Write one value: missing ones as nothing, lists with commas, a day without its midnight."""
     if isinstance(value, list | tuple | np.ndarray):
-        return _short(", ".join(_text(each) for each in value))
+        return _short(", ".join(_text(each) for each in list(value)[:100]))
     if pd.isna(value):
         return ""
     if isinstance(value, pd.Timestamp) and value == value.normalize():

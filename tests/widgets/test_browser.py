@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dicomframe as dfr
@@ -32,6 +32,7 @@ def table_of(rows):
     return table
 
 
+@settings(max_examples=20)  # each makes some fifty widgets
 @given(
     st.lists(ROW, min_size=1, max_size=30),
     st.sets(st.sampled_from(["CT", "MR", "(missing)"])),
@@ -44,7 +45,7 @@ def test_the_rows_that_pass_are_those_a_loop_finds(rows, modality, ages, words):
     years = table["PatientAge"].dicom.years
     there = {each or "(missing)" for each in table["Modality"].fillna("")}
     modality &= there
-    browser.choose(modality=sorted(modality), ages=ages, description=words)
+    browser.choose(modality=sorted(modality), ages=ages, description=words, missing=False)
 
     def passes(at):
         row, age = table.iloc[at], years.iloc[at]
@@ -87,13 +88,21 @@ def test_counts_follow_the_other_facets_not_their_own():
     assert browser.counts("modality") == {"CT": 0, "MR": 0, "(missing)": 1}
 
 
-def test_rows_without_a_date_or_age_are_kept_until_a_range_is_chosen():
+def test_rows_without_a_date_or_age_are_kept_until_they_are_left_out():
     table = table_of([("CT", "F", None, None, None), ("CT", "F", "041Y", dt.date(2024, 5, 6), None)])
     browser = table.dicom.browse()
     assert browser.count == 2
     browser.choose(dates=("2024-05-06", "2024-05-06"))
+    assert browser.selected.index.tolist() == [0, 1]
+    assert browser.attrition["step"].tolist() == [
+        "all rows",
+        "Study date: 2024-05-06 to 2024-05-06 or missing",
+    ]
+    browser.choose(dates=("2024-05-06", "2024-05-06"), missing=False)
     assert browser.selected.index.tolist() == [1]
-    assert browser.attrition["step"].tolist() == ["all rows", "Study date: 2024-05-06 to 2024-05-06"]
+    assert browser.attrition["step"].tolist()[1] == "Study date: 2024-05-06 to 2024-05-06"
+    browser.choose(dates=(None, None), missing=False)
+    assert browser.selected.index.tolist() == [1]
     browser.choose()
     assert browser.count == 2
 
@@ -177,6 +186,80 @@ def test_many_rows_are_counted_as_columns():
         }
     )
     browser = table.dicom.browse()
-    browser.choose(modality="MR", ages=(40, 49))
+    browser.choose(modality="MR", ages=(40, 49), missing=False)
     years = table["PatientAge"].str[:3].astype(int)
     assert browser.count == int(((table["Modality"] == "MR") & years.between(40, 49)).sum())
+
+
+def test_an_age_comes_from_the_date_of_birth_where_there_is_no_other():
+    table = pd.DataFrame(
+        {
+            "PatientBirthDate": pd.to_datetime(
+                ["2000-02-29", "2000-02-29", "1970-05-06", None, "2024-01-01"]
+            ),
+            "StudyDate": pd.to_datetime(["2018-02-28", "2018-03-01", "2024-05-06", "2024-05-06", None]),
+        }
+    )
+    ages = table.dicom.browse()._controls["ages"].span._values
+    np.testing.assert_array_equal(ages, [17, 18, 54, np.nan, np.nan])
+    browser = table.dicom.browse()
+    browser.choose(ages=(18, 54), missing=False)
+    assert browser.selected.index.tolist() == [1, 2]
+
+
+def test_no_value_is_out_of_reach():
+    values = [f"scanner {at}" for at in range(300) for _ in range(2)]
+    table = pd.DataFrame({"ManufacturerModelName": pd.array([*values, "rare", None], "string")})
+    browser = table.dicom.browse()
+    counts = browser.counts("scanner")
+    assert counts["(missing)"] == 1, "rows without a value are listed, however few they are"
+    control = browser._controls["scanner"]
+    assert "rare" not in counts
+    assert "101 rarer values" in control.box.children[2].value
+    browser.choose(scanner="rare")
+    assert browser.selected.index.tolist() == [600]
+    assert control._select.value == ("rare",)
+
+
+@pytest.mark.parametrize("dtype", ["object", "string", "arrow", "UTC"])
+def test_dates_of_any_table(dtype):
+    texts = ["2024-05-06", "2020-01-01", None]
+    column = {
+        "object": pd.Series([*texts[:1], "nonsense", None], dtype=object),
+        "string": pd.Series(["20240506", "20200101", None], dtype="string"),
+        "arrow": pd.Series([*map(pd.Timestamp, texts)]).astype("timestamp[s][pyarrow]"),
+        "UTC": pd.to_datetime(pd.Series(texts), utc=True),
+    }[dtype]
+    browser = pd.DataFrame({"StudyDate": column}).dicom.browse()
+    browser.choose(dates=("2024-01-01", None), missing=False)
+    assert browser.selected.index.tolist() == [0]
+
+
+def test_a_joined_table_with_two_columns_of_a_name_and_two_rows_of_a_label():
+    table = pd.DataFrame([["CT", "CT"], ["MR", "XX"]], columns=["Modality", "Modality"], index=[7, 7])
+    browser = table.dicom.browse()
+    browser.choose(modality="MR")
+    assert browser.selected.iloc[0].tolist() == ["MR", "XX"]
+
+
+def test_words_wait_for_a_pause_of_the_keys():
+    import asyncio
+
+    table = table_of([("CT", "F", None, None, "Chest routine"), ("CT", "F", None, None, None)])
+    browser = table.dicom.browse()
+    seen = []
+    browser.observe(lambda change: seen.append(change.new), "count")
+
+    async def type_word():
+        for end in range(1, 6):
+            browser._controls["description"]._field.value = "chest"[:end]
+        assert browser.count == 2
+        await asyncio.sleep(0.5)
+        # Set from Python, it does not come back a moment later.
+        browser.choose(description="nowhere")
+        browser._page = 3
+        await asyncio.sleep(0.5)
+        assert browser._page == 3
+
+    asyncio.run(type_word())
+    assert seen == [1, 0]

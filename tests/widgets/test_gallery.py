@@ -89,7 +89,7 @@ def test_any_text_comes_out_as_one_text(text):
 def test_pictures_are_our_own_and_in_order():
     read = Reader(gallery(["a", "b", "c"])._repr_html_())
     images = [attributes for tag, attributes in read.elements if tag == "img"]
-    assert [each["alt"] for each in images] == ["picture, 3 by 2 pixels"] * 3
+    assert [each["alt"] for each in images] == [f"picture of row {at}, 3 by 2 pixels" for at in range(3)]
     for at, each in enumerate(images):
         head, data = each["src"].split(",")
         assert head == "data:image/jpeg;base64"
@@ -160,3 +160,22 @@ def test_bad_input(series, arguments, error):
 def test_a_table_without_a_service():
     with pytest.raises(NoClientError):
         pd.DataFrame({"StudyInstanceUID": ["1.2"]}).dicom.gallery()
+
+
+def test_a_saved_notebook_stays_small(monkeypatch):
+    monkeypatch.setattr("dicomframe.widgets.gallery.MOST_CHARACTERS", 3000)
+    noise = np.random.default_rng(1).integers(0, 255, (20, 20)).astype(np.uint8)
+    rows = [{"picture": noise, "status": "rendered", "error": None}] * 9
+    shown = Gallery(pd.DataFrame({"Modality": ["CT"] * 9}), pd.DataFrame(rows), ["Modality"])._repr_html_()
+    assert sum(map(len, re.findall("<img[^>]*>", shown))) <= 3000
+    assert shown.count("<img") + shown.count("left out: ") == 9
+    assert shown.count("<img") >= 1
+
+
+def test_mathematics_is_left_alone():
+    assert re.match('<div class="[^"]*mathjax_ignore tex2jax_ignore', gallery(["$x$"])._repr_html_())
+
+
+def test_two_columns_of_a_name():
+    table = pd.DataFrame([["CT", "MR"]], columns=["Modality", "Modality"])
+    assert "CT" in str(Gallery(table, pictures(1), ["Modality"]))
