@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,17 +10,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from string import Formatter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
+from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
 from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.retrieve import ObjectBody, Retriever
 from dicomframe.client.workers import Workers, in_order
-from dicomframe.dicom.paths import ResourcePath, check_uid
+from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
@@ -34,56 +33,10 @@ from dicomframe.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
-DEFAULT_LAYOUT = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
 COLUMNS = (*UID_COLUMNS, "path", "status", "bytes", "error")
 
 # The sizes of the files that were finished: how a whole file is told from one that another program cut short.
 _LEDGER = ".dicomframe-download.jsonl"
-_BAD_IN_PATH = re.compile(r'[\x00-\x1f<>:"|?*\\]')
-
-
-class Layout:
-    """Where in the folder an instance's file goes.
-
-    Parameters
-    ----------
-    text : str
-        A path with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}`` in it, the last one
-        always: two instances must not share a file. Nothing else may be filled in, because names and identifiers
-        of patients do not belong into paths.
-
-    Raises
-    ------
-    QueryError
-        If it is not so, or leads out of the folder.
-    """
-
-    def __init__(self, text: str = DEFAULT_LAYOUT) -> None:
-        try:
-            pieces = list(Formatter().parse(text))
-        except (ValueError, TypeError):
-            raise QueryError("layout= is no path with {...} in it.") from None
-        fields = [name for _, name, _, _ in pieces if name is not None]
-        if any(name not in UID_COLUMNS for name in fields) or any(
-            spec or turn for _, _, spec, turn in pieces
-        ):
-            raise QueryError(f"layout= may hold only {', '.join(f'{{{name}}}' for name in UID_COLUMNS)}.")
-        if "SOPInstanceUID" not in fields:
-            raise QueryError(
-                "layout= must hold {SOPInstanceUID}, so that each instance has a file of its own."
-            )
-        literal = "".join(literal for literal, *_ in pieces)
-        steps = text.split("/")
-        if text.startswith("/") or {"", ".", ".."} & set(steps) or _BAD_IN_PATH.search(literal):
-            raise QueryError("layout= must be a path inside the folder, with '/' between plain names.")
-        self._text = text
-
-    def path_of(self, uids: Identity) -> str:
-        """Give the path, relative to the folder; the UIDs are checked, because a server may send anything."""
-        values = (uids.study, uids.series, uids.instance)
-        return self._text.format(
-            **{name: check_uid(uid, name) for name, uid in zip(UID_COLUMNS, values, strict=True)}
-        )
 
 
 class Folder:
@@ -111,11 +64,12 @@ class Folder:
 
     def whole_file(self, uids: Identity) -> tuple[Path, int] | None:
         """Give the path and size of an instance's file, if it is there as it was finished."""
-        name = self._layout.path_of(uids)
-        path = self.root / name
         try:
+            name = self._layout.path_of(uids)
+            path = self.root / name
             size = path.stat().st_size
-        except OSError:
+        except (OSError, QueryError):
+            # What may have no file is refused when it is fetched.
             return None
         return (path, size) if self._sizes.get(name) == (size, self._original) else None
 
@@ -274,6 +228,8 @@ class Downloader:
         How many requests run at the same time; by default as many as the session's.
     original : bool
         Whether first versions are wanted.
+    overwrite : bool
+        Whether to fetch also what is there already.
     """
 
     def __init__(
@@ -284,8 +240,10 @@ class Downloader:
         width: int | None = None,
         *,
         original: bool = False,
+        overwrite: bool = False,
     ) -> None:
         self._retriever = retriever
+        self._overwrite = overwrite
         self._original = original
         self._folder = folder
         self._bar = bar
@@ -319,7 +277,7 @@ class Downloader:
         job.missing = [uids for uids in missing if uids.instance not in job.rows]
 
     def _keep(self, job: Job, uids: Identity) -> None:
-        found = self._folder.whole_file(uids)
+        found = None if self._overwrite else self._folder.whole_file(uids)
         if found is not None:
             job.note(uids, "kept", *found)
             self._bar.update()
@@ -388,6 +346,7 @@ def download(
     *,
     layout: str = DEFAULT_LAYOUT,
     original: bool = False,
+    overwrite: bool = False,
     errors: OnFailure = "rows",
     progress: Progress = False,
     max_workers: int | None = None,
@@ -396,6 +355,8 @@ def download(
     is_number = isinstance(max_workers, int) and not isinstance(max_workers, bool)
     if max_workers is not None and (not is_number or max_workers < 1):
         raise QueryError("max_workers= is a whole number from 1 on.")
+    if not isinstance(overwrite, bool):
+        raise QueryError("overwrite must be True or False.")
     target = Folder(Path(folder), Layout(layout), original=original)
     jobs = [Job(path) for path in dict.fromkeys(paths)]
 
@@ -408,7 +369,7 @@ def download(
         closing(target),
         progress_bar(progress, "Downloading", None, "instance") as bar,
     ):
-        Downloader(retriever, target, bar, max_workers, original=original).run(jobs)
+        Downloader(retriever, target, bar, max_workers, original=original, overwrite=overwrite).run(jobs)
     made = table(row for job in jobs for row in job.all_rows())
     if errors == "raise" and (made["status"] == "failed").any():
         raise next(failure for job in jobs for failure in job.failures)

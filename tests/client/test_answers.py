@@ -118,3 +118,19 @@ def test_reasons_have_their_numbers():
 def test_what_a_server_lacks_is_named(serve, reply, connect, call, words, status):
     with pytest.raises((NotFoundError, NotBuiltError), match=words):
         call(connect(serve(reply(status, b"no")).url))
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.10008.5.1", "2.25.329800735698586629295641978511506172918", "1.2.3.4"]
+)
+@pytest.mark.parametrize(
+    "around", ["UID{}", "x{}y", "_{}_", "file-{}.dcm", "({})", "{}/{}", "Instance{}isbad", "é{}é"]
+)
+def test_uids_glued_to_letters(uid, around):
+    assert uid not in blot(around.format(uid, uid))
+    assert "<UID>" in blot(around.format(uid, uid))
+
+
+def test_what_is_no_uid():
+    for words in ("version 1.2", "10.0.0.1 refused", "127.0.0.1:8080", "at 2024-01-15 10:30:00.123"):
+        assert blot(words) == words

@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from dicomframe.client import auth
-from dicomframe.client.auth import SCOPE, TokenSource, token_source, what_is_wrong
+from dicomframe.client.auth import (
+    SCOPE,
+    TokenSource,
+    claims_of_challenge,
+    token_source,
+    what_is_wrong,
+    without_secrets,
+)
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.errors import AuthenticationError, QueryError
 
@@ -209,6 +216,88 @@ def test_a_refusal_without_a_body_speaks_through_its_challenge(serve, connect, r
         connect(site.url, "opaque-token").session.request("GET", "studies")
     assert "az login" in str(caught.value)
     assert "opaque-token" not in str(caught.value)
+
+
+class KeepsTokens:
+    """As azure-identity's credentials: what was given is given again, unless claims are asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def get_token(self, *scopes, **options):
+        self.asked.append((scopes, options))
+        return SimpleNamespace(token="new" if "claims" in options else "old", expires_on=time.time() + 3600)
+
+
+def test_a_credential_is_asked_past_its_cache_where_claims_are_missing(serve, connect, reply):
+    wanted = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
+    encoded = base64.urlsafe_b64encode(wanted.encode()).decode().rstrip("=")
+    challenge = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
+    site = serve(
+        lambda asked: (
+            reply(200, b"[]")
+            if asked.headers["Authorization"] == "Bearer new"
+            else reply(401, b"", {"WWW-Authenticate": challenge})
+        )
+    )
+    credential = KeepsTokens()
+    client = connect(site.url, credential)
+    assert client.session.request("GET", "studies").status == 200
+    assert credential.asked == [((SCOPE,), {}), ((SCOPE,), {"claims": wanted})]
+    # The new one is kept.
+    assert client.session.request("GET", "studies").status == 200
+    assert len(credential.asked) == 2
+    # One try, if the service takes that one neither.
+    never = serve(reply(401, b"", {"WWW-Authenticate": challenge}))
+    with pytest.raises(AuthenticationError):
+        connect(never.url, KeepsTokens()).session.request("GET", "studies")
+    assert len(never.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "challenge", ["", "Bearer", 'Bearer error="insufficient_claims", claims="\xff!"', "x" * 9000]
+)
+def test_no_claims_in_a_challenge(challenge):
+    assert claims_of_challenge(challenge) == ""
+
+
+SECRET = "abC8Q~dEf.Gh1-jKlMnOpQrStUvWxYz_2"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"Invalid client secret provided: {SECRET}",
+        f"client_secret={SECRET}&grant_type=client_credentials",
+        '{"access_token": "' + SECRET + '"}',
+        f"sent Authorization: Bearer {SECRET}",
+        "POST https://login.microsoftonline.com/t/token?code=" + SECRET,
+        f"https://user:{SECRET}@vault.example/x failed",
+        f"AccountKey={SECRET};EndpointSuffix=x",
+        "assertion " + jwt(sub="x", oid="y"),
+        "password: hunter2hunter2",
+    ],
+)
+def test_secrets_in_a_credentials_words(words):
+    shown = without_secrets(words)
+    assert "<...>" in shown
+    for secret in (SECRET, jwt(sub="x", oid="y"), "hunter2"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent is the client secret value.",
+        "Trace ID: 3a2b1c00-1111-2222-3333-444455556666 Timestamp: 2024-01-15 10:30:00Z",
+        "DefaultAzureCredential failed to retrieve a token from the included credentials. EnvironmentCredential: no",
+        "ManagedIdentityCredential authentication unavailable, no response from the IMDS endpoint.",
+        "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/oauth2/v2.0/token gave 400",
+        "Failed to get token: connection refused; see https://aka.ms/azsdk/python/identity/troubleshoot",
+    ],
+)
+def test_what_helps_is_kept(words):
+    assert without_secrets(words) == words
 
 
 # -- failing credentials ---------------------------------------------------------------------------------------------

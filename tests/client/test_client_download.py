@@ -1,7 +1,9 @@
 """Downloads: whole or not there, taken up again, inside the folder, one row each."""
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +12,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
-from dicomframe.client.download import DEFAULT_LAYOUT, Layout
 from dicomframe.client.identity import Identity, read_identity
+from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DicomFrameError, NotFoundError, QueryError, TableError, UnavailableError
@@ -116,6 +118,7 @@ def test_a_flat_layout(local, tmp_path):
     "layout",
     ["{PatientName}/{SOPInstanceUID}", "{StudyInstanceUID}.dcm", "/out/{SOPInstanceUID}", "../{SOPInstanceUID}",
      "a/../{SOPInstanceUID}", "{SOPInstanceUID.__class__}", "{SOPInstanceUID!r}", "{SOPInstanceUID:>9}", "{}",
+     ".hidden/{SOPInstanceUID}",
      "{SOPInstanceUID", "a//{SOPInstanceUID}", "C:\\{SOPInstanceUID}", "{0}", "a\n{SOPInstanceUID}", ""],
 )  # fmt: skip
 def test_layouts_that_are_refused(local, tmp_path, layout):
@@ -124,10 +127,88 @@ def test_layouts_that_are_refused(local, tmp_path, layout):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("uid", ["../../etc/passwd", "..", "a/b", "", "x" * 65, "1.2\0.3"])
+@pytest.mark.parametrize(
+    "uid",
+    ["../../etc/passwd", "..", "a/b", "a\\b", "/etc/passwd", "C:1.2", "", "x" * 65, "1.2\0.3", "1\u2024\u2024\uff0f2",
+     "1.2\u202e", "\u0661.2", "1.2\n", ".hidden", ".dicomframe-download.jsonl", "~root/1", "$HOME", "%2e%2e"],
+)  # fmt: skip
 def test_uids_do_not_lead_out_of_the_folder(uid):
     with pytest.raises(QueryError):
         Layout(DEFAULT_LAYOUT).path_of(Identity("1.2", "1.3", uid))
+
+
+@pytest.mark.parametrize("uid", ["CON", "nul", "com1.2", "LPT9.dcm", "AUX.", "1.2."])
+@pytest.mark.parametrize(
+    "layout", ["{SOPInstanceUID}", "{SOPInstanceUID}/x.dcm", "{StudyInstanceUID}/{SOPInstanceUID}"]
+)
+def test_names_that_windows_takes_for_something_else(uid, layout, monkeypatch):
+    uids = Identity("1.2", "1.3", uid)
+    assert uid in Layout(layout).path_of(uids)
+    monkeypatch.setattr(Layout, "on_windows", True)
+    with pytest.raises(QueryError, match=r"not .*safe"):
+        Layout(layout).path_of(uids)
+    with pytest.raises(QueryError, match="plain names"):
+        Layout(f"{uid}/{layout}")
+    assert Layout("CONE/{SOPInstanceUID}.dcm").path_of(Identity("1", "2", "1.2.840")) == "CONE/1.2.840.dcm"
+
+
+def test_names_that_are_too_long_for_a_file():
+    layout = Layout("{StudyInstanceUID}{SeriesInstanceUID}{SOPInstanceUID}" + "x" * 70)
+    with pytest.raises(QueryError, match=r"not .*safe"):
+        layout.path_of(Identity("1" * 64, "2" * 64, "3" * 64))
+    assert len(layout.path_of(Identity("1" * 61, "2" * 60, "3" * 64))) == 255
+
+
+def test_a_listing_with_a_hostile_uid_stops_nobody_else(serve, connect, reply, as_json, files, tmp_path):
+    """A file of the ledger's name would be the ledger."""
+    hostile = ".dicomframe-download.jsonl"
+    good = read_identity(files[0])
+
+    def row(uid):
+        uids = {"0020000D": good.study, "0020000E": good.series, "00080018": uid}
+        return {tag: {"vr": "UI", "Value": [value]} for tag, value in uids.items()}
+
+    def answer(asked):
+        if asked.path.endswith("/instances"):
+            return as_json([row(hostile), row(good.instance)], api_supported_versions="2")
+        if "/instances/" in asked.path:
+            return reply(200, files[0].read_bytes(), {"Content-Type": "application/dicom"})
+        return reply(500)
+
+    table = connect(serve(answer).url).download(good.study, tmp_path, layout="{SOPInstanceUID}")
+    assert table.set_index("SOPInstanceUID")["status"].to_dict() == {
+        good.instance: "saved",
+        hostile: "failed",
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {good.instance, hostile}
+    assert json.loads((tmp_path / hostile).read_text())["path"] == good.instance
+
+
+def test_what_was_updated_since_comes_with_overwrite(files, tmp_path):
+    with dfr.start_local() as local:
+        client = local.connect()
+        client.store(files)
+        client.download(STUDY, tmp_path)
+        client.update_studies(STUDY, PatientName="New^Name").wait()
+        kept = client.download(STUDY, tmp_path)
+        assert set(kept["status"]) == {"kept"}
+        assert "New" not in str(dcmread(kept["path"][0]).PatientName)
+        fresh = client.download(STUDY, tmp_path, overwrite=True)
+        assert set(fresh["status"]) == {"saved"}
+        assert {str(dcmread(path).PatientName) for path in fresh["path"]} == {"New^Name"}
+        assert set(client.download(STUDY, tmp_path)["status"]) == {"kept"}
+        with pytest.raises(QueryError, match="overwrite"):
+            client.download(STUDY, tmp_path, overwrite="changed")
+
+
+def test_files_have_the_modes_that_the_user_gives_files(local, tmp_path):
+    before = os.umask(0o027)
+    try:
+        table = local.download(STUDY, tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(Path(path).stat().st_mode) for path in table["path"]} == {0o640}
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o750
 
 
 def test_a_server_cannot_choose_a_path(serve, connect, reply, as_json, tmp_path):

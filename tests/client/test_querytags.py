@@ -515,13 +515,13 @@ def test_a_bar_shows_how_far_a_deletion_is(stepped, monkeypatch):
 
     original = module.progress_bar
 
-    def watched(progress, *arguments):
-        seen.append((progress, *arguments))
+    def watched(progress, *arguments, shows_bytes):
+        seen.append((progress, *arguments, shows_bytes))
         return original(False, *arguments)
 
     monkeypatch.setattr(module, "progress_bar", watched)
     stepped.delete(f"{STUDY}.1", background=True, progress=True)
-    assert seen == [(True, "Operation", 100, "%")]
+    assert seen == [(True, "Operation", 100, "%", False)]
 
 
 def test_tables_of_tags_survive_parquet(client, tmp_path):

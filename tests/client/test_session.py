@@ -6,9 +6,11 @@ import pickle
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 
+from dicomframe.client import session as session_module
 from dicomframe.client.backoff import Backoff
 from dicomframe.client.session import InProcessAdapter, Session
 from dicomframe.dicom.multipart import MultipartWriter
@@ -137,6 +139,40 @@ def test_a_damaged_compression_is_an_error(serve, session_at, reply):
         session_at(site.url).request("GET", "studies")
     packed = serve(reply(200, gzip.compress(b"[1]"), {"Content-Encoding": "gzip"}))
     assert session_at(packed.url).request("GET", "studies").json() == [1]
+
+
+def test_what_unpacks_without_end_is_given_up(serve, session_at, reply, monkeypatch):
+    monkeypatch.setattr(session_module, "ALWAYS_UNPACKED", 1024 * 1024)
+    zeros = bytes(8 * 1024 * 1024)
+    bomb = gzip.compress(zeros, 9)
+    assert len(zeros) > session_module.MOST_GROWTH * len(bomb)
+    session = session_at(serve(reply(200, bomb, {"Content-Encoding": "gzip"})).url)
+    with pytest.raises(DecodeError, match="200 times"):
+        session.request("GET", "studies")
+    answer = session.request("GET", "studies", stream=True)
+    size = 0
+    with pytest.raises(DecodeError, match="200 times"):
+        size += sum(map(len, answer.iter_bytes()))
+    # What is large by itself, and shrinks as metadata do, is read: a hundred times smaller.
+    row = b'{"0020000D": {"vr": "UI", "Value": ["1.2.840.113619.2.30.1.1762295590.1623.978668949.886"]}}, '
+    rows = b"".join(row.replace(b"886", b"%d" % number) for number in range(40_000))
+    packed = gzip.compress(rows, 1)
+    assert 10 < len(rows) / len(packed) < session_module.MOST_GROWTH
+    real = session_at(serve(reply(200, packed, {"Content-Encoding": "gzip"})).url)
+    assert real.request("GET", "studies").content == rows
+
+
+def test_of_an_error_no_more_is_unpacked_than_its_words(serve, session_at, reply):
+    bomb = gzip.compress(b"no " * 40_000_000, 1)
+    site = serve(reply(404, bomb, {"Content-Encoding": "gzip"}))
+    session = session_at(site.url)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotFoundError, match="no no no"):
+            session.request("GET", "studies")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_silence_before_and_within_the_answer(serve, session_at, reply):

@@ -56,6 +56,7 @@ def test_version_and_partition_are_checked(options):
         ("https://ws.dicom.azurehealthcareapis.com", False, True, True),
         ("https://azurehealthcareapis.com.evil.example", False, False, True),
         ("http://localhost.evil.example", False, False, False),
+        ("http://a.localhost", False, False, False),
     ],
 )
 def test_who_may_see_a_token(url, loopback, azure, secret):

@@ -524,7 +524,7 @@ MIXED = {
     "frames": (lambda d, _: d.frames(), ["decoded", "failed"]),
     "pixels": (lambda d, _: d.pixels(), ["decoded", "failed"]),
     "bulkdata": (lambda d, _: d.bulkdata("PixelData"), ["retrieved", "failed"]),
-    "dry run of delete": (lambda d, _: d.delete(dry_run=True), ["would go"]),
+    "dry run of delete": (lambda d, _: d.delete(dry_run=True), ["absent", "would go"]),
     "delete": (lambda d, _: d.delete(), ["absent", "deleted"]),
 }
 
@@ -569,5 +569,6 @@ def test_objects_are_a_stream_that_ends_at_the_first_failure(local, make):
 
 def test_every_verb_is_here():
     for kind, listed in ((Client, CLIENT), (DicomTable, TABLE)):
-        public = {name for name in dir(kind) if not name.startswith("_")}
+        # What `partial` gives, the last interrupted call has left.
+        public = {name for name in dir(kind) if not name.startswith("_")} - {"partial"}
         assert public == set(listed), kind

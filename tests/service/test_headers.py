@@ -177,3 +177,27 @@ def test_rules_of_each_vr(vr, good, bad):
         assert reason_against(vr, value + "\0") == ""
     for value in bad:
         assert reason_against(vr, value).startswith("must")
+
+
+def test_more_elements_and_items_than_any_object_has(monkeypatch):
+    from dicomframe.service import header
+
+    head = FILES[0].read_bytes()[:132] + bytes.fromhex("0200100055491400")
+    head += b"1.2.840.10008.1.2.1\0"
+    empty = bytes.fromhex("feff00e000000000")
+
+    def sequence(count):
+        items = empty * count
+        return head + bytes.fromhex("40007502") + b"SQ\0\0" + struct.pack("<L", len(items)) + items
+
+    monkeypatch.setattr(header, "_MOST_NODES", 1000)
+    assert len(read_header(sequence(900)).elements[0x00400275].value) == 900
+    with pytest.raises(DecodeError, match="more than 1000 elements"):
+        read_header(sequence(1100))
+    # The same within what is read as implicit, and in elements without values.
+    unknown = sequence(1100).replace(b"SQ\0\0", b"UN\0\0")
+    with pytest.raises(DecodeError, match="more than 1000 elements"):
+        read_header(unknown)
+    elements = b"".join(struct.pack("<HH", 0x0011, number) + b"LO\0\0" for number in range(1100))
+    with pytest.raises(DecodeError, match="more than 1000 elements"):
+        read_header(head + elements)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client.addresses import addresses_of
-from dicomframe.client.download import DEFAULT_LAYOUT, download
+from dicomframe.client.download import download
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.headers import retrieve_headers
+from dicomframe.client.layout import DEFAULT_LAYOUT
 from dicomframe.client.outcomes import OnFailure, check_on_failure
 from dicomframe.dicom.paths import ResourcePath
 
@@ -336,6 +337,7 @@ class RetrieveVerbs(ClientBase):
         *,
         layout: str = DEFAULT_LAYOUT,
         original: bool = False,
+        overwrite: bool = False,
         errors: OnFailure = "rows",
         progress: bool | str | None = None,
         max_workers: int | None = None,
@@ -354,6 +356,9 @@ class RetrieveVerbs(ClientBase):
             The path of a file in it, with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}``.
         original : bool
             Whether to save the objects as they were before all bulk updates.
+        overwrite : bool
+            Whether to fetch also what is whole already. A file that is kept is not compared with the service: after
+            a bulk update (`update_studies`), only this brings the new versions.
         errors : {"rows", "raise"}
             Whether failures are rows, or the first is raised when all else is done.
         progress : bool or "auto", optional
@@ -375,6 +380,8 @@ class RetrieveVerbs(ClientBase):
             If a table lacks UIDs.
         OSError
             If the folder cannot be made.
+        KeyboardInterrupt
+            If it is interrupted. What was saved is whole; `Client.partial` tells what was not.
 
         Examples
         --------
@@ -395,6 +402,7 @@ class RetrieveVerbs(ClientBase):
             folder,
             layout=layout,
             original=original,
+            overwrite=overwrite,
             errors=check_on_failure(errors),
             progress=self._bar(progress),
             max_workers=max_workers,
