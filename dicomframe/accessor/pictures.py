@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dicomframe.accessor.base import addresses, for_each
-from dicomframe.accessor.remote import RemoteMethods
+from dicomframe.accessor.plots import PlotMethods
 from dicomframe.errors import DicomFrameError, TableError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_PICTURES = 48
 
 
-class PictureMethods(RemoteMethods):
+class PictureMethods(PlotMethods):
     """Methods that look into the objects' pixels."""
 
     __slots__ = ()

@@ -31,6 +31,7 @@ __all__ = [
     "level_of_table",
     "schema",
     "to_json",
+    "unreadable_cells",
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -380,6 +381,18 @@ def _level_for_notes(table: pd.DataFrame) -> Level:
 def issues(table: pd.DataFrame) -> pd.DataFrame:
     """Give the values of the table's rows that could not be read; the accessor's method documents it."""
     return notes.issues(table, _level_for_notes(table))
+
+
+def unreadable_cells(table: pd.DataFrame) -> dict[str, list[int]]:
+    """Give the positions of the rows whose value could not be read, wholly or in part, by column.
+
+    Examples
+    --------
+    >>> unreadable_cells(from_json([{}, {"00200013": {"vr": "IS", "Value": ["one"]}}]))
+    {'InstanceNumber': [1]}
+    """
+    listed = notes.noted(table, "issues")
+    return notes.unreadable_cells(table, _level_for_notes(table), listed) if listed else {}
 
 
 def schema(table: pd.DataFrame) -> pd.DataFrame:

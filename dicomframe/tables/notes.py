@@ -212,3 +212,13 @@ def _issue_rows(table: pd.DataFrame, level: Level, uid_columns: list[str]) -> It
     for name, *rest in listed:
         for at in found.get(name, []):
             yield [*(column[at] for column in uids), *rest]
+
+
+def unreadable_cells(table: pd.DataFrame, level: Level, listed: Iterable[Any]) -> dict[str, list[int]]:
+    """Give the positions of the rows that issues name, in order, by column."""
+    found = rows_by_name(table, level)
+    cells: dict[str, set[int]] = {}
+    for name, column, *_ in listed:
+        if column:
+            cells.setdefault(column, set()).update(found.get(name, ()))
+    return {column: sorted(rows) for column, rows in cells.items() if rows}

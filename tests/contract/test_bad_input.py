@@ -143,6 +143,8 @@ CLIENT = {
     "collect_pixels": Verb(lambda c, u: c.collect_pixels([path(u)]), **ROWS),
     "retrieve_overlays": Verb(lambda c, u: c.retrieve_overlays(*u, onto=ONTO)),
     "collect_overlays": Verb(lambda c, u: c.collect_overlays([path(u)], ONTO)),
+    "collect_pixel_counts": Verb(lambda c, u: not_counted(c.collect_pixel_counts([path(u)])), **ROWS),
+    "collect_waveforms": Verb(lambda c, u: c.collect_waveforms([path(u)]), **ROWS),
     "download": Verb(lambda c, u: c.download(path(u), c.folder), **ROWS),
     "store": Verb(lambda c, u: c.store([CT], u[0]), unknown="failed", garbage=OrRows(ANY, "unknown")),
     "delete": Verb(lambda c, u: c.delete(*u), garbage=BY_STATUS),
@@ -193,6 +195,13 @@ CLIENT = {
 }
 
 
+def not_counted(found):
+    """Make rows of the notes on what was not counted."""
+    counts, notes = found
+    assert not counts
+    return pd.DataFrame({"status": "failed", "error": notes}, columns=[*COLUMNS, "status", "error"])
+
+
 def tag(uids, absent="KVP"):
     """Give a tag that is none, or one that nobody has added."""
     return "NoSuchTag" if uids is MALFORMED else absent
@@ -226,6 +235,12 @@ TABLE = {
     "overlays": Verb(lambda d, _: d.overlays(ONTO)),
     "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
+    "histogram": Verb(lambda d, _: d.histogram(), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
+    "waveforms": Verb(lambda d, _: d.waveforms(), **OUTCOMES),
+    "plot_waveforms": Verb(lambda d, _: d.plot_waveforms(), empty=TableError),
+    "counts": Verb(lambda d, _: d.counts("StudyInstanceUID"), **LOCAL, empty=DONE),
+    "timeline": Verb(lambda d, _: d.timeline(), **LOCAL | {"malformed": TableError}, empty=TableError),
+    "missing": Verb(lambda d, _: d.missing(), **LOCAL, empty=DONE, lacking=DONE),
     "delete": Verb(
         lambda d, _: d.delete(), **OUTCOMES | {"unknown": "absent", "garbage": OrRows((), refused="failed")}
     ),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dicomframe.client import collect
 from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
@@ -17,7 +16,6 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import QueryError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
     from pydicom import Dataset
 
@@ -427,134 +425,3 @@ class PictureVerbs(ClientBase):
         kind = check_content_type(content_type)
         wish = Wish.of(frame, window, viewport, quality, "image/jpeg" if kind == OBJECT else kind)
         return retrieve_uri(self._retriever, path, kind, wish, transfer_syntax, wado_url)
-
-    def collect_rendered(
-        self,
-        paths: Sequence[ResourcePath],
-        window: WindowLike | None = None,
-        viewport: tuple[int, int] | None = None,
-        quality: int | None = None,
-        media_type: str = "image/jpeg",
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_rendered([path])["status"].tolist()
-        ['rendered']
-        """
-        wish = Wish.of(None, window, viewport, quality, media_type)
-        return collect.pictures(
-            self._retriever, self._renderer, paths, wish, small=False, progress=self._bar(progress)
-        )
-
-    def collect_thumbnails(
-        self,
-        paths: Sequence[ResourcePath],
-        viewport: tuple[int, int] | None = None,
-        media_type: str = "image/jpeg",
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_thumbnails([path])["status"].tolist()
-        ['rendered']
-        """
-        wish = Wish.of(viewport=viewport, media_type=media_type)
-        return collect.pictures(
-            self._retriever, self._renderer, paths, wish, small=True, progress=self._bar(progress)
-        )
-
-    def collect_frames(
-        self,
-        paths: Sequence[ResourcePath],
-        frames: int | Sequence[int] | None = None,
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_frames([path])["status"].tolist()
-        ['decoded']
-        """
-        return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
-
-    def collect_bulkdata(
-        self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
-    ) -> pd.DataFrame:
-        """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_bulkdata([path], "PixelData")["data"].str.len().tolist()
-        [32768]
-        """
-        return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
-
-    def collect_pixels(
-        self,
-        paths: Sequence[ResourcePath],
-        modality_lut: bool = False,
-        progress: bool | str | None = None,
-        *,
-        suv: bool = False,
-    ) -> pd.DataFrame:
-        """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_pixels([path])["pixels"][0].shape
-        (1, 128, 128)
-        """
-        return collect.pixels(
-            self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
-        )

@@ -1,0 +1,1 @@
+"""Figures of a cohort: drawn from a table, or from numbers gathered beforehand."""
