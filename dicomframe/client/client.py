@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.client.bulkdata import BulkRetriever
+from dicomframe.client.facade.collecting import CollectVerbs
 from dicomframe.client.facade.managing import ManageVerbs
 from dicomframe.client.facade.overlaying import OverlayVerbs
 from dicomframe.client.facade.picturing import PictureVerbs
@@ -56,6 +57,7 @@ class Client(
     SearchVerbs,
     RetrieveVerbs,
     PictureVerbs,
+    CollectVerbs,
     OverlayVerbs,
     WriteVerbs,
     UpdateVerbs,

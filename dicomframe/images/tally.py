@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dicomframe.images.pixels import frame_count, frame_pixels
 from dicomframe.images.reading import reading
+from dicomframe.images.units import unit_of
 from dicomframe.images.windowing import _padding
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class PixelCount:
     label : str
         What the line is: a modality, or a series.
     unit : str
-        Of the values: ``"HU"``, ``"BQML"``, or empty where the images tell none.
+        Of the values: ``"HU"``, ``"Bq/ml"``, or empty where the images tell none.
     tally : Tally
         The counted values.
     images, pixels : int
@@ -167,29 +168,3 @@ def count_pixels(ds: Dataset, label: str) -> PixelCount | None:
         found.pixels += finite.size
         found.tally += Tally.of(finite)
     return found
-
-
-def unit_of(ds: Dataset) -> str:
-    """Give the unit of the modality's values: Rescale Type, Units of PET, or Hounsfield where a CT is rescaled.
-
-    Examples
-    --------
-    >>> from pydicom import Dataset
-    >>> ds = Dataset()
-    >>> ds.Modality, ds.RescaleSlope, ds.RescaleIntercept = "CT", 1, -1024
-    >>> unit_of(ds)
-    'HU'
-    """
-    from dicomframe.images.lut import functional_group
-
-    source = functional_group(ds, 0, "PixelValueTransformationSequence") or ds
-    if ds.get("ModalityLUTSequence"):
-        unit = str(ds.ModalityLUTSequence[0].get("ModalityLUTType") or "")
-        return "" if unit == "US" else unit
-    if source.get("RescaleSlope") is None:
-        return ""
-    unit = str(source.get("RescaleType") or ds.get("Units") or "").strip()
-    if unit == "US":
-        # "Unspecified", says the standard, not ultrasound.
-        return ""
-    return unit or ("HU" if str(ds.get("Modality", "")) == "CT" else "")

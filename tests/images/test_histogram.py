@@ -12,7 +12,8 @@ from pydicom.data import get_testdata_file
 from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.pixels import pixels
 from dicomframe.images.plots.histogram import HOUNSFIELD_MARKS, draw_histogram
-from dicomframe.images.tally import PixelCount, Tally, count_pixels, unit_of
+from dicomframe.images.tally import PixelCount, Tally, count_pixels
+from dicomframe.images.units import unit_of
 
 
 def example(name):
@@ -116,7 +117,7 @@ def test_colour_and_what_is_no_image():
     [
         ({"Modality": "CT"}, "HU"),
         ({"Modality": "MR", "RescaleType": "US"}, ""),
-        ({"Modality": "PT", "Units": "BQML"}, "BQML"),
+        ({"Modality": "PT", "Units": "BQML"}, "Bq/ml"),
         ({"Modality": "MR"}, ""),
         ({"Modality": "CT", "RescaleSlope": None}, ""),
     ],

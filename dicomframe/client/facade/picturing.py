@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dicomframe.client import collect, counting
 from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
-from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.rendered import Renderer, Wish
 from dicomframe.client.volumes import check_stack, retrieve_volume
 from dicomframe.client.wadouri import OBJECT, check_content_type, retrieve_uri
@@ -18,13 +16,11 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import QueryError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
     from pydicom import Dataset
 
     from dicomframe.images.document import Document
     from dicomframe.images.picture import Picture
-    from dicomframe.images.tally import PixelCount
     from dicomframe.images.volume import Volume
     from dicomframe.images.windowing import WindowLike
 
@@ -34,7 +30,6 @@ class PictureVerbs(ClientBase):
 
     _frames: FrameRetriever
     _renderer: Renderer
-    _pictures: PictureCache
     _bulkdata: BulkRetriever
 
     def retrieve_frames(
@@ -430,207 +425,3 @@ class PictureVerbs(ClientBase):
         kind = check_content_type(content_type)
         wish = Wish.of(frame, window, viewport, quality, "image/jpeg" if kind == OBJECT else kind)
         return retrieve_uri(self._retriever, path, kind, wish, transfer_syntax, wado_url)
-
-    def collect_rendered(
-        self,
-        paths: Sequence[ResourcePath],
-        window: WindowLike | None = None,
-        viewport: tuple[int, int] | None = None,
-        quality: int | None = None,
-        media_type: str = "image/jpeg",
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_rendered([path])["status"].tolist()
-        ['rendered']
-        """
-        wish = Wish.of(None, window, viewport, quality, media_type)
-        return collect.pictures(
-            self._retriever,
-            self._renderer,
-            self._pictures,
-            paths,
-            wish,
-            small=False,
-            progress=self._bar(progress),
-        )
-
-    def collect_thumbnails(
-        self,
-        paths: Sequence[ResourcePath],
-        viewport: tuple[int, int] | None = None,
-        media_type: str = "image/jpeg",
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_thumbnails([path])["status"].tolist()
-        ['rendered']
-        """
-        wish = Wish.of(viewport=viewport, media_type=media_type)
-        return collect.pictures(
-            self._retriever,
-            self._renderer,
-            self._pictures,
-            paths,
-            wish,
-            small=True,
-            progress=self._bar(progress),
-        )
-
-    def collect_frames(
-        self,
-        paths: Sequence[ResourcePath],
-        frames: int | Sequence[int] | None = None,
-        progress: bool | str | None = None,
-    ) -> pd.DataFrame:
-        """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_frames([path])["status"].tolist()
-        ['decoded']
-        """
-        return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
-
-    def collect_bulkdata(
-        self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
-    ) -> pd.DataFrame:
-        """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_bulkdata([path], "PixelData")["data"].str.len().tolist()
-        [32768]
-        """
-        return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
-
-    def collect_pixels(
-        self,
-        paths: Sequence[ResourcePath],
-        modality_lut: bool = False,
-        progress: bool | str | None = None,
-        *,
-        suv: bool = False,
-    ) -> pd.DataFrame:
-        """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> path = ResourcePath(*uids)
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.collect_pixels([path])["pixels"][0].shape
-        (1, 128, 128)
-        """
-        return collect.pixels(
-            self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
-        )
-
-    def collect_pixel_counts(
-        self, paths: Sequence[ResourcePath], by: str = "modality", progress: bool | str | None = None
-    ) -> tuple[list[PixelCount], list[str]]:
-        """Count the pixel values of several resources' instances, in bounded memory; ``df.dicom.histogram`` draws them.
-
-        Parameters
-        ----------
-        paths : sequence of ResourcePath
-            Studies, series or instances.
-        by : {"modality", "series"}
-            What has a count of its own; each unit has one as well.
-        progress : bool or "auto", optional
-            By default the client's.
-
-        Returns
-        -------
-        counts : list of dicomframe.images.tally.PixelCount
-            Values in the modality's unit (PS3.3 C.11.1) in bins: ``tally.edges``, ``tally.counts`` (int64).
-        notes : list of str
-            What was not counted, and why.
-
-        Raises
-        ------
-        QueryError
-            If `by` is none of those. An instance that fails does not raise; the notes tell of it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     [count], notes = client.collect_pixel_counts([ResourcePath(ct.StudyInstanceUID)])
-        >>> count.label, count.unit, int(count.tally.counts.sum())
-        ('CT', 'HU', 16384)
-        """
-        return counting.pixel_counts(self._retriever, paths, by, self._bar(progress))
-
-    def collect_waveforms(
-        self, paths: Sequence[ResourcePath], progress: bool | str | None = None
-    ) -> pd.DataFrame:
-        """Retrieve and decode several resources' waveforms into one table; ``df.dicom.waveforms`` documents it.
-
-        Examples
-        --------
-        >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread
-        >>> from pydicom.data import get_testdata_file
-        >>> ecg = dcmread(get_testdata_file("waveform_ecg.dcm", download=False))
-        >>> with dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ecg])
-        ...     client.collect_waveforms([ResourcePath(ecg.StudyInstanceUID)])["label"].tolist()
-        ['RHYTHM', 'MEDIAN BEAT']
-        """
-        return counting.waveform_table(self._retriever, paths, self._bar(progress))

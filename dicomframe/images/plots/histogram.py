@@ -31,7 +31,6 @@ HOUNSFIELD_MARKS: Final = {"air": -1000, "lung": -750, "fat": -100, "water": 0, 
 _BINS: Final = 256
 #: What is smaller than this is no value that an axis can show.
 _NOUGHT: Final = 1e-100
-_UNITS: Final = {"BQML": "Bq/ml", "GML": "g/ml", "CNTS": "counts", "OD": "1/1000 optical density"}
 
 
 def draw_histogram(
@@ -72,11 +71,10 @@ def draw_histogram(
             axes.set_ylim(bottom=0.8)
         if unit == "HU":
             _mark(axes)
-        named = _UNITS.get(unit, unit)
         write_labels(
             axes,
-            x=f"pixel value, {named}" if named else "pixel value (the images tell no unit)",
-            y=f"pixels per {width:g}{f' {named}' if named else ''}",
+            x=f"pixel value, {unit}" if unit else "pixel value (the images tell no unit)",
+            y=f"pixels per {width:g}{f' {unit}' if unit else ''}",
         )
         write_legend(axes)
     write_notes(figure, notes)
