@@ -36,7 +36,7 @@ ROWS_ON_A_PAGE = 8
 _MOST_LINES = 8
 #: Seconds without a key before words are looked for.
 _PAUSE = 0.3
-_WIDE = widgets.Layout(width="300px")
+_WIDE = widgets.Layout(width="240px")
 
 
 class CohortBrowser(widgets.VBox):  # type: ignore[misc]
@@ -86,7 +86,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._later.on_click(lambda _: self._turn(+1))
         self._reset.on_click(lambda _: self.choose())
         facets = widgets.VBox([control.box for control in self._controls.values()] + [self._reset])
-        facets.layout.min_width = "320px"
+        facets.layout.min_width = "260px"
         pages = widgets.HBox([self._earlier, self._later, self._status])
         rows = widgets.VBox(
             [self._attrition, pages, self._list], layout=widgets.Layout(flex="1 1 420px", min_width="0")
@@ -336,7 +336,8 @@ class _RangeControl:
             field(
                 description=word,
                 tooltip=f"{facet.label} {word}",
-                layout=widgets.Layout(width="270px"),
+                layout=widgets.Layout(width="224px"),
+                style={"description_width": "40px"},
                 **more,
             )
             for word in ("from", "to")
@@ -347,7 +348,10 @@ class _RangeControl:
                 f"{self.span.highest:.3g}",
             )
         self._missing = widgets.Checkbox(
-            value=True, indent=False, description=f"with {self.span.missing_count} rows without one"
+            value=True,
+            indent=False,
+            layout=_WIDE,
+            tooltip=f"{facet.label}: whether rows without a value pass",
         )
         self._count = widgets.HTML()
         boxes = [_heading(facet.label), self._from, self._to]
@@ -374,6 +378,7 @@ class _RangeControl:
 
     def recount(self, among: Mask) -> None:
         count = int((among & self.mask()).sum())
+        self._missing.description = f"and rows without one ({int((among & self.span.missing).sum()):,})"
         self._count.value = "" if self.is_open else f"<span>{count} rows</span>"
 
     def check(self, wanted: Any) -> tuple[Any, Any]:
@@ -479,4 +484,5 @@ def _attrition_html(table: pd.DataFrame) -> str:
         f'<td style="padding:1px 0 1px 10px;opacity:.75">{f"{excluded} left out" if excluded else ""}</td></tr>'
         for step, rows, excluded in table.itertuples(index=False)
     )
-    return f'<table class="{AS_IT_IS}" aria-label="How the rows became fewer" style="margin-bottom:6px">{rows}</table>'
+    style = "margin-bottom:6px;line-height:1.5"
+    return f'<table class="{AS_IT_IS}" aria-label="How the rows became fewer" style="{style}">{rows}</table>'

@@ -123,7 +123,13 @@ class Choices:
 
 
 class Span:
-    """A lowest and a highest value, both included."""
+    """A lowest and a highest value, both included.
+
+    Attributes
+    ----------
+    missing : ndarray of bool, shape (rows,)
+        Which rows have no value.
+    """
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
@@ -135,27 +141,27 @@ class Span:
         else:
             years = first if pd.api.types.is_numeric_dtype(first) else first.dicom.years
             self._values = years.to_numpy(dtype="float64", na_value=np.nan)
-        self._missing: Mask = np.isnan(self._values) if facet.name == "ages" else np.isnat(self._values)
-        there = self._values[~self._missing]
+        self.missing: Mask = np.isnan(self._values) if facet.name == "ages" else np.isnat(self._values)
+        there = self._values[~self.missing]
         self.lowest: Any = there.min().item() if len(there) else None
         self.highest: Any = there.max().item() if len(there) else None
 
     @property
     def missing_count(self) -> int:
         """How many rows have no value."""
-        return int(self._missing.sum())
+        return int(self.missing.sum())
 
     def mask(self, lowest: Any, highest: Any, *, missing: bool) -> Mask:
         """Tell which rows lie between two values, or have none where such rows are to pass."""
         kind: Callable[[Any], Any] = float if self.facet.name == "ages" else np.datetime64
-        passing = ~self._missing
+        passing = ~self.missing
         with np.errstate(invalid="ignore"):
             if lowest is not None:
                 passing &= self._values >= kind(lowest)
             if highest is not None:
                 # A day is meant to its end.
                 passing &= self._values < kind(highest) + 1
-        return passing | (self._missing & missing)
+        return passing | (self.missing & missing)
 
 
 class Words:

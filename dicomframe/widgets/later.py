@@ -15,18 +15,6 @@ class Later:
         Is called without arguments.
     pause : float
         Seconds.
-
-    Examples
-    --------
-    >>> async def hurry():
-    ...     done = []
-    ...     later = Later(lambda: done.append("once"), 0.01)
-    ...     for key in "chest":
-    ...         later()
-    ...     await asyncio.sleep(0.1)
-    ...     return done
-    >>> asyncio.run(hurry())
-    ['once']
     """
 
     def __init__(self, work: Callable[[], None], pause: float) -> None:

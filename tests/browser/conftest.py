@@ -23,9 +23,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Start the browser."""
+    """Start the browser; not for longer, since an event loop runs in this thread as long as Playwright does."""
     if not Path(CHROMIUM).exists():
         reason = "chromium is not installed: apt-get install chromium"
         if os.environ.get("CI") == "true":
