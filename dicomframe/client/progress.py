@@ -133,8 +133,10 @@ def _size(count: float) -> str:
     Examples
     --------
     >>> _size(999), _size(41_900_000)
-    ('1.0 kB', '41.9 MB')
+    ('999 B', '41.9 MB')
     """
+    if count < 999.5:
+        return f"{count:.0f} B"
     count /= 1000
     for unit in ("kB", "MB", "GB"):
         if count < 999.95:

@@ -11,6 +11,7 @@ import orjson
 
 from dicomframe.client.answers import blot
 from dicomframe.client.pages import decode_rows
+from dicomframe.client.progress import Progress
 from dicomframe.client.query import build_workitem_queries
 from dicomframe.client.search import Search
 from dicomframe.client.session import Answer, Session
@@ -93,12 +94,13 @@ class WorkitemSearch(Search):
         *,
         limit: int | None,
         page_size: int,
+        progress: Progress = False,
         filters: Mapping[str, Any],
         **controls: Any,
     ) -> WorkitemSearch:
         """Make a search from what a caller gave; `dicomframe.client.query.build_workitem_queries` has the rest."""
         queries = build_workitem_queries(filters=filters, **controls)
-        return cls(session, "instance", queries, limit=limit, page_size=page_size)
+        return cls(session, "instance", queries, limit=limit, page_size=page_size, progress=progress)
 
     def _check(self) -> None:
         """Work items are searched by a list of their own, which `build_workitem_queries` has checked."""

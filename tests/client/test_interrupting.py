@@ -296,6 +296,19 @@ def test_a_file_that_is_coming_in_is_not_taken_for_whole(connect, tmp_path, fram
     assert [each for each in folder.rglob("*") if each.is_file()] == []
 
 
+def test_a_file_that_comes_over_tls(serve, reply, connect, certificate, tmp_path):
+    public, tls = certificate
+    made(1).save_as(tmp_path / "1.dcm")
+    body = (tmp_path / "1.dcm").read_bytes()
+    site = serve(reply(200, body, {"Content-Type": "application/dicom"}, pause_within=STUCK), tls)
+    client = connect(site.url, verify=str(public))
+    folder = tmp_path / "downloads"
+    with ctrl_c(lambda: bool(list(folder.glob(".*.part")))), pytest.raises(KeyboardInterrupt):
+        client.download(path(1), folder)
+    assert client.partial["status"].tolist() == ["interrupted"]
+    assert [each for each in folder.rglob("*") if each.is_file()] == []
+
+
 def test_a_store_says_what_was_sent(serve, as_json, connect):
     lock = threading.Lock()
     count = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import re
 import signal
@@ -18,8 +19,12 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from dicomframe.accessor import DicomTable
 from dicomframe.client import progress
+from dicomframe.client.changefeed import ChangeFeed
+from dicomframe.client.client import Client
 from dicomframe.client.progress import check_progress, progress_bar
+from dicomframe.client.search import Search
 from dicomframe.client.workers import Workers, current_call, in_order
 from dicomframe.errors import QueryError
 
@@ -95,7 +100,7 @@ def test_bars_in_a_terminal(slow):
         assert re.search(rows.get(title, r" \d+/10 "), last), last
         assert re.search(r"\d(instance|row|resource)/s|s/(instance|row|resource)", last), last
         # A deletion's answers are empty.
-        assert title == "Deleting" or re.search(r"\d [kM]B, \d+\.\d [kM]B/s", last), last
+        assert title == "Deleting" or re.search(r"\d [kM]?B, [\d.]+ [kM]?B/s", last), last
         assert "Hidden" not in shown
         assert "1.2.1" not in shown
         # One bar at a time, and none is left behind: the last thing drawn is an empty line.
@@ -300,3 +305,53 @@ def test_what_progress_may_be():
     assert [check_progress(each) for each in (True, False, "auto")] == [True, False, "auto"]
     with pytest.raises(QueryError):
         check_progress("yes")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Search.to_frame,
+        ChangeFeed.to_frame,
+        *(getattr(Client, name) for name in dir(Client) if name.startswith("collect")),
+        Client.retrieve_metadata,
+        Client.retrieve_headers,
+        Client.download,
+        Client.store,
+        Client.delete,
+        Client.delete_many,
+        Client.update_studies,
+        Client.export,
+        Client.add_query_tags,
+        Client.delete_query_tag,
+        DicomTable.metadata,
+        DicomTable.headers,
+        DicomTable.pixels,
+        DicomTable.frames,
+        DicomTable.rendered,
+        DicomTable.thumbnails,
+        DicomTable.bulkdata,
+        DicomTable.delete,
+    ],
+    ids=lambda call: call.__qualname__,
+)
+def test_long_calls_can_be_told_what_to_show(call):
+    assert inspect.signature(call).parameters["progress"].default is None
+
+
+def test_searches_show_what_their_client_was_told(serve, as_json, connect, clock, shown):
+    def answer(_: Any) -> Any:
+        clock.now += 1
+        return as_json([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}], api_supported_versions="2")
+
+    client = connect(serve(answer).url, progress=True)
+    for search in (client.search_studies(), client.search_workitems()):
+        before = len(shown())
+        search.to_frame()
+        assert "Searching" in shown()[before:]
+        before = len(shown())
+        search.to_frame(progress=False)
+        assert len(shown()) == before
+    table = client.search_studies().to_frame(progress=False)
+    before = len(shown())
+    table.dicom.studies()
+    assert "Searching studies" in shown()[before:]

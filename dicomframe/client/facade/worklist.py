@@ -67,7 +67,13 @@ class WorklistVerbs(ClientBase):
         0          SCHEDULED      Read chest CT
         """
         return workitems.WorkitemSearch.by(
-            self.session, filters=filters, fuzzy=fuzzy, fields=fields, limit=limit, page_size=page_size
+            self.session,
+            filters=filters,
+            fuzzy=fuzzy,
+            fields=fields,
+            limit=limit,
+            page_size=page_size,
+            progress=self.progress,
         )
 
     def create_workitem(self, workitem: Given, uid: str | None = None) -> str:
