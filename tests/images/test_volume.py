@@ -365,6 +365,8 @@ def test_where_nothing_else_tells_times_apart_the_order_does() -> None:
     datasets: list[Dataset] = []
     for time in range(3):
         datasets += series(numbered(4) + 100 * time, first=1 + 4 * time)
+    for number, ds in enumerate(datasets):
+        ds.AcquisitionTime = f"1200{number:02}"  # another one for each frame, so no mark of a volume
     volume = volume_of(datasets, stack=2)
     assert np.array_equal(volume.array, numbered(4) + 100)
     assert "order of instance numbers" in volume.problems["detail"][0]
@@ -709,6 +711,7 @@ def test_resampling_a_linear_function_is_exact() -> None:
     assert inside.sum() > 100
     assert np.allclose(made.array[inside], expected[inside], atol=1e-3)
     assert np.array_equal(plain.resampled_to(plain).array, plain.array)
+    assert np.allclose(other.resampled_to(other).array, other.array)  # to the last voxel at the edge
     assert np.array_equal(plain.resampled_to(plain, order=0).array, plain.array)
 
 
