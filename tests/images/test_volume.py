@@ -378,6 +378,17 @@ def test_a_time_that_ended_early_is_no_default() -> None:
     assert np.array_equal(volume_of(datasets).array, numbered(4))
 
 
+def test_words_of_a_file_command_no_terminal() -> None:
+    datasets = series(numbered(3), StudyDescription="x")
+    for value, first in (("a\x1b[2Jb", 20), ("c", 40)):
+        datasets += series(numbered(3), first=first, ConvolutionKernel=value)
+    for ds in datasets:
+        put(ds, RescaleSlope="1", RescaleIntercept="0", RescaleType="H\x1b[31mU")
+    volume = volume_of(datasets)
+    assert "\x1b" not in "".join([repr(volume), volume.unit, *volume.problems["detail"]])
+    assert "[2J" in "".join(volume.problems["detail"])
+
+
 def test_a_mark_of_odd_kinds_still_sorts() -> None:
     datasets = series(numbered(3), AcquisitionNumber=2)
     datasets += series(numbered(3) + 100, first=20)
