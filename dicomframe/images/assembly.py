@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.errors import DecodeError, DicomFrameError
+from dicomframe.errors import DecodeError, DicomFrameError, printable
 from dicomframe.images.geometry import FramePlane, planes_of
 from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.mosaic import mosaic_of
@@ -119,7 +119,7 @@ class Assembly:
                 padding=None if ends is None else _padding_in_unit(ends, ds, frame, factor),
                 is_inverted=str(ds.get("PhotometricInterpretation")).strip() == "MONOCHROME1",
                 unit="g/ml" if self._suv else unit_of(ds, frame),
-                modality=str(ds.get("Modality") or ""),
+                modality=printable(str(ds.get("Modality") or "")[:16]),
             )
         return made, values
 
@@ -339,4 +339,4 @@ def _table_of_slices(chosen: list[_Slice | None]) -> pd.DataFrame:
 
 
 def _one_line(error: DicomFrameError) -> str:
-    return " ".join(str(error).split())[:300]
+    return printable(" ".join(str(error).split())[:300])

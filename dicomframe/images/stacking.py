@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.errors import DecodeError, QueryError
+from dicomframe.errors import DecodeError, QueryError, printable
 from dicomframe.images.geometry import MARKS, FramePlane
 from dicomframe.images.volume import affine_of
 
@@ -256,7 +256,13 @@ def _shown(value: Any) -> str:
     """Write a value short; texts of files are cut."""
     if isinstance(value, tuple):
         return "\\".join(_shown(each) for each in value)
-    return "missing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)[:40]
+    return (
+        "missing"
+        if value is None
+        else f"{value:g}"
+        if isinstance(value, float)
+        else printable(str(value)[:40])
+    )
 
 
 def _doubles(levels: list[list[int]], keys: dict[int, tuple[Any, ...]]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dicomframe.errors import printable
 from dicomframe.images.lut import functional_group
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ _RESCALE = {
     "EDW": "electron density of water",
     "PCT": "%",
     "BQML": "Bq/ml",
+    # Of no standard, and no units either.
+    "SIGNAL INTENSITY": "",
+    "normalized": "",
 }
 
 
@@ -69,15 +73,19 @@ def unit_of(ds: Dataset, frame: int = 0) -> str:
     """
     modality = str(ds.get("Modality") or "")
     if "DoseGridScaling" in ds:
-        return "Gy" if str(ds.get("DoseUnits")) == "GY" else str(ds.get("DoseUnits") or "").lower()[:16]
+        return "Gy" if str(ds.get("DoseUnits")) == "GY" else _told(ds.get("DoseUnits")).lower()
     if modality == "PT" and ds.get("Units"):
-        units = str(ds.Units)
-        return _PET.get(units, units[:16])
+        return _PET.get(str(ds.Units), _told(ds.Units))
     source = functional_group(ds, frame, "PixelValueTransformationSequence") or ds
     kind = source.get("RescaleType")
     if ds.get("ModalityLUTSequence"):
         kind = ds.ModalityLUTSequence[0].get("ModalityLUTType")
     if kind:
-        return _RESCALE.get(str(kind).strip(), str(kind).strip()[:16])
+        return _RESCALE.get(str(kind).strip(), _told(kind))
     # Rescale Type is required of CT where it is anything else (PS3.3 C.8.2.1).
     return "HU" if modality == "CT" and source.get("RescaleSlope") is not None else ""
+
+
+def _told(value: Any) -> str:
+    """Give a unit that is none of the standard's as the file has it: short, and nothing that commands a terminal."""
+    return printable(str(value or "").strip()[:16])

@@ -365,6 +365,8 @@ def test_where_nothing_else_tells_times_apart_the_order_does() -> None:
     datasets: list[Dataset] = []
     for time in range(3):
         datasets += series(numbered(4) + 100 * time, first=1 + 4 * time)
+    for number, ds in enumerate(datasets):
+        ds.AcquisitionTime = f"1200{number:02}"  # another one for each frame, so no mark of a volume
     volume = volume_of(datasets, stack=2)
     assert np.array_equal(volume.array, numbered(4) + 100)
     assert "order of instance numbers" in volume.problems["detail"][0]
@@ -374,6 +376,17 @@ def test_a_time_that_ended_early_is_no_default() -> None:
     datasets = series(numbered(4), TemporalPositionIdentifier=2)
     datasets += series(numbered(2) + 100, first=20, TemporalPositionIdentifier=1)
     assert np.array_equal(volume_of(datasets).array, numbered(4))
+
+
+def test_words_of_a_file_command_no_terminal() -> None:
+    datasets = series(numbered(3), StudyDescription="x")
+    for value, first in (("a\x1b[2Jb", 20), ("c", 40)):
+        datasets += series(numbered(3), first=first, ConvolutionKernel=value)
+    for ds in datasets:
+        put(ds, RescaleSlope="1", RescaleIntercept="0", RescaleType="H\x1b[31mU")
+    volume = volume_of(datasets)
+    assert "\x1b" not in "".join([repr(volume), volume.unit, *volume.problems["detail"]])
+    assert "[2J" in "".join(volume.problems["detail"])
 
 
 def test_a_mark_of_odd_kinds_still_sorts() -> None:
@@ -709,6 +722,7 @@ def test_resampling_a_linear_function_is_exact() -> None:
     assert inside.sum() > 100
     assert np.allclose(made.array[inside], expected[inside], atol=1e-3)
     assert np.array_equal(plain.resampled_to(plain).array, plain.array)
+    assert np.allclose(other.resampled_to(other).array, other.array)  # to the last voxel at the edge
     assert np.array_equal(plain.resampled_to(plain, order=0).array, plain.array)
 
 
