@@ -37,8 +37,8 @@ from dicomframe.errors import (
 
 __all__ = ["Answer", "InProcessAdapter", "Session"]
 
-#: Bytes of an answer read at a time.
-CHUNK_BYTES = 256 * 1024
+#: Bytes of an answer read at a time. More of them cost less to write to files, and two such pieces are in memory.
+CHUNK_BYTES = 1024 * 1024
 
 # Printable ASCII: what may stand on a request line. A server's links may hold more.
 _SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
@@ -99,9 +99,11 @@ class Answer:
             yield self._content
             return
         broken: Exception | None = None
+        # What is not encoded need not go through urllib3's buffer for what was decoded.
+        decode = "Content-Encoding" in self.headers
         try:
             # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
-            while chunk := self._response.raw.read1(chunk_bytes, decode_content=True):
+            while chunk := self._response.raw.read1(chunk_bytes, decode_content=decode):
                 yield chunk
         except _BROKEN as error:
             broken = error

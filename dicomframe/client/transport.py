@@ -15,6 +15,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
+from dicomframe.client.chunked import Response
 from dicomframe.client.urls import ServiceAddress
 
 _TARGET_HEADER = "X-Dicomframe-Target"
@@ -59,9 +60,14 @@ def _direct_pools(manager: Any) -> dict[str, type]:
 
 @functools.cache
 def _direct_pool(pool: type) -> type:
-    """Make a connection pool class whose connections take the target from the private header."""
+    """Make a connection pool class whose connections take the target from the private header.
+
+    Their answers are read by `dicomframe.client.chunked.Response`.
+    """
 
     class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        response_class = Response
+
         def request(
             self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
         ) -> None:
