@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "InProcessAdapter", "Session"]
 
-#: Bytes of an answer read at a time.
-CHUNK_BYTES = 256 * 1024
+#: Bytes of an answer read at a time. More of them cost less to write to files, and two such pieces are in memory.
+CHUNK_BYTES = 1024 * 1024
 #: A compressed answer may unpack to so many bytes in any case, and to more only if so few times what came: a few KB can
 #: be made to unpack to GBs, while metadata of thousands of like instances were seen to shrink to a 145th.
 ALWAYS_UNPACKED = 64 * 1024 * 1024
@@ -118,11 +118,13 @@ class Answer:
             return
         broken: Exception | None = None
         size = 0
+        # What is not encoded need not go through urllib3's buffer for what was decoded.
+        is_encoded = "Content-Encoding" in self.headers
         try:
             # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
-            while chunk := self._response.raw.read1(chunk_bytes, decode_content=True):
+            while chunk := self._response.raw.read1(chunk_bytes, decode_content=is_encoded):
                 size += len(chunk)
-                if size > ALWAYS_UNPACKED and "Content-Encoding" in self.headers:
+                if is_encoded and size > ALWAYS_UNPACKED:
                     self._check_growth(size)
                 tell_bytes(len(chunk))
                 yield chunk

@@ -15,6 +15,7 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
+from dicomframe.client.chunked import Response
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import current_line
 
@@ -62,10 +63,13 @@ def _direct_pools(manager: Any) -> dict[str, type]:
 def _direct_pool(pool: type) -> type:
     """Make a connection pool class whose connections take the target from the private header.
 
-    They tell the line of the request which socket they are, so that an interrupted call does not wait for it.
+    They tell the line of the request which socket they are, so that an interrupted call does not wait for it. Their
+    answers are read by `dicomframe.client.chunked.Response`.
     """
 
     class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+        response_class = Response
+
         def connect(self) -> None:
             super().connect()
             self._tell()
