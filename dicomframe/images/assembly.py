@@ -15,8 +15,9 @@ from dicomframe.images.geometry import FramePlane, planes_of
 from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.mosaic import mosaic_of
 from dicomframe.images.pixels import frame_pixels
+from dicomframe.images.problems import Problems
 from dicomframe.images.reading import reading
-from dicomframe.images.stacking import Problems, stack_of
+from dicomframe.images.stacking import stack_of
 from dicomframe.images.suv import suv_factor
 from dicomframe.images.units import unit_of
 from dicomframe.images.volume import Volume
