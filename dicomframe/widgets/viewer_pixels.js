@@ -198,7 +198,8 @@ function cut(slices, plane, index) {
 
 function cutLayers(slices, plane, index, size) {
   const layers = new Map();
-  for (const number of new Set(slices.flatMap((each) => [...each.layers.keys()]))) {
+  const numbers = [...new Set(slices.flatMap((each) => [...each.layers.keys()]))].sort((a, b) => a - b);
+  for (const number of numbers) {
     const isBits = slices.find((each) => each.layers.has(number)).layers.get(number) instanceof Uint8Array;
     const layer = isBits ? new Uint8Array((size + 7) >> 3) : new Uint16Array(size);
     walk(plane, index, slices[0].columns, (pixel, slice, at) => {

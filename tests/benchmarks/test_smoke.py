@@ -11,7 +11,15 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("module", ["tables", "wire", "service", "scale", "changefeed", "start", "viewer"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("tables", "wire", "service", "scale", "changefeed", "start"),
+        pytest.param(
+            "viewer", marks=pytest.mark.slow
+        ),  # JupyterLab, a browser and three notebooks are opened
+    ],
+)
 def test_each_runs_at_a_small_size(module):
     for program in {"service": ["wrk", "Orthanc"], "viewer": ["chromium"]}.get(module, []):
         if shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
