@@ -14,29 +14,15 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from dicomframe.errors import DicomFrameError, printable
-from dicomframe.widgets.facets import (
-    FACETS,
-    MISSING,
-    Choices,
-    Facet,
-    Mask,
-    Span,
-    Words,
-    as_range,
-    as_values,
-)
+from dicomframe.errors import DicomFrameError, QueryError, printable
+from dicomframe.widgets.controls import CONTROLS, ValuesControl
+from dicomframe.widgets.facets import FACETS, Mask
 from dicomframe.widgets.gallery import AS_IT_IS, escaped, html_table, picture_html, shown_columns
-from dicomframe.widgets.later import Later
 
 #: Gives the thumbnails of some rows, as ``df.dicom.thumbnails()`` does.
 Thumbnails = Callable[[pd.DataFrame], pd.DataFrame]
 
 ROWS_ON_A_PAGE = 8
-_MOST_LINES = 8
-#: Seconds without a key before words are looked for.
-_PAUSE = 0.3
-_WIDE = widgets.Layout(width="240px")
 
 
 class CohortBrowser(widgets.VBox):  # type: ignore[misc]
@@ -70,7 +56,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._drawing: threading.Thread | None = None
         self._is_busy = False
         self._controls = {
-            facet.name: _KINDS[facet.kind](facet, table, self._changed)
+            facet.name: CONTROLS[facet.kind](facet, table, self._changed)
             for facet in FACETS
             if facet.columns_in(table)
         }
@@ -126,9 +112,9 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
             If the table has no such facet, or it is none of values.
         """
         control = self._controls.get(facet)
-        if not isinstance(control, _ValuesControl):
+        if not isinstance(control, ValuesControl):
             known = ", ".join(
-                name for name, each in self._controls.items() if isinstance(each, _ValuesControl)
+                name for name, each in self._controls.items() if isinstance(each, ValuesControl)
             )
             raise _no_facet(facet, known)
         return control.choices.counts(self._others(facet))
@@ -189,6 +175,13 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         """Wait until the pictures of the page that is shown are there."""
         if self._drawing is not None:
             self._drawing.join()
+
+    def close(self) -> None:
+        """Take it off the screen, with all that it is made of."""
+        self._asked += 1  # a page of pictures that is still to come has no place then
+        for widget in _below(self):
+            widget.close()
+        super().close()
 
     def __repr__(self) -> str:
         chosen = [control.said for control in self._controls.values() if not control.is_open]
@@ -275,201 +268,12 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         )
 
 
-class _ValuesControl:
-    """A list of values with their counts; several may be chosen."""
-
-    def __init__(self, facet: Facet, table: pd.DataFrame, changed: Callable[..., None]) -> None:
-        self.choices = Choices(facet, table)
-        self._select = widgets.SelectMultiple(
-            rows=min(max(len(self.choices.values), 2), _MOST_LINES),
-            layout=_WIDE,
-            tooltip=f"{facet.label}: choose one or, with Ctrl or Shift, several",
-        )
-        self._select.observe(changed, "value")
-        unlisted = self.choices.unlisted
-        more = f"<span>and {unlisted:,} rarer values: browser.choose({facet.name}=…)</span>"
-        self.box = widgets.VBox(
-            [_heading(facet.label), self._select, *([widgets.HTML(more)] * bool(unlisted))]
-        )
-        self._label = facet.label
-
-    @property
-    def is_open(self) -> bool:
-        return not self._select.value
-
-    @property
-    def said(self) -> str:
-        return f"{self._label}: {' or '.join(self._select.value)}"
-
-    def mask(self) -> Mask:
-        return self.choices.mask(self._select.value)
-
-    def recount(self, among: Mask) -> None:
-        chosen = self._select.value
-        counts = self.choices.counts(among)
-        counts |= {value: 0 for value in chosen if value not in counts}
-        self._select.options = [(f"{_line(value)} ({count})", value) for value, count in counts.items()]
-        self._select.value = chosen
-
-    def check(self, wanted: Any) -> tuple[str, ...]:
-        return as_values(self.choices.facet.name, wanted, self.choices.values)
-
-    def set(self, chosen: tuple[str, ...], *, missing: bool) -> None:  # noqa: ARG002 - it is a value among others
-        offered = {value for _, value in self._select.options}
-        self._select.options = [
-            *self._select.options,
-            *((value, value) for value in chosen if value not in offered),
-        ]
-        self._select.value = chosen
-
-
-class _RangeControl:
-    """Two fields, and whether rows without a value pass."""
-
-    def __init__(self, facet: Facet, table: pd.DataFrame, changed: Callable[..., None]) -> None:
-        self.span = Span(facet, table)
-        self._facet = facet
-        is_age = facet.name == "ages"
-        field = widgets.Text if is_age else widgets.DatePicker
-        more: dict[str, Any] = {"continuous_update": False} if is_age else {}
-        self._from, self._to = (
-            field(
-                description=word,
-                tooltip=f"{facet.label} {word}",
-                layout=widgets.Layout(width="224px"),
-                style={"description_width": "40px"},
-                **more,
-            )
-            for word in ("from", "to")
-        )
-        if is_age and self.span.lowest is not None:
-            self._from.placeholder, self._to.placeholder = (
-                f"{self.span.lowest:.3g}",
-                f"{self.span.highest:.3g}",
-            )
-        self._missing = widgets.Checkbox(
-            value=True,
-            indent=False,
-            layout=_WIDE,
-            tooltip=f"{facet.label}: whether rows without a value pass",
-        )
-        self._count = widgets.HTML()
-        boxes = [_heading(facet.label), self._from, self._to]
-        if self.span.missing_count:
-            boxes.append(self._missing)
-        self.box = widgets.VBox([*boxes, self._count])
-        for each in (self._from, self._to, self._missing):
-            each.observe(changed, "value")
-
-    @property
-    def is_open(self) -> bool:
-        passes_missing = self._missing.value or not self.span.missing_count
-        return self._values() == (None, None) and passes_missing
-
-    @property
-    def said(self) -> str:
-        lowest, highest = ("…" if each is None else _bound(each) for each in self._values())
-        between = "any" if (lowest, highest) == ("…", "…") else f"{lowest} to {highest}"
-        has_missing = self.span.missing_count and self._missing.value
-        return f"{self._facet.label}: {between}" + (" or missing" if has_missing else "")
-
-    def mask(self) -> Mask:
-        return self.span.mask(*self._values(), missing=self._missing.value)
-
-    def recount(self, among: Mask) -> None:
-        count = int((among & self.mask()).sum())
-        self._missing.description = f"and rows without one ({int((among & self.span.missing).sum()):,})"
-        self._count.value = "" if self.is_open else f"<span>{count} rows</span>"
-
-    def check(self, wanted: Any) -> tuple[Any, Any]:
-        return as_range(self._facet.name, wanted)
-
-    def set(self, wanted: tuple[Any, Any], *, missing: bool) -> None:
-        lowest, highest = wanted
-        if self._facet.name == "ages":
-            lowest, highest = ("" if each is None else f"{each:g}" for each in (lowest, highest))
-        self._from.value, self._to.value, self._missing.value = lowest, highest, missing
-
-    def _values(self) -> tuple[Any, Any]:
-        if self._facet.name != "ages":
-            return self._from.value, self._to.value
-        return tuple(_number(each.value) for each in (self._from, self._to))  # type: ignore[return-value]
-
-
-class _WordsControl:
-    """A field for words."""
-
-    def __init__(self, facet: Facet, table: pd.DataFrame, changed: Callable[..., None]) -> None:
-        self._words = Words(facet, table)
-        self._wanted = ""
-        self._tell = changed
-        self._later = Later(self._typed, _PAUSE)
-        self._field = widgets.Text(
-            placeholder="words, in any order",
-            tooltip=f"{facet.label}: words that must all be found",
-            layout=_WIDE,
-        )
-        self._field.observe(lambda _: self._later(), "value")
-        self._label = facet.label
-        self.box = widgets.VBox([_heading(facet.label), self._field])
-
-    @property
-    def is_open(self) -> bool:
-        return not self._wanted.strip()
-
-    @property
-    def said(self) -> str:
-        return f"{self._label}: {' '.join(self._wanted.split())}"
-
-    def mask(self) -> Mask:
-        return self._words.mask(self._wanted)
-
-    def _typed(self) -> None:
-        if self._field.value != self._wanted:
-            self._wanted = self._field.value
-            self._tell()
-
-    def recount(self, among: Mask) -> None:
-        """Show nothing: the field has no values to count."""
-
-    def check(self, wanted: Any) -> str:
-        return str(wanted or "")
-
-    def set(self, words: str, *, missing: bool) -> None:  # noqa: ARG002 - of ranges only
-        self._wanted = self._field.value = words
-        self._later.forget()
-
-
-_KINDS: dict[str, Callable[..., Any]] = {
-    "values": _ValuesControl,
-    "range": _RangeControl,
-    "words": _WordsControl,
-}
-
-
-def _heading(label: str) -> widgets.HTML:
-    return widgets.HTML(f"<b>{escaped(label)}</b>")
-
-
-def _line(value: str) -> str:
-    return printable(value if len(value) <= 40 else f"{value[:39]}…") if value != MISSING else MISSING
-
-
-def _bound(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value}"
-
-
-def _number(text: str) -> float | None:
-    """Read an age; what is no number is no bound."""
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return None
+def _below(widget: Any) -> list[Any]:
+    children = getattr(widget, "children", ())
+    return [each for child in children for each in (*_below(child), child)]
 
 
 def _no_facet(name: str, known: str) -> DicomFrameError:
-    from dicomframe.errors import QueryError
-
     return QueryError(f"This table has no facet {name[:64]!r}; there are {known or 'none'}.")
 
 

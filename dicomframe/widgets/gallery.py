@@ -131,7 +131,7 @@ def html_table(
         f'<div class="dicomframe-gallery {AS_IT_IS}" tabindex="0" role="region"'
         f' style="line-height:1.4;max-height:{height}px;overflow:auto"'
         f' aria-label="Rows with pictures"><table style="{_TABLE}">'
-        f'<caption style="text-align:left;opacity:.75">{count} with pictures</caption>'
+        f'<caption style="text-align:left;opacity:.75">{count}</caption>'
         f'<thead><tr><th scope="col" style="{_CELL}">picture</th><th scope="col" style="{_CELL}">row</th>{heads}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>{below}"
     )

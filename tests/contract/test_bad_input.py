@@ -235,6 +235,8 @@ TABLE = {
     "overlays": Verb(lambda d, _: d.overlays(ONTO)),
     "planes": Verb(lambda d, _: figure(d.planes()), empty=TableError),
     "view": Verb(lambda d, _: d.view().close(), empty=TableError),
+    "gallery": Verb(lambda d, _: repr(d.gallery()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
+    "browse": Verb(lambda d, _: browsed(d.browse()), **LOCAL, empty=DONE, lacking=DONE),
     "plot": Verb(lambda d, _: figure(d.plot()), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "histogram": Verb(lambda d, _: d.histogram(), unknown=DONE, stopped=DONE, garbage=DONE, empty=DONE),
     "waveforms": Verb(lambda d, _: d.waveforms(), **OUTCOMES),
@@ -255,6 +257,12 @@ TABLE = {
     "latest": Verb(lambda d, _: d.latest(), **LOCAL | {"malformed": TableError}, empty=TableError),
     "convert_dtypes": Verb(lambda d, _: d.convert_dtypes(), **LOCAL, lacking=DONE),
 }
+
+
+def browsed(browser):
+    """Wait for a browser's pictures and take it away."""
+    browser.wait()
+    browser.close()
 
 
 def figure(drawn):

@@ -263,3 +263,24 @@ def test_words_wait_for_a_pause_of_the_keys():
 
     asyncio.run(type_word())
     assert seen == [1, 0]
+
+
+def test_an_age_that_is_no_number_is_said_to_be_no_bound():
+    browser = table_of([("CT", "F", "041Y", None, None), ("CT", "F", "020Y", None, None)]).dicom.browse()
+    ages = browser._controls["ages"]
+    for wrong in ("old", "nan", "<b>"):
+        ages._from.value = wrong
+        assert browser.count == 2
+        assert "is no number" in ages._count.value
+        assert "<b>" not in ages._count.value
+    ages._from.value = "40,5"
+    assert browser.selected.index.tolist() == [0]
+    assert "1 rows" in ages._count.value
+
+
+def test_closed_it_leaves_no_widget_behind():
+    table = table_of([("CT", "F", "041Y", None, None)])
+    browser = table.dicom.browse()
+    inside = [each for control in browser._controls.values() for each in (control.box, *control.box.children)]
+    browser.close()
+    assert all(each.comm is None for each in (browser, *inside))
