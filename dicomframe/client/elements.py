@@ -108,11 +108,24 @@ class _Walker:
         self, at: int, wanted: AbstractSet[int], last_wanted: int, *, is_whole: bool
     ) -> dict[int, tuple[bytes, bytes]]:
         """Give the wanted elements."""
-        buffer, end, header = self._buffer, len(self._buffer), self.header
+        buffer, end = self._buffer, len(self._buffer)
+        implicit, with_vr, without_vr, long = self._implicit, self._with_vr, self._without_vr, self._long
         found: dict[int, tuple[bytes, bytes]] = {}
         last = -1
         while at < end:
-            tag, vr, length, value_at = header(at)
+            # What `header` does, without a call for each of the many elements.
+            value_at = at + 8
+            if implicit:
+                vr = b""
+                group, number, length = without_vr(buffer, at)
+            else:
+                group, number, vr, length = with_vr(buffer, at)
+                if vr not in _SHORT_VRS:
+                    if vr not in _LONG_VRS:
+                        raise Unusual
+                    length = long(buffer, value_at)[0]
+                    value_at += 4
+            tag = group << 16 | number
             # Out of order, the file is not what it says it is: its transfer syntax may be wrong.
             if tag <= last:
                 raise Unusual

@@ -58,6 +58,12 @@ def page(rows: list[Row]) -> str:
     for row in rows:
         last = f"{row.verdict} {row.note}".strip()
         lines.append(f"| {row.work} | {row.size} | {row.figure:.2f} {row.unit} | {row.goal_text} | {last} |")
+    missed = [row for row in rows if row.verdict == "MISSED"]
+    if missed:
+        lines += ["", "## What holds back what missed its goal", ""]
+    for row in missed:
+        figure = f"{row.figure:.2f} {row.unit}, goal {row.goal_text}"
+        lines.append(f"- **{row.work}**, {row.size} ({figure}): {row.limit or 'not looked into yet.'}")
     return "\n".join(lines) + "\n"
 
 

@@ -34,6 +34,7 @@ class Row:
     goal: float | None = None
     least: bool = False  # whether the goal is the least that the figure should be, not the most
     note: str = ""
+    limit: str = ""  # what holds the figure back; the page tells it where the goal is missed
 
     @property
     def verdict(self) -> str:

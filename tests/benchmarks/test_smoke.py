@@ -1,6 +1,7 @@
 """The benchmarks run; how fast anything is, is no matter of a test."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -34,3 +35,21 @@ def test_each_runs_at_a_small_size(module):
     )
     assert ran.returncode == 0, ran.stderr
     assert len(ran.stdout.splitlines()) > 2
+
+
+def test_the_page_says_what_holds_back_each_missed_goal(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    from measure import Row
+
+    bench = runpy.run_path(str(HERE / "__main__.py"), run_name="bench")
+    rows = [
+        Row("slow", "1", 3.0, "x", 2, limit="the disk."),
+        Row("quick", "1", 1.0, "x", 2, limit="nothing."),
+        Row("odd", "1", 3.0, "x", 4, least=True),
+    ]
+    told = bench["page"](rows).partition("## What holds back")[2].splitlines()
+    assert told[2:] == [
+        "- **slow**, 1 (3.00 x, goal ≤ 2): the disk.",
+        "- **odd**, 1 (3.00 x, goal ≥ 4): not looked into yet.",
+    ]
+    assert "What holds back" not in bench["page"](rows[1:2])

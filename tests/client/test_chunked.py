@@ -110,10 +110,9 @@ def test_chunks_that_are_none_are_refused(sent):
 @pytest.mark.parametrize("begin", [b"", b"3;", b"0\r\n"])
 def test_a_line_that_never_ends_is_not_gathered(begin):
     body = ChunkedBody()
+    body.feed(begin + b"a" * (MOST_LINE_BYTES - len(begin)))
     with pytest.raises(http.client.IncompleteRead):
-        for _ in range(MOST_LINE_BYTES):
-            body.feed(begin + b"a" * 16)
-            begin = b""
+        body.feed(b"a" * 16)
 
 
 def test_an_answer_without_a_body_is_not_waited_for():
