@@ -13,6 +13,9 @@ from urllib3 import exceptions as faults
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.errors import ConnectionFailed, DecodeError, DicomFrameError, TimedOut, TruncatedBody
 
+#: What is raised when a request or a body breaks off. The exceptions of `requests` are OSErrors.
+BROKEN = (faults.HTTPError, OSError)
+
 #: Which error the first matching cause becomes, and its message; the order matters, because causes come wrapped.
 _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[DicomFrameError], str], ...] = (
     (

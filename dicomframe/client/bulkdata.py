@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 import numpy as np
 
 from dicomframe.client.frames import NATIVE, REFUSALS
+from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.retrieve import SPOOL_BYTES, Retriever
-from dicomframe.client.session import Answer
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts
 from dicomframe.dicom.paths import ResourcePath

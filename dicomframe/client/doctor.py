@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from dicomframe.client.auth import SCOPE, audiences_of, claims, is_for_the_service, moment
+from dicomframe.client.incoming import Answer
 from dicomframe.client.outcomes import outcome_table
 from dicomframe.client.pages import decode_rows
-from dicomframe.client.session import Answer, Session
+from dicomframe.client.session import Session
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,

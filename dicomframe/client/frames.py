@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.retrieve import Retriever
-from dicomframe.client.session import Answer
 from dicomframe.dicom.dicomjson import to_dataset
 from dicomframe.dicom.multipart import MediaType, iter_parts
 from dicomframe.dicom.paths import ResourcePath

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from dicomframe.client.incoming import Answer
 from dicomframe.client.progress import Progress, progress_bar
-from dicomframe.client.session import Answer, Session
+from dicomframe.client.session import Session
 from dicomframe.errors import OperationFailedError, QueryError, TimedOut, UnexpectedAnswerError, printable
 
 if TYPE_CHECKING:

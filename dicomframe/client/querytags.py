@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from dicomframe.client.incoming import Answer
 from dicomframe.client.operations import Operation, link_of
 from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
 from dicomframe.client.progress import Progress
 from dicomframe.client.searchability import CORE, LEVELS, forget_tags, list_tags, lower_names
-from dicomframe.client.session import Answer, Session
+from dicomframe.client.session import Session
 from dicomframe.dicom import tags
 from dicomframe.errors import (
     ConflictError,

@@ -12,11 +12,12 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from dicomframe.client.identity import may_lack_preamble
+from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.partial import give_back, read_until_interrupted
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.search import Search
-from dicomframe.client.session import Answer, Session
+from dicomframe.client.session import Session
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts

@@ -10,23 +10,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
-import orjson
 import requests
-import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from dicomframe._version import __version__
 from dicomframe.client.answers import MOST_ERROR_BYTES, error_of, hint_of_route
 from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
 from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
-from dicomframe.client.broken import error_of_broken, is_cut
+from dicomframe.client.broken import BROKEN, error_of_broken, is_cut
+from dicomframe.client.incoming import Answer
 from dicomframe.client.transport import DirectAdapter, InProcessAdapter, environment
 from dicomframe.client.urls import ServiceAddress, encode_query
-from dicomframe.client.workers import Line, current_call, line_for, tell_bytes
+from dicomframe.client.workers import current_call, line_for, tell_bytes
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
@@ -39,146 +37,12 @@ from dicomframe.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answer", "InProcessAdapter", "Session"]
-
-#: Bytes of an answer read at a time. More of them cost less to write to files, and two such pieces are in memory.
-CHUNK_BYTES = 1024 * 1024
-#: A compressed answer may unpack to so many bytes in any case, and to more only if so few times what came: a few KB can
-#: be made to unpack to GBs, while metadata of thousands of like instances were seen to shrink to a 145th.
-ALWAYS_UNPACKED = 64 * 1024 * 1024
-MOST_GROWTH = 200
+__all__ = ["InProcessAdapter", "Session"]
 
 # Printable ASCII: what may stand on a request line. A server's links may hold more.
 _SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-
-# What `requests` and `urllib3` raise when a request or a body breaks off.
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-
-
-class Answer:
-    """A service's answer, of which the body may still be coming in; also a context manager.
-
-    Attributes
-    ----------
-    status : int
-        The HTTP status.
-    headers : mapping of str to str
-        By name in any letter case.
-    route : str
-        Verb and path of the request.
-    attempts : int
-        How often the request was sent.
-    """
-
-    def __init__(
-        self, response: requests.Response, route: str, address: ServiceAddress, line: Line | None = None
-    ) -> None:
-        self._response = response
-        self._address = address
-        self._line = line
-        self._content: bytes | None = None
-        self.status: int = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self.route = route
-        self.attempts = 1
-
-    @property
-    def content_type(self) -> str:
-        """The Content-Type as the server wrote it, empty where there is none."""
-        return self.headers.get("Content-Type", "")
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the body is known to be no longer than a server's words."""
-        length = self.headers.get("Content-Length", "")
-        is_packed = "Content-Encoding" in self.headers
-        return length.isdecimal() and int(length) <= MOST_ERROR_BYTES and not is_packed
-
-    @property
-    def content(self) -> bytes:
-        """The whole body."""
-        if self._content is None:
-            self._content = b"".join(self.iter_bytes())
-        return self._content
-
-    def iter_bytes(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-        """Yield the body as it comes in, and give the connection back at its end.
-
-        Raises
-        ------
-        TruncatedBody
-            If it ends before the length that was announced.
-        ConnectionFailed, TimedOut
-            If the connection is cut, or nothing comes for longer than the time limit.
-        """
-        if self._content is not None:
-            yield self._content
-            return
-        broken: Exception | None = None
-        size = 0
-        # What is not encoded need not go through urllib3's buffer for what was decoded.
-        is_encoded = "Content-Encoding" in self.headers
-        try:
-            # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
-            while chunk := self._response.raw.read1(chunk_bytes, decode_content=is_encoded):
-                size += len(chunk)
-                if is_encoded and size > ALWAYS_UNPACKED:
-                    self._check_growth(size)
-                tell_bytes(len(chunk))
-                yield chunk
-        except _BROKEN as error:
-            broken = error
-        finally:
-            self.close()
-        # The end of what was cut here looks like the end of the body.
-        tell_bytes(0)
-        # Raised out here: the library's exception, with all it knows of the request, is not chained.
-        if broken is not None:
-            raise error_of_broken(broken, self._address)
-
-    def _check_growth(self, unpacked: int) -> None:
-        """Refuse what is made to fill the memory."""
-        if unpacked > MOST_GROWTH * self._response.raw.tell():
-            raise DecodeError(
-                f"The answer unpacks to more than {MOST_GROWTH} times its size, as no DICOM data do; it was given up."
-            )
-
-    def json(self) -> Any:
-        """Read the body as JSON; an empty one is None.
-
-        Raises
-        ------
-        DecodeError
-            If it is no JSON.
-        """
-        if not self.content.strip():
-            return None
-        try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError as error:
-            problem = (
-                f"The answer to {self.route.partition(' ')[0]} is no JSON: {error.msg} at byte {error.pos}."
-            )
-        raise DecodeError(problem)
-
-    def close(self) -> None:
-        """Give up what has not been read."""
-        if self._line is not None:
-            self._line.close()
-        self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Answer({self.status}, {self.route.partition(' ')[0]})"
 
 
 class Session:
@@ -404,7 +268,7 @@ class Session:
             # Of an error no more is read than its words, by `error_of`; but a short one leaves its connection usable.
             if whole and (answer.status < 400 or answer.status in accept_status or answer.is_short):
                 _ = answer.content
-        except (*_BROKEN, TransportError, DecodeError) as error:
+        except (*BROKEN, TransportError, DecodeError) as error:
             if user is not None:
                 # What broke was broken off here, if the call was given up.
                 user.check()

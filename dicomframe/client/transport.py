@@ -19,6 +19,9 @@ from dicomframe.client.chunked import Response
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import current_line
 
+#: What `dicomframe.client.incoming.Answer` reads from.
+HttpResponse = requests.Response
+
 _TARGET_HEADER = "X-Dicomframe-Target"
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import orjson
 
 from dicomframe.client.answers import blot
+from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.progress import Progress
 from dicomframe.client.query import build_workitem_queries
 from dicomframe.client.search import Search
-from dicomframe.client.session import Answer, Session
+from dicomframe.client.session import Session
 from dicomframe.client.workitemdata import data_set_of, private_texts, values_of
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import Problem, to_dataset

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
-import warnings
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError
+from dicomframe.images.figure import ShownFigure, families, plain
 from dicomframe.images.pixels import frame_count
 from dicomframe.images.reading import reading
 from dicomframe.images.windowing import WindowLike, display, display_array
@@ -27,35 +24,6 @@ if TYPE_CHECKING:
 _CELL = 2.6
 _CAPTION = 0.42
 _GAP = 0.08
-
-#: Families with scripts that matplotlib's own font lacks, asked for only where they are installed.
-_WIDER_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK KR",
-    "Noto Sans CJK SC",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "Microsoft YaHei",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-)
-
-
-class Montage(Figure):
-    """A matplotlib figure that shows itself in a notebook, with no use of pyplot and its global state."""
-
-    def draw(self, renderer: Any) -> None:
-        """Draw it; a script for which no font is installed gives boxes, not warnings for each letter."""
-        with FILTERS_LOCK, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s).*Glyph .* missing from")
-            warnings.filterwarnings("ignore", message=".*Matplotlib currently does not support .* natively")
-            super().draw(renderer)
-
-    def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", facecolor=self.get_facecolor())
-        return buffer.getvalue()
 
 
 def montage(
@@ -112,7 +80,7 @@ def montage(
     columns = max(min(columns, len(pictures)), 1)
     rows = max(-(-len(pictures) // columns), 1)
     size = (columns * _CELL, rows * (_CELL + _CAPTION) + (0.3 if note else 0.0))
-    figure = Montage(figsize=size, dpi=110, facecolor="black")
+    figure = ShownFigure(figsize=size, dpi=110, facecolor="black")
     FigureCanvasAgg(figure)
     for number, picture in enumerate(pictures):
         axes = figure.add_axes(_place(number, columns, size))
@@ -233,10 +201,10 @@ def _write(figure: Figure, axes: Any, caption: str) -> None:
     figure.text(
         (box.x0 + box.x1) / 2,
         box.y0 - 0.03 / figure.get_size_inches()[1],
-        _plain("\n".join(lines)),
+        plain("\n".join(lines)),
         color="0.8",
         fontsize=8,
-        family=_fonts(),
+        family=families(),
         ha="center",
         va="top",
         linespacing=1.15,
@@ -248,7 +216,7 @@ def _explain(axes: Any, reason: str) -> None:
     axes.text(
         0.5,
         0.5,
-        _plain(text),
+        plain(text),
         transform=axes.transAxes,
         color="#e0a030",
         fontsize=7.5,
@@ -258,18 +226,4 @@ def _explain(axes: Any, reason: str) -> None:
 
 
 def _say(figure: Figure, text: str, height: float) -> None:
-    figure.text(0.5, height, _plain(text), color="0.7", fontsize=8, ha="center", va="center")
-
-
-def _plain(text: str) -> str:
-    """Keep matplotlib from reading a dollar sign as mathematics, and control characters out of the picture."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "·" for letter in text)
-    return shown.replace("$", r"\$")
-
-
-@cache
-def _fonts() -> list[str]:
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    return ["DejaVu Sans", *(family for family in _WIDER_FONTS if family in installed)]
+    figure.text(0.5, height, plain(text), color="0.7", fontsize=8, ha="center", va="center")

@@ -15,6 +15,7 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from dicomframe.errors import QueryError
+from dicomframe.images.figure import ShownFigure, families, plain
 from dicomframe.images.inks import (
     DOSE_COLOURS,
     STYLES,
@@ -25,7 +26,6 @@ from dicomframe.images.inks import (
     mask_colour,
 )
 from dicomframe.images.layers import Overlay, Overlays
-from dicomframe.images.montage import Montage, _fonts, _plain
 from dicomframe.images.views import View, views
 from dicomframe.images.windowing import Window, WindowLike, apply_window, as_window, window_of_values
 
@@ -130,7 +130,7 @@ class _Page:
         x, y, z = (max(each * scale, 0.25) for each in (x, y, z))
         self.width = _LEFT + x + _ACROSS + max(y, _LEGEND) + _RIGHT
         self.height = _BOTTOM + z + _DOWN + y + _TOP + 0.22
-        self.figure = Montage(figsize=(self.width, self.height), dpi=110, facecolor="white")
+        self.figure = ShownFigure(figsize=(self.width, self.height), dpi=110, facecolor="white")
         FigureCanvasAgg(self.figure)
         right, upper = _LEFT + x + _ACROSS, _BOTTOM + z + _DOWN
         boxes = ((_LEFT, upper, x, y), (_LEFT, _BOTTOM, x, z), (right, _BOTTOM, y, z))
@@ -147,7 +147,7 @@ class _Page:
         return self.figure.add_axes(self._share(left, bottom, width, height))
 
     def write(self, x: float, y: float, text: str, *, ha: str, size: float) -> None:
-        self.figure.text(x, y, _plain(text), ha=ha, va="center", fontsize=size, color=_INK, family=_fonts())
+        self.figure.text(x, y, plain(text), ha=ha, va="center", fontsize=size, color=_INK, family=families())
 
 
 def _draw(axes: Any, view: View, volume: Volume, window: Window) -> None:
@@ -281,13 +281,13 @@ def _add_key(
             frameon=False,
             handlelength=3.2,
             labelcolor=_INK,
-            prop={"size": 8, "family": _fonts()},
+            prop={"size": 8, "family": families()},
         )
 
 
 def _finish_bar(bar: Any, label: str) -> None:
     bar.set_yticks([])
-    bar.set_xlabel(_plain(label), fontsize=8, labelpad=2, family=_fonts())
+    bar.set_xlabel(plain(label), fontsize=8, labelpad=2, family=families())
     bar.tick_params(labelsize=7, length=3, colors=_INK)
 
 
@@ -303,7 +303,7 @@ def _isodose_entries(doses: Sequence[Overlay], levels: Sequence[float]) -> list[
             color=dose_colour(level, largest),
             linestyle=line_of_level(number, levels),
             linewidth=1.6,
-            label=_plain(f"{level:.3g} {doses[0].unit} ({100 * level / largest:.0f} %)"),
+            label=plain(f"{level:.3g} {doses[0].unit} ({100 * level / largest:.0f} %)"),
         )
         for number, level in reversed(list(enumerate(levels)))
     ]
@@ -320,7 +320,7 @@ def _mask_entries(masks: Sequence[Overlay], seen: Sequence[View], *, shaded: boo
                 edgecolor=mask_colour(mask),
                 linestyle=STYLES[number % len(STYLES)],
                 linewidth=1.6,
-                label=_plain(label),
+                label=plain(label),
             )
         )
     if len(masks) > _MOST_LABELS:

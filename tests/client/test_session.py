@@ -10,7 +10,7 @@ import tracemalloc
 
 import pytest
 
-from dicomframe.client import session as session_module
+from dicomframe.client import incoming
 from dicomframe.client.backoff import Backoff
 from dicomframe.client.session import InProcessAdapter, Session
 from dicomframe.dicom.multipart import MultipartWriter
@@ -142,10 +142,10 @@ def test_a_damaged_compression_is_an_error(serve, session_at, reply):
 
 
 def test_what_unpacks_without_end_is_given_up(serve, session_at, reply, monkeypatch):
-    monkeypatch.setattr(session_module, "ALWAYS_UNPACKED", 1024 * 1024)
+    monkeypatch.setattr(incoming, "ALWAYS_UNPACKED", 1024 * 1024)
     zeros = bytes(8 * 1024 * 1024)
     bomb = gzip.compress(zeros, 9)
-    assert len(zeros) > session_module.MOST_GROWTH * len(bomb)
+    assert len(zeros) > incoming.MOST_GROWTH * len(bomb)
     session = session_at(serve(reply(200, bomb, {"Content-Encoding": "gzip"})).url)
     with pytest.raises(DecodeError, match="200 times"):
         session.request("GET", "studies")
@@ -157,7 +157,7 @@ def test_what_unpacks_without_end_is_given_up(serve, session_at, reply, monkeypa
     row = b'{"0020000D": {"vr": "UI", "Value": ["1.2.840.113619.2.30.1.1762295590.1623.978668949.886"]}}, '
     rows = b"".join(row.replace(b"886", b"%d" % number) for number in range(40_000))
     packed = gzip.compress(rows, 1)
-    assert 10 < len(rows) / len(packed) < session_module.MOST_GROWTH
+    assert 10 < len(rows) / len(packed) < incoming.MOST_GROWTH
     real = session_at(serve(reply(200, packed, {"Content-Encoding": "gzip"})).url)
     assert real.request("GET", "studies").content == rows
 

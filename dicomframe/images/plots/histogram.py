@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dicomframe.errors import QueryError
-from dicomframe.images.montage import _fonts
+from dicomframe.images.figure import families
 from dicomframe.images.plots.page import (
     DASHES,
     INKS,
@@ -127,7 +127,7 @@ def _mark(axes: Any) -> None:
             color="0.35",
             ha="left",
             va="bottom",
-            family=_fonts(),
+            family=families(),
         )
 
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dicomframe.errors import QueryError, TableError
-from dicomframe.images.montage import Montage, _fonts, _plain
+from dicomframe.images.figure import ShownFigure, families, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ _NOTE_INCHES: Final = 0.17
 
 def page(width: float, height: float) -> Figure:
     """Give an empty figure that shows itself in a notebook, without pyplot; sizes in inches."""
-    figure = Montage(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
+    figure = ShownFigure(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -47,7 +47,7 @@ def page(width: float, height: float) -> Figure:
 def empty_page(why: str) -> Figure:
     """Give a figure that says why there is nothing in it."""
     figure = page(6.0, 1.6)
-    figure.text(0.5, 0.5, words(why, 200), ha="center", va="center", color="0.3", family=_fonts())
+    figure.text(0.5, 0.5, words(why, 200), ha="center", va="center", color="0.3", family=families())
     return figure
 
 
@@ -60,13 +60,13 @@ def words(text: object, longest: int = _LONGEST) -> str:
     a\$b·c
     """
     line = " ".join(str(text).split())
-    return _plain(line if len(line) <= longest else f"{line[: longest - 1]}…")
+    return plain(line if len(line) <= longest else f"{line[: longest - 1]}…")
 
 
 def write_labels(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
     """Name the axes, with their units."""
     for write, text in ((axes.set_xlabel, x), (axes.set_ylabel, y), (axes.set_title, title)):
-        write(words(text, 90), family=_fonts(), fontsize=10)
+        write(words(text, 90), family=families(), fontsize=10)
     axes.tick_params(labelsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -74,7 +74,7 @@ def write_labels(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> No
 
 def write_ticks(axes: Axes, which: str, places: Sequence[float], texts: Sequence[object]) -> None:
     """Write texts of the table at places of the x or y axis."""
-    getattr(axes, f"set_{which}ticks")(places, [words(text) for text in texts], family=_fonts())
+    getattr(axes, f"set_{which}ticks")(places, [words(text) for text in texts], family=families())
 
 
 def write_legend(axes: Axes, **more: Any) -> None:
@@ -84,7 +84,7 @@ def write_legend(axes: Axes, **more: Any) -> None:
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         borderaxespad=0.3,
-        prop={"family": _fonts(), "size": 9},
+        prop={"family": families(), "size": 9},
         **more,
     )
 
@@ -101,11 +101,11 @@ def write_notes(figure: Figure, notes: Sequence[str]) -> None:
     figure.text(
         0.012,
         0.06 / (height + room),
-        _plain("\n".join(lines)),
+        plain("\n".join(lines)),
         fontsize=8.5,
         color="0.25",
         va="bottom",
-        family=_fonts(),
+        family=families(),
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dicomframe.errors import QueryError
-from dicomframe.images.montage import _fonts
+from dicomframe.images.figure import families
 from dicomframe.images.plots.page import INKS, number_of, page, words, write_labels, write_notes
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _paper(wave: Waveform, samples: NDArray[np.float64], start: float, notes: li
             fontsize=9,
             weight="bold",
             va="top",
-            family=_fonts(),
+            family=families(),
             zorder=1.5,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
         )
@@ -158,7 +158,7 @@ def _strips(wave: Waveform, samples: NDArray[np.float64], start: float, notes: l
         )
         axes.grid(color="0.9")
         write_labels(axes, y=wave.units[number] or "stored value")
-        axes.set_title(words(wave.channels[number], 60), loc="left", fontsize=9, family=_fonts())
+        axes.set_title(words(wave.channels[number], 60), loc="left", fontsize=9, family=families())
     write_labels(rows[-1], x="time, s", y=wave.units[count - 1] or "stored value")
     write_notes(figure, notes)
     return figure
