@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import uuid
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ import dicomframe as dfr
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeat", settings.get_profile("search"), derandomize=True)
 settings.load_profile("repeat" if os.environ.get("CI") else "search")
+
+# A shell starts what runs in its background with SIGINT ignored, and Python then leaves it so: no Ctrl-C would arrive.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -399,8 +399,10 @@ def test_a_call_that_was_given_up_sends_nothing_more():
 
 def test_workers_finish_what_they_began_when_something_else_fails():
     done = []
+    begun = threading.Barrier(3, timeout=SOON)
 
     def work(number):
+        begun.wait()
         if number == 0:
             raise ValueError
         time.sleep(0.05)
