@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -84,8 +85,10 @@ class Feed:
                     made = self._give(index)
                 except DicomFrameError as error:
                     self._send({"kind": "failed", "index": index, "reason": str(error)}, [])
-                except Exception:  # a thread that dies would leave the page waiting
-                    log.exception("a slice for a viewer could not be made")
+                except Exception as error:  # noqa: BLE001 - a thread that dies would leave the page waiting
+                    # Not the error's own words: they may name a patient.
+                    place = "".join(traceback.format_tb(error.__traceback__))
+                    log.error("A slice for a viewer failed with %s\n%s", type(error).__name__, place)  # noqa: TRY400
                     self._send(
                         {"kind": "failed", "index": index, "reason": "an unexpected error; see the log"}, []
                     )

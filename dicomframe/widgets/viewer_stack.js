@@ -110,6 +110,8 @@ class Stack {
 
   /** Make a slice the present one: it goes first, and a failed one is tried again. */
   go(index) {
+    // Plane and index come one after the other: for a moment the index may be another plane's.
+    if (this.setup !== null && index >= this.setup.count) return;
     this.at = index;
     this.failed.delete(index);
     if (this.setup !== null && !this.slices.has(index) && !this.asked.has(index)) {

@@ -71,6 +71,8 @@ class Plain:
         self.page, self.view, self.log = page, view, log
         self.outbox = queue.Queue()
         self.sent = []
+        # Slices and planes, since the last set-up: those that the page has been given, and those that it waits for.
+        self._given, self._awaited = set(), set()
         view._tell = self._send
         view._feed._send = self._send
         names = [name for name in view.traits(sync=True) if not name.startswith("_")]
@@ -84,6 +86,14 @@ class Plain:
 
     def _send(self, content, buffers):
         self.log(content)
+        if content["kind"] == "setup":
+            self._given, self._awaited = set(), set()
+        for each in content.get("slices", [content]):
+            places = {(content.get("plane"), each.get("index"))}
+            if content["kind"] == "failed":
+                places = {place for place in self._awaited if place[1] == each["index"]}
+            self._given |= places
+            self._awaited -= places
         self.sent.append((content, sum(memoryview(each).nbytes for each in buffers)))
         # As base64: the page gets JSON here.
         parts = [base64.b64encode(memoryview(each).tobytes()).decode() for each in buffers]
@@ -99,12 +109,17 @@ class Plain:
             self.view.set_state(message["state"])
             self._from_page = False
         else:
+            content = message["content"]
+            if content["kind"] in {"ask", "ask_plane"}:
+                wanted = content.get("slices", [content.get("index")])
+                self._awaited |= {(content.get("plane"), index) for index in wanted} - self._given
             self.view._hear(None, message["content"], [])
 
-    def settle(self, quiet=0.15):
-        """Carry messages until there are none for a moment; the page paints in the meantime."""
+    def settle(self, quiet=0.15, most=15.0):
+        """Carry messages until all that was asked for is there and none come for a moment; the page paints then."""
         until = time.monotonic() + quiet
-        while time.monotonic() < until:
+        latest = time.monotonic() + most
+        while time.monotonic() < (latest if self._awaited else until):
             messages = []
             while not self.outbox.empty():
                 messages.append(self.outbox.get())
@@ -112,6 +127,7 @@ class Plain:
                 self.page.evaluate("(messages) => fromPython(messages)", messages)
                 until = time.monotonic() + quiet
             self.page.wait_for_timeout(20)
+        assert not self._awaited, "the page waits for what nobody sends"
 
     def pixels(self):
         self.settle()
