@@ -156,7 +156,7 @@ DIRTY_LIMIT = (
     "a column of numbers and texts is read value by value after Arrow has refused it, and each bad value makes a row of"
     " the issues table in Python. At 200 rows the fixed costs of a small page come on top of it."
 )
-METADATA_LIMIT = "at the edge: three repetitions beside each other gave 1.09 to 1.13, and 1.09 to 1.16 for the state before."
+METADATA_LIMIT = "at the edge: three repetitions gave 1.09 to 1.13, and 1.09 to 1.16 for the state before."
 PEAK_LIMIT = (
     "the payload is 1 and the table 0.5; Arrow holds 0.45 more at its most, of which 0.07 are texts with the long"
     " offsets that pandas wants (to lengthen them later costs a page of 200 rows a seventh more CPU). The rest, 0.1 to"
