@@ -43,7 +43,7 @@ def delete_one(
     headers = {"Prefer": "respond-async"} if background else {}
     answer = session.request("DELETE", path.url_path, headers=headers, accept_status=(404,))
     if answer.status == 404:
-        if answer.attempts > 1:
+        if answer.acted_before:
             # The first attempt's answer was lost on the way; its work was not.
             return "deleted"
         raise session.error_of(answer)

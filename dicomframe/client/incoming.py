@@ -38,6 +38,9 @@ class Answer:
         Verb and path of the request.
     attempts : int
         How often the request was sent.
+    acted_before : bool
+        Whether an attempt before this one may have had its effect: its connection was cut, or a gateway gave up on it.
+        A refusal, a redirect or a throttled attempt has had none.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Answer:
         self.headers: Mapping[str, str] = response.headers
         self.route = route
         self.attempts = 1
+        self.acted_before = False
 
     @property
     def content_type(self) -> str:

@@ -148,7 +148,7 @@ def add_query_tags(session: Session, wanted: Any, progress: Progress = False) ->
     forget_tags(session)
     if answer.status == 409:
         # An attempt whose answer was lost may have started the very operation that is in the way now.
-        own = _operation_on(session, entries, progress) if answer.attempts > 1 else None
+        own = _operation_on(session, entries, progress) if answer.acted_before else None
         if own is None:
             raise _conflict(session, answer)
         return own
@@ -203,7 +203,7 @@ def delete_query_tag(
     answer = session.request("DELETE", f"{_ROUTE}/{_path(tag)}", headers=headers, accept_status=(404,))
     forget_tags(session)
     if answer.status == 404:
-        if answer.attempts > 1:
+        if answer.acted_before:
             # The first attempt's answer was lost on the way; its work was not.
             return None
         raise session.error_of(answer)

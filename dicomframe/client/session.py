@@ -43,6 +43,8 @@ __all__ = ["InProcessAdapter", "Session"]
 _SENT_AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
+#: What a gateway says when it knows nothing of what became of the request.
+_GATEWAY_GAVE_UP = frozenset({502, 504})
 
 
 class Session:
@@ -206,7 +208,7 @@ class Session:
     def _with_retries(self, call: _Call, accept_status: Sequence[int], *, whole: bool) -> Answer:
         waits = sent = redirects = 0
         tell_bytes(0)
-        renewed = False
+        renewed = acted = False
         url = call.url
         while True:
             self._pause.wait(self._backoff.first)
@@ -214,11 +216,16 @@ class Session:
             result = self._attempt(call, url, token, accept_status, whole=whole)
             sent += 1
             if isinstance(result, Answer):
-                result.attempts = sent
-                if result.status == 401 and not renewed and self._has_other_token(token, result):
-                    renewed = True
-                    result.close()
-                    continue
+                result.attempts, result.acted_before = sent, acted
+                if result.status == 401 and not renewed:
+                    try:
+                        renewed = self._has_other_token(token, result)
+                    except BaseException:
+                        result.close()
+                        raise
+                    if renewed:
+                        result.close()
+                        continue
                 target = self._redirect(result, call, url)
                 if target and redirects < _MOST_REDIRECTS:
                     redirects += 1
@@ -231,7 +238,10 @@ class Session:
                     return result
                 raise call.failure() or error_of_broken(result, self.address)
             if isinstance(result, Answer):
+                acted = acted or result.status in _GATEWAY_GAVE_UP
                 result.close()
+            else:
+                acted = True
             if _asks_all_to_wait(result):
                 self._pause.extend(wait)
             else:

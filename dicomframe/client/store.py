@@ -120,7 +120,7 @@ class Storer:
         if answer.status >= 400 and not is_stow_answer(answer.content):
             raise self._session.error_of(answer)
         self.state.study_url = study_url(answer.content) or self.state.study_url
-        return read_outcomes(answer.content, batch, attempts=answer.attempts)
+        return read_outcomes(answer.content, batch, attempts=answer.attempts if answer.acted_before else 1)
 
 
 class _Upload:

@@ -123,7 +123,7 @@ def create(session: Session, given: Given, uid: str | None = None) -> str:
     chosen = named[0] if named else _new_uid()
     answer = _send(session, "POST", f"workitems?{chosen}", data_set, accept_status=(409,))
     # A UID that was made here cannot be another's: the first attempt's answer was lost on the way.
-    if answer.status == 409 and (named or answer.attempts == 1):
+    if answer.status == 409 and (named or not answer.acted_before):
         raise session.error_of(answer, list(private_texts(data_set)))
     return chosen
 

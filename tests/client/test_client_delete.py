@@ -185,3 +185,21 @@ def test_a_link_elsewhere_is_not_followed(background, serve, reply, connect):
     with pytest.raises(UnexpectedAnswerError):
         connect(site.url).delete(STUDY)
     assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("refused", [429, 503])
+def test_what_was_only_refused_before_was_not_deleted(serve, connect, reply, refused):
+    """A first attempt that did nothing does not make a missing resource one that was deleted."""
+    answers = iter([reply(refused, b"", {"Retry-After": "0"}), reply(404, b"")])
+    site = serve(lambda _: next(answers))
+    client = connect(site.url)
+    table = client.delete_many([ResourcePath("1.2.3")])
+    assert table["status"].tolist() == ["absent"]
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize("lost", [{"reset": True}, {"status": 502}])
+def test_what_may_have_been_done_before_counts_as_deleted(serve, connect, reply, lost):
+    answers = iter([reply(**lost), reply(404, b"")])
+    table = connect(serve(lambda _: next(answers)).url).delete_many([ResourcePath("1.2.3")])
+    assert table["status"].tolist() == ["deleted"]
