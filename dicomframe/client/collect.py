@@ -168,10 +168,14 @@ class _Named:
         self._retriever = retriever
         self._waiting = list(dict.fromkeys(paths))
         self._listed: list[ResourcePath] = []
+        self._seen: set[ResourcePath] = set()  # a study and one of its instances may both be named
 
     def __iter__(self) -> Iterator[ResourcePath]:
         while self._waiting:
-            below = instances_below(self._retriever, self._waiting[0])
+            below = [
+                path for path in instances_below(self._retriever, self._waiting[0]) if path not in self._seen
+            ]
+            self._seen.update(below)
             self._listed += below
             del self._waiting[0]
             yield from below

@@ -152,7 +152,7 @@ def _label(dataset: Dataset, by: str) -> str:
     if by == "modality":
         return modality
     parts = (modality, dataset.get("SeriesNumber"), dataset.get("SeriesDescription"))
-    return " ".join(str(part) for part in parts if part not in {None, ""})
+    return " ".join(str(part) for part in parts if part is not None and str(part))
 
 
 def _notes(colour: int, reasons: Counter[str]) -> list[str]:

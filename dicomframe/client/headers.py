@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from dicomframe.client.elements import HEAD_BYTES, Unusual, find_elements, text
-from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import (
     Failure,
@@ -226,8 +226,9 @@ def retrieve_headers(
         table, interrupt = read_until_interrupted(
             lambda pages: from_pages(pages, "instance", dtype_backend, errors), all_pages()
         )
-    note_failures(table, retriever.session.base, "headers", failed, len(paths))
-    table = select_columns(table, wanted, dtype_backend)
+    with remaining(interrupt):
+        note_failures(table, retriever.session.base, "headers", failed, len(paths))
+        table = select_columns(table, wanted, dtype_backend)
     if interrupt is not None:
         give_back(retriever.session, interrupt, table)
     return table

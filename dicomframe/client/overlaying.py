@@ -10,7 +10,7 @@ from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import DicomFrameError, NotFoundError, QueryError
+from dicomframe.errors import DecodeError, DicomFrameError, NotFoundError, QueryError
 from dicomframe.images.layers import Overlays
 from dicomframe.images.overlays import MODALITIES, overlays_of
 
@@ -78,8 +78,11 @@ def _objects(retriever: Retriever, path: ResourcePath) -> Iterator[Dataset]:
     rows = retriever.instances_of(path, fields=["Modality"])
     if not rows:
         raise NotFoundError(404, f"GET /{path.url_path}", message="there are no instances")
-    for row in rows:
-        if row.get("Modality") in MODALITIES:
-            yield from retriever.objects(
-                ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"])
-            )
+    # A server may leave Modality out: then only the object itself tells.
+    chosen = [row for row in rows if row.get("Modality", "SEG") in MODALITIES]
+    if not chosen:
+        raise DecodeError("The study has no segmentation, structure set or dose (SEG, RTSTRUCT, RTDOSE).")
+    for row in chosen:
+        yield from retriever.objects(
+            ResourcePath(path.study, row["SeriesInstanceUID"], row["SOPInstanceUID"])
+        )

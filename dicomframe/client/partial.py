@@ -27,12 +27,25 @@ def give_back(session: Session, interrupt: KeyboardInterrupt, table: pd.DataFram
 
 
 @contextmanager
+def remaining(interrupt: KeyboardInterrupt | None) -> Iterator[None]:
+    """Have an interrupt, if there was one, end the block, whatever else goes wrong in it: nobody may go on after it."""
+    try:
+        yield
+    except Exception:
+        if interrupt is None:
+            raise
+        raise interrupt from None
+
+
+@contextmanager
 def keeping(session: Session, partial: Callable[[], pd.DataFrame]) -> Iterator[None]:
     """If the block is interrupted, make the table of what was done, and give it back."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        give_back(session, interrupt, partial())
+        with remaining(interrupt):
+            table = partial()
+        give_back(session, interrupt, table)
 
 
 def read_until_interrupted(
@@ -72,4 +85,9 @@ def read_until_interrupted(
             if not hasattr(interrupt, "table"):
                 raise
             return interrupt.table, interrupt
+        except Exception:
+            # Such as a bad value, where those are to raise: the interrupt came first.
+            if interrupts:
+                raise interrupts[0] from None
+            raise
     return table, interrupts[0] if interrupts else None

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from dicomframe.client.workers import Call, current_call, working_for
@@ -76,7 +76,10 @@ class _LiveBar:
         now = time.monotonic()
         if now - self._drawn >= _INTERVAL_SECONDS and threading.get_ident() == self._thread:
             self._drawn = now
-            self._draw(now)
+            try:
+                self._draw(now)
+            except Exception:  # noqa: BLE001 - a closed terminal must not pass for a cut connection
+                self._drawn = float("inf")
 
     def _draw(self, now: float) -> None:
         if self._bar is None:
@@ -101,7 +104,8 @@ class _LiveBar:
     def close(self) -> None:
         """Take it away."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(Exception):  # see `tick`
+                self._bar.close()
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
-from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.search import Search
 from dicomframe.client.session import Session
@@ -199,8 +199,9 @@ class Retriever:
                 lambda pages: from_pages(pages, "instance", dtype_backend, errors),
                 self._metadata_pages(paths, ORIGINAL if original else {}, failed, bar),
             )
-        note_failures(table, self.session.base, "metadata", failed, len(paths))
-        table = table if wanted is None else select_columns(table, wanted, dtype_backend)
+        with remaining(interrupt):
+            note_failures(table, self.session.base, "metadata", failed, len(paths))
+            table = table if wanted is None else select_columns(table, wanted, dtype_backend)
         if interrupt is not None:
             give_back(self.session, interrupt, table)
         return table

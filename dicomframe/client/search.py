@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dicomframe.client.paging import Completeness, Findings, Reader
-from dicomframe.client.partial import give_back, read_until_interrupted
+from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, check_progress, progress_bar
 from dicomframe.client.query import Query, build_queries
 from dicomframe.client.searchability import check_searchable
@@ -208,16 +208,17 @@ class Search:
                 contents(),
             )
         reader.findings.interrupted = interrupt is not None
-        about: dict[str, Any] = {
-            "service": self.session.base,
-            "filters": self.keywords,
-            "completeness": self._judge(reader.findings),
-        }
-        if reader.findings.erroneous:
-            about["erroneous_attributes"] = reader.findings.erroneous
-        table.attrs["dicom"] = about | table.attrs["dicom"]
-        settle(table, self.level, reader.findings.settled)
-        self._issues = issues(table)
+        with remaining(interrupt):
+            about: dict[str, Any] = {
+                "service": self.session.base,
+                "filters": self.keywords,
+                "completeness": self._judge(reader.findings),
+            }
+            if reader.findings.erroneous:
+                about["erroneous_attributes"] = reader.findings.erroneous
+            table.attrs["dicom"] = about | table.attrs["dicom"]
+            settle(table, self.level, reader.findings.settled)
+            self._issues = issues(table)
         if interrupt is not None:
             give_back(self.session, interrupt, table)
         return table

@@ -17,7 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from dicomframe.client.chunked import Response
 from dicomframe.client.urls import ServiceAddress
-from dicomframe.client.workers import current_line
+from dicomframe.client.workers import Line, current_line
 
 #: What `dicomframe.client.incoming.Answer` reads from.
 HttpResponse = requests.Response
@@ -66,21 +66,22 @@ def _direct_pools(manager: Any) -> dict[str, type]:
 def _direct_pool(pool: type) -> type:
     """Make a connection pool class whose connections take the target from the private header.
 
-    They tell the line of the request which socket they are, so that an interrupted call does not wait for it. Their
-    answers are read by `dicomframe.client.chunked.Response`.
+    They tell the line of the request which socket they are, so that an interrupted call does not wait for it; back in
+    the pool, they are no longer that call's. Their answers are read by `dicomframe.client.chunked.Response`.
     """
 
     class DirectConnection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
         response_class = Response
+        line: Line | None = None
 
         def connect(self) -> None:
             super().connect()
             self._tell()
 
         def _tell(self) -> None:
-            line = current_line()
-            if line is not None:
-                line.open(self.sock)
+            self.line = current_line()
+            if self.line is not None:
+                self.line.open(self.sock)
 
         def request(
             self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
@@ -89,7 +90,17 @@ def _direct_pool(pool: type) -> type:
             self._tell()
             super().request(method, sent.pop(_TARGET_HEADER, url), body, sent, **options)
 
-    return type(f"Direct{pool.__name__}", (pool,), {"ConnectionCls": DirectConnection})
+    class DirectPool(pool):  # type: ignore[misc]
+        ConnectionCls = DirectConnection
+
+        def _put_conn(self, connection: Any) -> None:
+            # That may be before whoever reads the answer has had its last bytes.
+            if connection is not None and connection.line is not None:
+                connection.line.close()
+                connection.line = None
+            super()._put_conn(connection)
+
+    return DirectPool
 
 
 Handler = Callable[

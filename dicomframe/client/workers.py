@@ -112,10 +112,14 @@ class Line:
 
     def cut(self) -> None:
         """Break off whatever waits for the socket."""
-        if self._socket is not None:
+        below: Any = self._socket
+        # TLS within TLS, through a proxy: what urllib3 gives then stands on a socket and is none.
+        while below is not None and not isinstance(below, socket.socket):
+            below = getattr(below, "socket", None)
+        if below is not None:
             with suppress(OSError):
                 # Not TLS's own shutdown, which would have the other thread read what comes as if it were plain.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                socket.socket.shutdown(below, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Forget the connection: the answer has ended."""

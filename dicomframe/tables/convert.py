@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.errors import DecodeError, QueryError, TableError, ValueRefused
+from dicomframe.errors import DecodeError, DicomFrameError, QueryError, TableError, ValueRefused
 from dicomframe.tables import notes, objects
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
@@ -153,7 +153,8 @@ def from_pages(
         for batch in _read(filter(None, map(_trim, pages)), shape):
             batches.append(batch)  # noqa: PERF402 - what was read before an interrupt must be in it
     except KeyboardInterrupt as interrupt:
-        interrupt.table = finish()  # type: ignore[attr-defined]
+        with suppress(DicomFrameError):  # a bad value, where those are to raise; an interrupt stays one
+            interrupt.table = finish()  # type: ignore[attr-defined]
         raise
     return finish()
 

@@ -8,6 +8,7 @@ So a page is not slow because of one bad value in each row.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -169,8 +170,10 @@ class _Cells:
     def add_others(self, batch: Batch, found: Mapping[int, Any]) -> None:
         """Add the cells of rows that name the attribute otherwise; the batch has the number of rows before them."""
         self.fill_up(batch.length + max(found) + 1)
+        # The rows of this batch stand last; to take them out one by one would cost their number each time.
+        first = bisect_left(self.absent, batch.length)
+        self.absent[first:] = [row for row in self.absent[first:] if row - batch.length not in found]
         for at, attribute in found.items():
-            self.absent.remove(batch.length + at)
             self._judged[batch.length + at] = self._read_one(batch, batch.length + at, attribute)
 
     def _take_all(self, attributes: Sequence[Any]) -> list[Any] | None:

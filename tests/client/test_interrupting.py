@@ -419,3 +419,44 @@ def test_what_workers_raise_is_not_taken_for_waiting():
 
     with Workers(1, "test") as workers, pytest.raises(TimeoutError, match="mine"):
         workers.result(work, 1)
+
+
+def test_an_interrupt_stays_one_where_its_table_cannot_be_made():
+    """With ``errors="raise"`` a bad value came in before it."""
+    from dicomframe.client.partial import read_until_interrupted
+    from dicomframe.tables.convert import from_pages
+
+    def pages():
+        yield b'[{"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00200013": {"vr": "IS", "Value": ["one"]}}]'
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_until_interrupted(lambda came: from_pages(came, "study", errors="raise"), pages())
+
+
+def test_a_connection_back_in_the_pool_is_not_cut(serve, connect, reply):
+    """A call that has had all bytes of its answer, and not come back for their end, is another's neighbour."""
+    client = connect(serve(reply(200, b"x" * 10, {"Content-Type": "application/dicom"})).url)
+    call = Call()
+    with working_for(call):
+        answer = client.session.request("GET", "studies/1.2", stream=True)
+        chunks = answer.iter_bytes()
+        assert next(chunks) == b"x" * 10
+    with working_for(Call()):
+        other = client.session.request("GET", "studies/1.2", stream=True)
+    call.give_up()
+    assert other.content == b"x" * 10
+
+
+def test_a_line_over_tls_within_tls_is_cut():
+    from dicomframe.client.workers import Line
+
+    ours, theirs = socket.socketpair()
+    wrapped = type("Transport", (), {"socket": ours})()
+    line = Line(Call())
+    line.open(wrapped)
+    line.cut()
+    theirs.settimeout(SOON)
+    assert theirs.recv(1) == b""
+    ours.close()
+    theirs.close()

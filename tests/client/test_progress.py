@@ -355,3 +355,17 @@ def test_searches_show_what_their_client_was_told(serve, as_json, connect, clock
     before = len(shown())
     table.dicom.studies()
     assert "Searching studies" in shown()[before:]
+
+
+def test_a_bar_that_cannot_be_drawn_stops_nothing(monkeypatch, serve, connect, as_json):
+    from dicomframe.client import progress
+
+    def broken(**_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(progress, "_kind", lambda: broken)
+    monkeypatch.setattr(progress, "_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_DELAY_SECONDS", 0.0)
+    row = {"0020000D": {"vr": "UI", "Value": ["1.2"]}}
+    site = serve(lambda asked: as_json([row] if asked.params.get("offset", "0") == "0" else []))
+    assert len(connect(site.url).search_studies().to_frame(progress=True)) == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
+from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.pixels import pixels
 from dicomframe.images.plots.histogram import HOUNSFIELD_MARKS, draw_histogram
@@ -187,3 +188,21 @@ def test_nothing_to_count_says_so():
     assert "2 colour images" in figure.texts[0].get_text()
     # An image that is all padding or NaN has no bins.
     assert draw_histogram([PixelCount("CT", "HU", images=1, undefined=4)]).axes
+
+
+def test_a_description_of_several_values_is_counted():
+    from pydicom import dcmread, examples
+
+    import dicomframe as dfr
+
+    ct = dcmread(examples.get_path("ct"))
+    ct.SeriesDescription = ["AX T1", "T2"]
+    with dfr.start_local() as local:
+        client = local.connect()
+        client.store([ct])
+        series = client.search_series().to_frame()
+        assert series.dicom.histogram(by="series").axes
+        # Named twice, as a study and as itself, an instance is there once.
+        paths = [ResourcePath(ct.StudyInstanceUID)]
+        paths.append(ResourcePath(ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID))
+        assert len(client.collect_pixels(paths)) == 1
