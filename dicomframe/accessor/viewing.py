@@ -95,10 +95,12 @@ class ViewingMethods(TableBase):
         window = as_window(window)
         series, instances = self._one_series()
         source = SeriesSource(self._client, series.study, str(series.series), instances, index)
-        laid = overlays
+        laid: Sequence[Overlay] = ()
         if isinstance(overlays, pd.DataFrame):
             laid = _overlays_of_table(overlays, source, registered=registered)
-        return Viewer(source, index=index, window=window, overlays=laid or ())
+        elif overlays is not None:
+            laid = overlays
+        return Viewer(source, index=index, window=window, overlays=laid)
 
     def gallery(
         self,

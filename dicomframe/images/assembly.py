@@ -43,6 +43,7 @@ class _Slice:
     is_inverted: bool = False
     unit: str = ""
     modality: str = ""
+    factor: float = 1.0
 
 
 class Assembly:
@@ -121,6 +122,7 @@ class Assembly:
                 is_inverted=str(ds.get("PhotometricInterpretation")).strip() == "MONOCHROME1",
                 unit="g/ml" if self._suv else unit_of(ds, frame),
                 modality=printable(str(ds.get("Modality") or "")[:16]),
+                factor=factor,
             )
         return made, values
 
@@ -160,6 +162,13 @@ class Assembly:
         if len(units) > 1:
             problems.add(
                 "mixed units", f"slices have values in {', '.join(sorted(u or 'no unit' for u in units))}"
+            )
+        factors = [each.factor for each in present]
+        if max(factors) > 1.001 * min(factors):
+            problems.add(
+                "mixed uptake factors",
+                f"slices were made uptake values by factors from {min(factors):.4g} to {max(factors):.4g}; that is"
+                " right only where their activity holds for different moments (Decay Correction NONE)",
             )
         paddings = [each.padding for each in present if each.padding is not None]
         middle = present[len(present) // 2]
@@ -249,7 +258,9 @@ class _Rows:
         used = [row for row in rows if row is not None]
         fill: float = 0.0
         if len(used) < len(rows):
-            fill = paddings[0][0] if paddings else min(float(self.array[row].min()) for row in used)
+            fill = min(float(self.array[row].min()) for row in used)
+            if paddings and _holds(self.array.dtype, paddings[0][0]):
+                fill = paddings[0][0]
         left = iter(range(self.count, self.count + len(rows)))
         full = [next(left) if row is None else row for row in rows]
         self._make_room(max(full) + 1)
@@ -294,6 +305,11 @@ def _in_unit(stored: NDArray[Any], ds: Dataset, frame: int, factor: float) -> ND
     if _fits(values) and bool((values == np.rint(values)).all()):
         return values.astype(np.int16)
     return values.astype(np.float32)
+
+
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    """Tell whether an array of a type has a value as it is."""
+    return dtype.kind == "f" or (value.is_integer() and _INT16.min <= value <= _INT16.max)
 
 
 def _fits(values: NDArray[Any]) -> bool:

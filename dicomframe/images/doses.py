@@ -12,6 +12,7 @@ from dicomframe.images.layers import Overlay, Overlays, palette_colour
 from dicomframe.images.pixels import pixels
 from dicomframe.images.reading import reading
 from dicomframe.images.stack import Floats, Stack, axes_of, stacked
+from dicomframe.images.units import unit_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: How far beyond its outermost points a dose still counts, in their distances: what rounding does.
 _EDGE = 1e-3
-_UNITS = {"GY": "Gy", "RELATIVE": "%"}
 
 
 def doses(ds: Dataset, onto: Volume) -> Overlays:
@@ -52,10 +52,9 @@ def doses(ds: Dataset, onto: Volume) -> Overlays:
             raise DecodeError(f"The dose has {len(values)} frames, but places for {len(order)}.")
         # float32 holds 16-bit values exactly and 32-bit ones to seven digits.
         grid = (values[order] * float(scaling)).astype(np.float32)
-        units = str(ds.get("DoseUnits") or "GY").upper()
         label = " ".join(str(part) for part in ("Dose", ds.get("DoseSummationType") or "") if part)
         array = _resampled(grid, stack, onto)
-        found = Overlays([Overlay(label, "dose", palette_colour(0), array, _UNITS.get(units, units[:16]))])
+        found = Overlays([Overlay(label, "dose", palette_colour(0), array, unit_of(ds))])
         if np.isnan(array).all():
             found.report(label, "beside the volume", "the dose grid", "No voxel of the volume lies in it.")
     return found

@@ -232,6 +232,9 @@ def _dose(ds: Dataset, first: FramePlane, frames: list[FramePlane]) -> list[Fram
     if abs(abs(first.normal[2]) - 1) > 1e-4:
         reason = "its GridFrameOffsetVector holds positions, which only axial planes may have"
         return [replace(frame, position=None, lack=reason) for frame in frames]
+    if abs(offsets[0] - first.position[2]) > 0.01:
+        reason = "its GridFrameOffsetVector begins neither with 0 nor with the z of its position"
+        return [replace(frame, position=None, lack=reason) for frame in frames]
     return [
         replace(frame, position=np.array([*first.position[:2], z]))
         for frame, z in zip(frames, offsets, strict=True)

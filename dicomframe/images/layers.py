@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dicomframe.errors import QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,12 +58,16 @@ class Overlay:
     array : ndarray, shape (slices, rows, columns)
         bool of a mask; float32 of a dose, in `unit`, NaN where the file's grid does not reach.
     unit : str
-        ``"Gy"`` or ``"%"`` of a dose, else empty.
+        ``"Gy"`` or ``"relative"`` of a dose, empty where it names none, and of a mask.
     contours : dict of int to list of ndarray
         The outlines of a structure by slice index: each of shape (points, 2), column and row in pixels, (0, 0) the
         middle of the first pixel, closed by the first point again. Empty for segments and doses.
     fractions : ndarray of float32, optional
         Of a fractional segment: its probability or occupancy, 0 to 1; `array` is where it is at least 0.5.
+    affine : ndarray, shape (4, 4), optional
+        That of the volume it was laid on, by which another one of the same shape is told; None of your own masks.
+    frame_of_reference_uid : str
+        Likewise.
     """
 
     label: str
@@ -70,6 +77,8 @@ class Overlay:
     unit: str = ""
     contours: Contours = field(default_factory=dict)
     fractions: NDArray[np.float32] | None = None
+    affine: NDArray[np.float64] | None = None
+    frame_of_reference_uid: str = ""
 
 
 class Overlays(list[Overlay]):
@@ -103,6 +112,42 @@ class Overlays(list[Overlay]):
         """Add the overlays and problems of another file."""
         self.extend(others)
         self._problems.extend(others._problems)
+
+
+def check_grid(
+    overlays: Iterable[Overlay],
+    shape: Sequence[int],
+    affine: NDArray[np.float64] | None = None,
+    frame_of_reference_uid: str = "",
+) -> None:
+    """Refuse overlays that were made for another grid than that of these slices.
+
+    Raises
+    ------
+    QueryError
+        If the shape is another; or, as far as both are known, the place or the frame of reference.
+    """
+    for overlay in overlays:
+        if overlay.array.shape != tuple(shape):
+            raise QueryError(
+                f"An overlay is not in the grid of the slices, {tuple(shape)}: it has {overlay.array.shape}. Make it"
+                " with overlays_of(…, onto=volume)."
+            )
+        references = {overlay.frame_of_reference_uid, frame_of_reference_uid} - {""}
+        is_there = overlay.affine is None or affine is None or _is_same_grid(overlay.affine, affine, shape)
+        if not is_there or len(references) > 1:
+            raise QueryError(
+                "An overlay was made for another volume, which only has the same shape: make it with overlays_of(…,"
+                " onto=volume) for this one."
+            )
+
+
+def _is_same_grid(first: NDArray[np.float64], second: NDArray[np.float64], shape: Sequence[int]) -> bool:
+    """Tell whether the corners of two grids lie at most a quarter of a voxel apart."""
+    corners = np.array([[*corner, 1.0] for corner in product(*((0.0, length - 1.0) for length in shape))])
+    apart = np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1)
+    smallest = np.linalg.norm(second[:3, :3], axis=0).min()
+    return bool(apart.max() <= 0.25 * smallest)
 
 
 def palette_colour(number: int) -> Colour:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dicomframe.errors import DecodeError, QueryError
@@ -52,7 +53,7 @@ def overlays_of(ds: Dataset, onto: Volume, *, registered: bool = False) -> Overl
     Raises
     ------
     QueryError
-        If the frame of reference is not the volume's.
+        If the frame of reference is not the volume's, or its slices do not lie on its grid.
     DecodeError
         If it is another kind of object, or cannot be read.
 
@@ -70,10 +71,21 @@ def overlays_of(ds: Dataset, onto: Volume, *, registered: bool = False) -> Overl
             raise DecodeError(f"This is no segmentation, structure set or dose ({', '.join(MODALITIES)}).")
         if not registered:
             _check_reference(_references(ds, modality), onto)
+    if not onto.is_regular:
+        raise QueryError(
+            "The volume's slices are not evenly spaced, so that its grid is not where they lie, and an overlay would be"
+            " drawn on the wrong ones: see volume.problems. Make a volume of slices that are."
+        )
     if modality == "RTSTRUCT":
-        return structures(ds, onto, registered=registered)
-    read: Callable[[Dataset, Volume], Overlays] = segments if modality == "SEG" else doses
-    return read(ds, onto)
+        found = structures(ds, onto, registered=registered)
+    else:
+        read: Callable[[Dataset, Volume], Overlays] = segments if modality == "SEG" else doses
+        found = read(ds, onto)
+    found[:] = [
+        replace(overlay, affine=onto.affine, frame_of_reference_uid=onto.frame_of_reference_uid)
+        for overlay in found
+    ]
+    return found
 
 
 def _references(ds: Dataset, modality: str) -> set[str]:

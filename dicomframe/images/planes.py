@@ -25,7 +25,7 @@ from dicomframe.images.inks import (
     line_of_level,
     mask_colour,
 )
-from dicomframe.images.layers import Overlay, Overlays
+from dicomframe.images.layers import Overlay, Overlays, check_grid
 from dicomframe.images.views import View, views
 from dicomframe.images.windowing import Window, WindowLike, apply_window, as_window, window_of_values
 
@@ -92,11 +92,7 @@ def planes(
     >>> [axes.get_title(loc="left") for axes in planes(volume).axes[:3]]
     ['Axial, z = 12.0 mm', 'Coronal, y = 16.0 mm', 'Sagittal, x = 16.0 mm']
     """
-    for overlay in overlays:
-        if overlay.array.shape != volume.array.shape[:3]:
-            raise QueryError(
-                "An overlay is not in the grid of this volume; make it with overlays_of(…, volume)."
-            )
+    check_grid(overlays, volume.array.shape[:3], volume.affine, volume.frame_of_reference_uid)
     masks = [overlay for overlay in overlays if overlay.kind == "mask"]
     doses = [overlay for overlay in overlays if overlay.kind == "dose"]
     levels = _levels(doses, isodoses)
@@ -114,7 +110,7 @@ def planes(
     _add_key(page, volume, chosen, masks, doses, levels, seen)
     if title:
         page.write(0.5, 1 - 0.17 / page.height, title, ha="center", size=10)
-    remarks = _remarks(overlays, doses)
+    remarks = _remarks(volume, overlays, doses)
     if remarks:
         page.write(_LEFT / page.width, 0.14 / page.height, remarks, ha="left", size=7.5)
     return page.figure
@@ -328,9 +324,10 @@ def _mask_entries(masks: Sequence[Overlay], seen: Sequence[View], *, shaded: boo
     return entries
 
 
-def _remarks(overlays: Sequence[Overlay], doses: Sequence[Overlay]) -> str:
-    """Say on the page what of the overlays is not on it."""
-    parts = [f"Only the first of {len(doses)} doses is drawn."] if len(doses) > 1 else []
+def _remarks(volume: Volume, overlays: Sequence[Overlay], doses: Sequence[Overlay]) -> str:
+    """Say on the page what of the overlays is not on it, and where its millimetres are not to be relied on."""
+    parts = [] if volume.is_regular else ["The slices are not evenly spaced: mm across them are approximate."]
+    parts += [f"Only the first of {len(doses)} doses is drawn."] if len(doses) > 1 else []
     problems = len(overlays.problems) if isinstance(overlays, Overlays) else 0
     if problems:
         count = "1 part" if problems == 1 else f"{problems} parts"

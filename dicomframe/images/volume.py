@@ -114,6 +114,13 @@ class Volume:
         return slices, rows, columns
 
     @property
+    def is_regular(self) -> bool:
+        """Whether every slice lies where the affine has it; where not, `problems` and `slices` tell where they lie."""
+        if "what" not in self.problems.columns:
+            return True
+        return not self.problems["what"].isin(["unequal spacing", "shifted slices"]).any()
+
+    @property
     def spacing(self) -> NDArray[np.float64]:
         """Distances in mm between neighbours along slices, rows and columns, shape (3,)."""
         distances: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)

@@ -281,12 +281,33 @@ def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) 
         # Scanners announce 16 bits for entries that end at 4095: the table's own maximum is white.
         return seen * (255.0 / max(float(entries.max()), 1.0))
     values = modality_values(stored, ds, frame)
-    window = window or default_window(ds, frame)
-    if window is None and ds.get("BitsStored") == 1:
-        window = Window(0.5, 1.0, "LINEAR_EXACT")  # a mask: 0 is black, also where there is nothing else
-    # docs/pictures.md has the rule, which the local service follows with code of its own.
-    window = window or window_of_values(values[~_padding(stored, ds)], percent=0.0)
+    window = window or window_for(ds, frame, values, stored)
     return apply_window(values, window.center, window.width, function=window.function)
+
+
+def window_for(ds: Dataset, frame: int, values: NDArray[Any], stored: NDArray[Any] | None = None) -> Window:
+    """Give the window that a frame is shown with where nobody asks for one.
+
+    Parameters
+    ----------
+    values : ndarray
+        The frame's, in the modality's unit.
+    stored : ndarray, optional
+        The stored values, by which padding is known.
+
+    Returns
+    -------
+    Window
+        The image's own; else of a mask black and white; else from the least to the greatest value without padding.
+        docs/pictures.md has the rule, which the local service follows with code of its own.
+    """
+    window = default_window(ds, frame)
+    if window is None and ds.get("BitsStored") == 1:
+        window = Window(0.5, 1.0, "LINEAR_EXACT")  # 0 is black, also where there is nothing else
+    if window is not None:
+        return window
+    seen = values if stored is None else values[~_padding(stored, ds)]
+    return window_of_values(seen, percent=0.0)
 
 
 def padding_range(ds: Dataset, stored: NDArray[Any]) -> tuple[int, int] | None:

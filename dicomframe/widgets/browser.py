@@ -17,7 +17,7 @@ import traitlets
 from dicomframe.errors import DicomFrameError, QueryError, printable
 from dicomframe.widgets.controls import CONTROLS, ValuesControl
 from dicomframe.widgets.facets import FACETS, Mask
-from dicomframe.widgets.gallery import AS_IT_IS, escaped, html_table, picture_html, shown_columns
+from dicomframe.widgets.gallery import AS_IT_IS, escaped, html_table, labels_of, picture_html, shown_columns
 
 #: Gives the thumbnails of some rows, as ``df.dicom.thumbnails()`` does.
 Thumbnails = Callable[[pd.DataFrame], pd.DataFrame]
@@ -53,6 +53,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._columns = shown_columns(table) if columns is None else list(columns)
         self._page = 0
         self._asked = 0
+        self._showing = threading.RLock()
         self._drawing: threading.Thread | None = None
         self._is_busy = False
         self._controls = {
@@ -227,9 +228,10 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._later.disabled = first + ROWS_ON_A_PAGE >= len(places)
         said = f"rows {first + 1} to {first + len(rows)} of {len(places)}" if len(rows) else "no row passes"
         self._status.value = f'<span role="status">{said}</span>'
-        self._asked += 1
         waiting = ["…" if self._thumbnails else ""] * len(rows)
-        self._list.value = html_table(rows, self._columns, waiting, height=720)
+        with self._showing:  # the pictures of an earlier page may be coming in
+            self._asked += 1
+            self._list.value = html_table(rows, self._columns, waiting, height=720)
         if self._thumbnails and len(rows):
             self._drawing = threading.Thread(
                 target=self._draw, args=(rows, self._asked), name="dicomframe-browser", daemon=True
@@ -242,19 +244,20 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         try:
             table = self._thumbnails(rows)
             pictures = [
-                picture_html(row["picture"], str(label)[:40])
+                picture_html(row["picture"], label)
                 if row["status"] != "failed"
                 else escaped(str(row["error"])[:120])
                 for label, row in zip(
-                    rows.index, table[["picture", "status", "error"]].to_dict("records"), strict=True
+                    labels_of(rows), table[["picture", "status", "error"]].to_dict("records"), strict=True
                 )
             ]
         except DicomFrameError as error:
             pictures = [escaped(str(error)[:120])] * len(rows)
         except RuntimeError:
             return  # the interpreter is ending
-        if asked == self._asked:
-            self._list.value = html_table(rows, self._columns, pictures, height=720)
+        with self._showing:
+            if asked == self._asked:
+                self._list.value = html_table(rows, self._columns, pictures, height=720)
 
     def _lacking(self) -> widgets.HTML:
         """Say which facets there could be, and how to get them."""

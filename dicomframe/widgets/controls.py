@@ -58,8 +58,7 @@ class ValuesControl:
     def recount(self, among: Mask) -> None:
         """Show counts among the rows that all other facets let pass."""
         chosen = self._select.value
-        counts = self.choices.counts(among)
-        counts |= {value: 0 for value in chosen if value not in counts}
+        counts = self.choices.counts(among, chosen)
         self._select.options = [(f"{_line(value)} ({count})", value) for value, count in counts.items()]
         self._select.value = chosen
 

@@ -116,10 +116,12 @@ class Choices:
             passing[self._rows[np.isin(self._codes, codes)]] = True
         return passing
 
-    def counts(self, among: Mask) -> dict[str, int]:
-        """Count the rows that have each value, among some of the rows; the most frequent of all rows first."""
+    def counts(self, among: Mask, chosen: Sequence[str] = ()) -> dict[str, int]:
+        """Count the rows of each value among some of the rows: the most frequent of all rows first, then the chosen."""
         inside = np.bincount(self._codes[among[self._rows]], minlength=len(self.values))
-        return {self.values[at]: int(inside[at]) for at in self._listed}
+        listed = [self.values[at] for at in self._listed]
+        count_of = dict(zip(self.values, inside.tolist(), strict=True))
+        return {value: count_of[value] for value in dict.fromkeys([*listed, *chosen])}
 
 
 class Span:
@@ -220,6 +222,9 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
 def _days(column: pd.Series[Any]) -> NDArray[np.datetime64]:
     """Give dates as days; what is no date is missing."""
     dates = pd.Series(column.array)
+    if pd.api.types.is_integer_dtype(dates.dtype):
+        # As files of comma-separated values have them: 20240131.
+        dates = dates.astype("string")
     if not isinstance(dates.dtype, np.dtype) or dates.dtype.kind != "M":
         dates = pd.to_datetime(dates.astype(object), errors="coerce", format="mixed")
     if getattr(dates.dt, "tz", None) is not None:

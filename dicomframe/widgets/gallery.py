@@ -82,7 +82,7 @@ class Gallery:
                 printable(str(name)): [printable(_text(value)) for value in _column(self.table, name)]
                 for name in self.columns
             },
-            index=[printable(_text(label)) for label in self.table.index],
+            index=[printable(label) for label in labels_of(self.table)],
         )
         texts["picture"] = [_size_or_reason(row) for row in self._rows()]
         lines = texts.to_string() if len(texts) else "No rows."
@@ -90,8 +90,8 @@ class Gallery:
 
     def _repr_html_(self) -> str:
         cells, room = [], MOST_CHARACTERS
-        for label, row in zip(self.table.index, self._rows(), strict=True):
-            cell = _cell(row, _text(label))
+        for label, row in zip(labels_of(self.table), self._rows(), strict=True):
+            cell = _cell(row, label)
             if row["status"] != "failed" and len(cell) > room:
                 cell = "left out: the saved notebook would become too large"
             elif row["status"] != "failed":
@@ -120,10 +120,10 @@ def html_table(
     heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(str(name))}</th>' for name in columns)
     values = [[escaped(_text(value)) for value in _column(table, name)] for name in columns]
     rows = "".join(
-        f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(_text(label))}</th>'
+        f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(label)}</th>'
         + "".join(f'<td style="{_CELL}"><bdi>{text}</bdi></td>' for text in texts)
         + "</tr>"
-        for label, picture, *texts in zip(table.index, pictures, *values, strict=True)
+        for label, picture, *texts in zip(labels_of(table), pictures, *values, strict=True)
     )
     count = f"{len(table)} {'row' if len(table) == 1 else 'rows'}"
     below = f'<p class="{AS_IT_IS}" style="opacity:.75">{escaped(note)}</p>' if note else ""
@@ -174,6 +174,20 @@ def escaped(text: str) -> str:
     '&lt;img src=x onerror=&quot;alert(1)&quot;&gt;'
     """
     return html.escape(printable(text), quote=True)
+
+
+def labels_of(table: pd.DataFrame) -> list[str]:
+    """Name the rows by the table's index, or by their places where the index says whose they are.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame({"Modality": ["CT"]}, index=pd.Index(["DOE^JANE"], name="PatientName"))
+    >>> labels_of(people), labels_of(people.reset_index(drop=True))
+    (['0'], ['0'])
+    """
+    index = table.index
+    is_told = pd.api.types.is_integer_dtype(index.dtype) or index.name in COLUMNS
+    return [_text(label) for label in index] if is_told else [str(place) for place in range(len(table))]
 
 
 def shown_columns(table: pd.DataFrame) -> list[str]:

@@ -130,7 +130,10 @@ class SeriesSource(Source):
         plane = self.planes[self.acquired]
         nothing = np.broadcast_to(np.int16(0), (plane.count, plane.rows, plane.columns))
         grid = SimpleNamespace(
-            array=nothing, affine=self.affine, frame_of_reference_uid=self.frame_of_reference_uid
+            array=nothing,
+            affine=self.affine,
+            frame_of_reference_uid=self.frame_of_reference_uid,
+            is_regular=True,
         )
         return cast("Volume", grid)
 
@@ -159,7 +162,7 @@ class SeriesSource(Source):
         dataset = self._object(place.instance)
         made = slice_of(dataset, place.frame)
         if not self._looks:
-            self._looks.append(replace(look_of(dataset, place.frame, made), note=self._note))
+            self._looks.append(_with_note(look_of(dataset, place.frame, made), self._note))
             if self.acquired == "slices":
                 from dicomframe.images.montage import pixel_aspect
 
@@ -167,6 +170,10 @@ class SeriesSource(Source):
                 aspect = pixel_aspect(dataset, place.frame)
                 self.planes = plain_plane((len(self.places), rows, columns), (aspect, 1.0))
         return replace(made, to_mm=place.steps)
+
+
+def _with_note(look: Look, note: str) -> Look:
+    return replace(look, note=" ".join(filter(None, (note, look.note))))
 
 
 def steps_of(orientation: Any, position: Any, spacing: Any) -> NDArray[np.float64] | None:
@@ -190,7 +197,10 @@ def steps_of(orientation: Any, position: Any, spacing: Any) -> NDArray[np.float6
         return None
     cosines, origin, (between_rows, between_columns) = numbers
     across, down = cosines[:3], cosines[3:]
-    is_good = np.linalg.norm(np.cross(across, down)) > 0.5 and between_rows > 0 and between_columns > 0
+    is_good = (
+        np.linalg.norm(np.cross(across, down)) > 0.99 and abs(across @ down) < 0.01
+    )  # as `axes_of` has it
+    is_good = is_good and abs(across @ across - 1) < 0.02 and between_rows > 0 and between_columns > 0
     return np.stack([down * between_rows, across * between_columns, origin]) if is_good else None
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.errors import DecodeError, QueryError
-from dicomframe.images.windowing import Window, default_window, window_of_values
+from dicomframe.errors import QueryError
+from dicomframe.images.layers import check_grid
+from dicomframe.images.windowing import Window, window_for, window_of_values
 from dicomframe.widgets.painting import Layer, Slice, compact
 from dicomframe.widgets.planes import Plane, plain_plane, planes_of
 
@@ -68,10 +69,13 @@ class Source(ABC):
         The first is the one that was acquired.
     affine : ndarray, shape (4, 4), or None
         From (slice, row, column, 1) to mm of the patient, where all slices share it.
+    frame_of_reference_uid : str
+        Empty where nobody knows it.
     """
 
     planes: dict[str, Plane]
     affine: NDArray[np.float64] | None = None
+    frame_of_reference_uid: str = ""
 
     def __init__(self) -> None:
         self._kept: dict[int, Slice] = {}
@@ -114,12 +118,7 @@ class Source(ABC):
         """
         plane = self.planes[self.acquired]
         shape = (plane.count, plane.rows, plane.columns)
-        for overlay in overlays:
-            if overlay.array.shape != shape:
-                raise QueryError(
-                    f"Overlays must be in the grid of the slices, {shape}, not {overlay.array.shape}: make them with"
-                    " overlays_of(…, onto=volume)."
-                )
+        check_grid(overlays, shape, self.affine, self.frame_of_reference_uid)
         self._overlays = overlays
         with self._lock:
             for index, kept in self._kept.items():
@@ -174,8 +173,13 @@ class VolumeSource(Source):
     def __init__(self, volume: Volume) -> None:
         super().__init__()
         self._volume = volume
-        self.affine = np.asarray(volume.affine, dtype=np.float64)
-        self.planes = planes_of(volume.array.shape, self.affine)
+        self.frame_of_reference_uid = volume.frame_of_reference_uid
+        affine = np.asarray(volume.affine, dtype=np.float64)
+        self.planes = planes_of(volume.array.shape, affine)
+        if volume.is_regular:
+            self.affine = affine
+        else:
+            self.planes = {self.acquired: self.planes[self.acquired]}
 
     def look(self, index: int) -> Look:
         """Tell what the volume says of itself."""
@@ -190,10 +194,19 @@ class VolumeSource(Source):
             low=low,
             high=high,
             inverted=volume.inverted,
+            note="" if volume.is_regular else "The slices are unevenly spaced: some are missing or doubled.",
         )
 
     def _make(self, index: int) -> Slice:
-        return Slice(compact(self._volume.array[index]))
+        return Slice(compact(self._volume.array[index]), to_mm=self._steps(index))
+
+    def _steps(self, index: int) -> NDArray[np.float64] | None:
+        """Give where a slice lies by itself, where the affine does not have it."""
+        if self.affine is not None:
+            return None
+        origin = self._volume.slices[["x", "y", "z"]].iloc[index].to_numpy(dtype=np.float64, na_value=np.nan)
+        down, across = self._volume.affine[:3, 1], self._volume.affine[:3, 2]
+        return np.stack([down, across, origin]) if np.isfinite(origin).all() else None
 
 
 def extremes(values: NDArray[Any]) -> tuple[float, float]:
@@ -258,7 +271,7 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
 
     with reading("the header"):
         names = ("Modality", "StudyDescription", "SeriesDescription")
-        texts = [printable(str(ds.get(name) or "")) for name in names]
+        texts = [title_of(str(ds.get(name) or "")) for name in names]
         unit = unit_of(ds, frame)
         is_inverted = str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     title = "\n".join(text for text in dict.fromkeys(texts) if text)
@@ -267,19 +280,17 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         return Look(title=title, modality=texts[0][:16], is_colour=True, rate=rate)
     values = made.in_unit()
     low, high = extremes(values)
-    try:
-        window = default_window(ds, frame)
-    except DecodeError:
-        window = None
+    stored = None if ds.get("ModalityLUTSequence") else made.stored
     return Look(
         title=title,
         modality=texts[0][:16],
-        unit=printable(unit),
-        window=window or window_of_values(values),
+        unit=unit,
+        window=window_for(ds, frame, values, stored),
         low=low,
         high=high,
         inverted=is_inverted,
         rate=rate,
+        note="The image's own VOI LUT is not applied." if ds.get("VOILUTSequence") else "",
     )
 
 
@@ -305,12 +316,12 @@ def rate_of(ds: Dataset) -> float:
     return 10.0
 
 
-def printable(text: str) -> str:
+def title_of(text: str) -> str:
     r"""Leave out what would command a terminal or turn the direction of a line, and what is past a title's length.
 
     Examples
     --------
-    >>> printable("CT \x1b[31mred\u202e")
+    >>> title_of("CT \x1b[31mred\u202e")
     'CT [31mred'
     """
     return "".join(letter for letter in text[:200] if letter.isprintable())[:120].strip()

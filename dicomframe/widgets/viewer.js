@@ -117,7 +117,8 @@ class View {
       if (picture) pane.paint(picture, (pixels, bytes) => this.fill(picture, pixels, bytes));
       else pane.clear();
     }
-    const failure = stack.failed.get(index);
+    const name = this.get("plane");
+    const failure = name === stack.setup?.acquired ? stack.failed.get(index) : stack.failedCuts.get(`${name} ${index}`);
     say(pane.notice, picture ? "" : failure ? `This slice cannot be shown: ${failure}` : "Loading…");
     const { rows, columns } = picture ?? plane;
     pane.layout(rows, columns, plane.spacing, this.get("zoom"), this.get("pan"));

@@ -357,7 +357,10 @@ class Viewer(anywidget.AnyWidget):
         try:
             words, buffers = packed(self._picture(plane, index))
         except DicomFrameError as error:
-            self._tell({"kind": "failed", "index": index, "reason": str(error)}, [])
+            self._tell({"kind": "failed", "plane": plane, "index": index, "reason": str(error)}, [])
+        except ValueError:  # from NumPy: slices of different sizes
+            reason = "the slices make no plane"
+            self._tell({"kind": "failed", "plane": plane, "index": index, "reason": reason}, [])
         else:
             self._tell({"kind": "plane", "plane": plane, "index": index, **words}, buffers)
 

@@ -16,6 +16,7 @@ class Stack {
     this.cuts = new Map();
     this.asked = new Set();
     this.askedCuts = new Set();
+    this.failedCuts = new Map();
     this.at = 0;
     this.listeners = new Set();
     this.views = new Set();
@@ -57,6 +58,10 @@ class Stack {
       this.askedCuts.delete(name);
       if (this.cuts.size > CUTS_KEPT) this.cuts.delete(this.cuts.keys().next().value);
       this.tell("plane", content.index);
+    } else if (content.kind === "failed" && content.plane) {
+      this.askedCuts.delete(`${content.plane} ${content.index}`);
+      this.failedCuts.set(`${content.plane} ${content.index}`, content.reason);
+      this.tell("failed", content.index);
     } else if (content.kind === "failed") {
       this.asked.delete(content.index);
       this.failed.set(content.index, content.reason);
@@ -77,6 +82,7 @@ class Stack {
     this.cuts.clear();
     this.asked.clear();
     this.askedCuts.clear();
+    this.failedCuts.clear();
     this.failed.clear();
     this.tell("setup", 0);
   }
@@ -101,7 +107,7 @@ class Stack {
       if (this.cuts.size > CUTS_KEPT) this.cuts.delete(this.cuts.keys().next().value);
       return made;
     }
-    if (!this.setup.fits && this.askedCuts.size < 3 && !this.askedCuts.has(key)) {
+    if (!this.setup.fits && this.askedCuts.size < 3 && !this.askedCuts.has(key) && !this.failedCuts.has(key)) {
       this.askedCuts.add(key);
       this.model.send({ kind: "ask_plane", plane: name, index });
     }

@@ -1,12 +1,12 @@
 """The viewer's page against what Python and the standard make of the same numbers, without JupyterLab."""
 
-from types import SimpleNamespace
-
 import numpy as np
+import pandas as pd
 import plain_page
 import pytest
 
 from dicomframe.images.layers import Overlay
+from dicomframe.images.volume import Volume
 from dicomframe.images.windowing import Window, apply_window
 from dicomframe.widgets.sources import VolumeSource
 from dicomframe.widgets.viewer import Viewer
@@ -28,7 +28,7 @@ def volume(array, **more):
     """Give an axial volume: slices 3 mm apart, pixels of 1 by 2 mm."""
     affine = np.array([[0, 0, 2.0, -10], [0, 1.0, 0, -20], [3.0, 0, 0, -30], [0, 0, 0, 1]])
     words = {"unit": "HU", "modality": "CT", "window": None, "inverted": False} | more
-    return SimpleNamespace(array=array, affine=affine, **words)
+    return Volume(array, affine, pd.DataFrame(), pd.DataFrame(), **words)
 
 
 CT = RANDOM.integers(-1024, 3000, (9, 40, 50)).astype(np.int16)

@@ -4,13 +4,14 @@ import base64
 import io
 import json
 import time
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.layers import Overlay
+from dicomframe.images.volume import Volume
 from dicomframe.images.windowing import Window
 from dicomframe.widgets.feed import Feed
 from dicomframe.widgets.painting import Slice
@@ -21,11 +22,8 @@ AFFINE = np.array([[0, 0, 2.0, -10], [0, 1.0, 0, -20], [3.0, 0, 0, -30], [0, 0, 
 
 
 def volume(**more):
-    return SimpleNamespace(
-        array=CT,
-        affine=AFFINE,
-        **({"unit": "HU", "modality": "CT", "window": None, "inverted": False} | more),
-    )
+    words = {"unit": "HU", "modality": "CT"} | more
+    return Volume(CT, AFFINE, pd.DataFrame(), pd.DataFrame(), **words)
 
 
 @pytest.fixture
