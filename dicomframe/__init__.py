@@ -21,6 +21,7 @@ from dicomframe._version import __version__
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
     from dicomframe.client.workitemdata import new_workitem
+    from dicomframe.cohorts.cohort import Cohort, cohort
     from dicomframe.local import LocalService, connect, start_local
     from dicomframe.tables.convert import concat, from_json
     from dicomframe.tables.feed import from_change_feed
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 #: Public name -> module that holds it (PEP 562: loaded at first use).
 _HOME = {
     "Client": "dicomframe.client.client",
+    "Cohort": "dicomframe.cohorts.cohort",
     "LocalService": "dicomframe.local",
+    "cohort": "dicomframe.cohorts.cohort",
     "concat": "dicomframe.tables.convert",
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
@@ -41,8 +44,10 @@ _HOME = {
 
 __all__ = [
     "Client",
+    "Cohort",
     "LocalService",
     "__version__",
+    "cohort",
     "concat",
     "connect",
     "from_change_feed",

@@ -14,6 +14,7 @@ from dicomframe.client.changefeed import ChangeFeed
 from dicomframe.client.following import ChangeFollower
 from dicomframe.client.operations import Operation
 from dicomframe.client.search import Search
+from dicomframe.cohorts.cohort import Cohort
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 LISTED = re.findall(r"^\| `([^`]+)` \| .+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -35,6 +36,7 @@ def public():
             "feed": ChangeFeed,
             "following": ChangeFollower,
             "operation": Operation,
+            "cohort": Cohort,
             "df.dicom": DicomTable,
             "column.dicom": DicomColumn,
         }

@@ -1,0 +1,410 @@
+"""The cohort that users hold: steps, and what became of the rows at each of them."""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dicomframe.cohorts.recipe import from_yaml, to_yaml
+from dicomframe.cohorts.steps import Filters, How, OnMissing, Step, make_step
+from dicomframe.errors import QueryError, TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from dicomframe.client.client import Client
+    from dicomframe.cohorts.running import Outcome
+    from dicomframe.dicom.paths import Level
+
+_COUNTED: Final = {
+    "patients": "PatientID",
+    "studies": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "instances": "SOPInstanceUID",
+}
+#: From best to worst: a cohort is as complete as its worst search.
+_COMPLETENESS: Final = ("complete", "truncated", "drifted")
+
+
+def cohort(client: Client | None = None, recipe: str | Path | None = None) -> Cohort:
+    """Begin a cohort: who is in a study, step by step, with a count of who is not and why.
+
+    Parameters
+    ----------
+    client : Client, optional
+        The service to search; not needed to write a recipe.
+    recipe : str or pathlib.Path, optional
+        Steps that `Cohort.to_yaml` wrote, as text, or a file with them.
+
+    Returns
+    -------
+    Cohort
+        Without steps, or with the recipe's. Nothing is asked of the service yet.
+
+    Raises
+    ------
+    QueryError
+        If the recipe is none.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> with dfr.start_local(samples=True) as local:
+    ...     adults = (
+    ...         dfr.cohort(local.connect(progress=False))
+    ...         .step("CT and MR studies", ModalitiesInStudy=["CT", "MR"], fields=["PatientSex"])
+    ...         .step("women", PatientSex="F")
+    ...     )
+    ...     flow = adults.flow()
+    >>> flow["step"].tolist(), bool(flow["rows"].is_monotonic_decreasing)
+    (['CT and MR studies', 'women'], True)
+    """
+    made = Cohort(client)
+    for arguments in from_yaml(recipe) if recipe is not None else ():
+        made = made.step(**arguments)
+    return made
+
+
+class Cohort:
+    """Steps that choose studies, series or instances, and the rows behind each; made by `dicomframe.cohort`.
+
+    A cohort never changes: `step` gives a new one, which shares what was already done. Each step is done once, when a
+    result is first wanted.
+    """
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._client = client
+        self._parent: Cohort | None = None
+        self._step: Step | None = None
+        self._outcome: Outcome | None = None
+        self._lock = threading.RLock()
+
+    def step(
+        self,
+        name: str,
+        level: Level | None = None,
+        *,
+        keep: Filters | None = None,
+        without: Filters | None = None,
+        join: pd.DataFrame | str | Path | None = None,
+        on: str | Sequence[str] | None = None,
+        how: How = "inner",
+        first: str | Sequence[str] | None = None,
+        last: str | Sequence[str] | None = None,
+        per: str = "PatientID",
+        metadata: str | Sequence[str] = (),
+        fields: str | Sequence[str] = (),
+        fuzzy: bool = False,
+        missing: OnMissing | None = None,
+        **filters: Any,
+    ) -> Cohort:
+        """Add a step, which does one thing.
+
+        - The first step, and each that names another ``level``, **searches**: the service is asked for what matches
+          the attributes, below (or above) the rows so far. What is known of a row's study stays with it.
+        - Attributes alone **keep** the rows that match all of them. Values are given as to a search; numbers and ages
+          (in years) may be ranges too. ``keep`` takes columns with other names, or a function of the table.
+        - ``without`` takes away the rows that match.
+        - ``join`` adds the columns of another table, such as outcomes from a clinical database.
+        - ``first`` and ``last`` keep one row of each patient.
+
+        Parameters
+        ----------
+        name : str
+            What the step is called in tables and figures.
+        level : {"study", "series", "instance"}, optional
+            What a row is from here on; "study" in the first step.
+        keep, without : mapping or callable, optional
+            What columns must be, or must not all be; or a function that takes the table and gives True, False or NA for
+            each row.
+        join : pandas.DataFrame or path of a .csv or .parquet file, optional
+            Has one row for each value of ``on``.
+        on : str or list of str, optional
+            The columns to join on. Those of files are read as text.
+        how : {"inner", "left"}
+            Whether rows without a partner go.
+        first, last : str or list of str, optional
+            The columns that order the rows; of rows that are alike, the one whose UID sorts first.
+        per : str
+            Of what to keep one row each.
+        metadata : list of str, optional
+            Attributes to read from the instances first.
+        fields, fuzzy
+            Of a search, as in `Client.search_studies`.
+        missing : {"drop", "keep", "raise"}, optional
+            What becomes of rows of which it cannot be said, because a value is missing or could not be read. They go
+            by default, but not from ``without``; the flow counts them in any case.
+        **filters
+            Attributes by keyword.
+
+        Raises
+        ------
+        QueryError
+            If the arguments do not say one thing, or the name is taken.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     chosen = (
+        ...         dfr.cohort(local.connect(progress=False))
+        ...         .step("all studies")
+        ...         .step("first study of each patient", first="StudyDate")
+        ...         .step("their CT series", level="series", Modality="CT")
+        ...     )
+        ...     chosen.to_frame()["Modality"].unique().tolist()
+        ['CT']
+        """
+        if any(step.name == name for step in self.steps):
+            raise QueryError(f"There is a step {name[:64]!r} already; names tell steps apart.")
+        made = Cohort(self._client)
+        made._parent = self
+        made._step = make_step(
+            name,
+            self._step.level if self._step is not None else None,
+            level=level,
+            keep=keep,
+            without=without,
+            join=join,
+            on=on,
+            how=how,
+            first=first,
+            last=last,
+            per=per,
+            metadata=metadata,
+            fields=fields,
+            fuzzy=fuzzy,
+            missing=missing,
+            filters=filters,
+        )
+        return made
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps, first to last."""
+        return tuple(each._step for each in self._line() if each._step is not None)  # noqa: SLF001 - the same class
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the rows that are in the cohort; what has not been done yet is done now.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A typed table. ``df.attrs["dicom"]["completeness"]`` is that of the worst of the searches.
+
+        Raises
+        ------
+        TableError
+            If there are no steps, or a step speaks of a column that is not there.
+        NoClientError
+            If there is no client to search with.
+        QueryError, ServiceError, TransportError, DecodeError
+            If a search fails; the steps before it are kept, and not done again.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     len(dfr.cohort(local.connect()).step("all studies").to_frame())
+        0
+        """
+        table = self._done().table.copy()
+        said = [outcome.completeness for outcome in self._outcomes() if outcome.completeness is not None]
+        worst = max(said, key=_COMPLETENESS.index)
+        table.attrs["dicom"] = {**table.attrs.get("dicom", {}), "completeness": worst}
+        return table
+
+    def flow(self) -> pd.DataFrame:
+        """Count what each step left: the attrition table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a step: ``step``, ``action``, ``level``; ``rows`` behind it and how many rows it ``removed``; of how
+            many it was ``unknown`` whether they belong, and how many of those because a value was ``unreadable``;
+            distinct ``patients`` (by PatientID), ``studies``, ``series`` and ``instances``, missing where the table
+            does not know them; and ``completeness`` of a search.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     found = dfr.cohort(local.connect(progress=False)).step("all").step("CR", level="series", Modality="CR")
+        ...     flow = found.flow()
+        >>> flow[["step", "action", "level"]].values.tolist()
+        [['all', 'search', 'study'], ['CR', 'search', 'series']]
+        """
+        import pandas as pd
+
+        self._done()
+        rows = []
+        for step, outcome in zip(self.steps, self._outcomes(), strict=True):
+            table = outcome.table
+            counts = {
+                name: table[column].nunique() if column in table.columns else None
+                for name, column in _COUNTED.items()
+            }
+            rows.append(
+                {
+                    "step": step.name,
+                    "action": step.action,
+                    "level": step.level,
+                    "rows": len(table),
+                    "removed": len(outcome.removed),
+                    "unknown": outcome.unknown,
+                    "unreadable": outcome.unreadable,
+                    **counts,
+                    "completeness": outcome.completeness,
+                }
+            )
+        texts = dict.fromkeys(("step", "action", "level", "completeness"), "string")
+        numbers = dict.fromkeys(("rows", "removed", "unknown", "unreadable", *_COUNTED), "Int64")
+        return pd.DataFrame(rows).astype({**texts, **numbers})
+
+    def removed(self, name: str) -> pd.DataFrame:
+        """Give the rows that a step took away, as they were in front of it, with the reason in ``why``.
+
+        Parameters
+        ----------
+        name : str
+            The step's.
+
+        Raises
+        ------
+        QueryError
+            If there is no such step.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     chosen = dfr.cohort(local.connect(progress=False)).step("all").step("none", PatientID="no such patient")
+        ...     chosen.removed("none")["why"].unique().tolist()
+        ['PatientID does not match']
+        """
+        self._done()
+        for step, outcome in zip(self.steps, self._outcomes(), strict=True):
+            if step.name == name:
+                return outcome.removed.copy()
+        raise QueryError(
+            f"There is no step {str(name)[:64]!r}; the steps are {[step.name for step in self.steps]}."
+        )
+
+    def issues(self) -> pd.DataFrame:
+        """Give the values that could not be read in the searches of all steps, with the UIDs of their rows.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     len(dfr.cohort(local.connect()).step("all studies").issues())
+        0
+        """
+        return self._done().issues.copy()
+
+    def to_yaml(self) -> str:
+        """Write the steps down, to keep them beside a paper and to do them again: ``dfr.cohort(client, recipe)``.
+
+        The text holds what is filtered by, names and identifiers included, and nothing of the rows.
+
+        Raises
+        ------
+        QueryError
+            If a step keeps by a function or joins a table in memory.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> print(dfr.cohort().step("CT of January", ModalitiesInStudy="CT", StudyDate=("2024-01-01", None)).to_yaml())
+        cohort: 1
+        steps:
+        - name: CT of January
+          level: study
+          keep:
+            ModalitiesInStudy: CT
+            StudyDate:
+              from: '2024-01-01'
+        <BLANKLINE>
+        """
+        return to_yaml(self.steps)
+
+    def plot(self) -> Figure:
+        """Draw the flow as publications show it: a box a step, and beside the arrows how many went and why.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     women = dfr.cohort(local.connect(progress=False)).step("all", fields=["PatientSex"])
+        ...     figure = women.step("women", PatientSex="F").plot()
+        >>> figure.savefig("/dev/null", format="png")
+        """
+        from dicomframe.images.plots.flow import draw_flow
+
+        flow = self.flow()
+        reasons = [outcome.removed["why"].value_counts() for outcome in self._outcomes()]
+        return draw_flow(flow, [dict(zip(each.index, each.tolist(), strict=True)) for each in reasons])
+
+    def _line(self) -> list[Cohort]:
+        """Give the cohorts of all steps, first to last."""
+        line: list[Cohort] = []
+        at: Cohort | None = self
+        while at is not None:
+            line.append(at)
+            at = at._parent  # noqa: SLF001 - the same class
+        return [each for each in reversed(line) if each._step is not None]  # noqa: SLF001
+
+    def _done(self) -> Outcome:
+        """Do what has not been done yet."""
+        from dicomframe.cohorts.running import run_step
+
+        outcome: Outcome | None = None
+        for each in self._line():
+            outcome = each._do(run_step, outcome)  # noqa: SLF001
+        if outcome is None:
+            raise TableError("This cohort has no steps yet; cohort.step(name, ...) adds one.")
+        return outcome
+
+    def _do(
+        self, run_step: Callable[[Step, Outcome | None, Client | None], Outcome], before: Outcome | None
+    ) -> Outcome:
+        with self._lock:
+            if self._outcome is None:
+                assert self._step is not None  # noqa: S101 - `_line` saw to it
+                self._outcome = run_step(self._step, before, self._client)
+            return self._outcome
+
+    def _outcomes(self) -> list[Outcome]:
+        """Give the outcomes of the steps that were done."""
+        found = (each._outcome for each in self._line())  # noqa: SLF001
+        return [outcome for outcome in found if outcome is not None]
+
+    def _counts(self) -> list[tuple[str, str]]:
+        """Give each step's name and how many rows it left, for people."""
+        done = [f"{len(outcome.table):,}" for outcome in self._outcomes()]
+        steps = self.steps
+        return [
+            (step.name, count)
+            for step, count in zip(steps, done + ["not done yet"] * (len(steps) - len(done)), strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        said = "; ".join(f"{name}: {count}" for name, count in self._counts())
+        return f"<Cohort {said or 'without steps'}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{html.escape(name)}</td><td>{count}</td></tr>"
+            for name, count in self._counts()
+        )
+        return (
+            f"<table><thead><tr><th style='text-align:left'>step</th><th>rows</th></tr></thead>{rows}</table>"
+        )

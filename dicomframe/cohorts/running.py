@@ -1,0 +1,316 @@
+"""What a step does with the rows: those that stay, those that go and why, and of how many it cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from dicomframe.cohorts.matching import Mask, Matches, match_all
+from dicomframe.cohorts.steps import Step
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL
+from dicomframe.errors import NoClientError, TableError
+from dicomframe.tables.schema import TEXT_DTYPE
+
+if TYPE_CHECKING:
+    from dicomframe.client.client import Client
+
+_PLURAL: Final = {"study": "studies", "series": "series", "instance": "instances"}
+_WHY: Final = "why"
+_MISSING, _UNREADABLE = "is missing", "could not be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step left.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows that stay.
+    removed : pandas.DataFrame
+        The rows that went, as they were in front of the step, with ``why``.
+    issues : pandas.DataFrame
+        The values that could not be read, of all searches so far.
+    unknown, unreadable : int
+        Of how many rows it could not be said, and of how many of them because a value could not be read.
+    completeness : str or None
+        Of a search: whether its rows are all there are.
+    """
+
+    table: pd.DataFrame
+    removed: pd.DataFrame
+    issues: pd.DataFrame
+    unknown: int = 0
+    unreadable: int = 0
+    completeness: str | None = None
+
+
+def run_step(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
+    """Do a step."""
+    if step.action == "search":
+        return _search(step, before, client)
+    assert before is not None  # noqa: S101 - a first step is a search
+    table, issues = before.table, before.issues
+    if step.metadata:
+        table, issues = _with_metadata(table, issues, step, client)
+    if step.action in {"keep", "without"}:
+        return _filter(step, table, issues)
+    return _join(step, table, issues) if step.action == "join" else _one_each(step, table, issues)
+
+
+def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
+    if client is None:
+        raise NoClientError("This cohort has no client to search with; make it with dfr.cohort(client, ...).")
+    assert isinstance(step.filters, Mapping)  # noqa: S101 - `make_step` saw to it
+    options: dict[str, Any] = {**step.filters, "fuzzy": step.fuzzy, "fields": list(step.fields) or None}
+    if before is None:
+        found = getattr(client, f"search_{_PLURAL[step.level]}")(**options).to_frame()
+        removed, issues = found.iloc[:0].assign(**{_WHY: _texts([])}), found.dicom.issues()
+    else:
+        above = before.table.copy()
+        above.attrs = {**above.attrs}
+        found = getattr(above.dicom.use(client).dicom, _PLURAL[step.level])(**options)
+        issues = pd.concat([before.issues, found.dicom.issues()], ignore_index=True)
+        keys = [name for name in _uid_columns(before.table) if name in found.columns]
+        is_left = _is_in(before.table, found, keys)
+        removed = _removed(before.table, ~is_left, np.where(is_left, "", f"no {step.level} was found"))
+        found = _with_columns(found, before.table, keys)
+    completeness = found.attrs.get("dicom", {}).get("completeness")
+    return Outcome(found, removed, issues, completeness=completeness)
+
+
+def _uid_columns(table: pd.DataFrame) -> list[str]:
+    return [name for name in UID_KEYWORD_OF_LEVEL.values() if name in table.columns]
+
+
+def _is_in(table: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> Mask:
+    """Tell which rows' keys are among another table's."""
+    return np.asarray(pd.MultiIndex.from_frame(table[keys]).isin(pd.MultiIndex.from_frame(other[keys])))
+
+
+def _with_columns(found: pd.DataFrame, above: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Give rows that were found below others what is known of those: who the patient is, what was joined."""
+    more = [name for name in above.columns if name not in found.columns]
+    if not more or above.duplicated(keys).any():
+        return found
+    return _merged(found, above[[*keys, *more]], keys)
+
+
+def _merged(table: pd.DataFrame, more: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Add columns to rows by their keys; there is one row of the other table for each, or none."""
+    merged = table.merge(more, on=keys, how="left", validate="many_to_one")
+    merged.attrs = dict(table.attrs)
+    return merged
+
+
+def _with_metadata(
+    table: pd.DataFrame, issues: pd.DataFrame, step: Step, client: Client | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read attributes of the rows' instances that the table does not have yet."""
+    if client is None:
+        raise NoClientError(
+            "This cohort has no client to read metadata with; make it with dfr.cohort(client, ...)."
+        )
+    lacking = [name for name in step.metadata if name not in table.columns]
+    if not lacking or table.empty:
+        return table.assign(**{name: _texts([pd.NA] * len(table)) for name in lacking}), issues
+    asked = table.copy()
+    asked.attrs = {**asked.attrs}
+    read = asked.dicom.use(client).dicom.metadata(lacking)
+    keys = _uid_columns(read)
+    more = [name for name in read.columns if name in lacking]
+    merged = _merged(table, read[[*keys, *more]].drop_duplicates(keys), keys)
+    return merged, pd.concat([issues, read.dicom.issues()], ignore_index=True)
+
+
+def _filter(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
+    """Keep the rows that match, or those that do not."""
+    filters = step.filters
+    verdicts = {"": _asked(step, table)} if callable(filters) else match_all(table, filters)
+    no = np.zeros(len(table), dtype=bool)
+    unsaid = np.zeros(len(table), dtype=bool)
+    for verdict in verdicts.values():
+        no |= ~verdict.yes & ~verdict.unknown
+        unsaid |= verdict.unknown
+    unknown, yes = unsaid & ~no, ~unsaid & ~no
+    goes = yes if step.action == "without" else no
+    if step.action == "without":
+        why = np.where(yes, f"{', '.join(name for name in verdicts if name) or 'the function'} matches", "")
+    else:
+        why = np.full(len(table), "", dtype=object)
+        for name, verdict in verdicts.items():
+            open_yet = (why == "") & ~verdict.yes & ~verdict.unknown
+            why[open_yet] = f"{name or 'the function'} does not match"
+    columns = {name: verdict.unknown for name, verdict in verdicts.items()}
+    return _settled(step, table, issues, goes, unknown, why, columns)
+
+
+def _asked(step: Step, table: pd.DataFrame) -> Matches:
+    """Ask a function of the caller's which rows match."""
+    assert callable(step.filters)  # noqa: S101 - for the type checker
+    answer = step.filters(table.copy())
+    if isinstance(answer, pd.Series):
+        answer = answer.reindex(table.index)
+    said: Any
+    try:
+        said = pd.array(answer, dtype="boolean")
+    except (TypeError, ValueError):
+        said = ()
+    if len(said) != len(table):
+        raise TableError(
+            f"The function of step {step.name!r} must give True, False or NA for each row of the table."
+        )
+    return Matches(said.fillna(value=False).to_numpy(dtype=bool), said.isna())
+
+
+def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
+    """Add the columns of another table; rows without a partner go, or have none of it."""
+    other = _read_table(step)
+    on = list(step.on)
+    for each, whose in ((table, "the cohort"), (other, "the joined table")):
+        if absent := [name for name in on if name not in each.columns]:
+            raise TableError(f"Step {step.name!r}: {whose} has no column {absent[0][:64]!r} to join on.")
+    if both := [name for name in other.columns if name in table.columns and name not in on]:
+        raise TableError(
+            f"Step {step.name!r}: the column {str(both[0])[:64]!r} is in both tables; rename it in the joined one."
+        )
+    other = other.dropna(subset=on)
+    for name in on:
+        other[name] = _same_kind(step, other[name], table[name])
+    if doubles := int(other.duplicated(on).sum()):
+        raise TableError(
+            f"Step {step.name!r}: the joined table has {doubles:,} rows whose {', '.join(on)} stood in an earlier row;"
+            " it must have one row each, or rows of the cohort would be doubled."
+        )
+    has_partner = _is_in(table, other, on)
+    has_no_key = table[on].isna().any(axis=1).to_numpy(dtype=bool)
+    joined = _merged(table, other.astype(_dtypes_with_gaps(other)), on)
+    goes = ~has_partner & ~has_no_key & (step.how == "inner")
+    unknown = has_no_key & (step.how == "inner")
+    why = np.where(goes, "not in the joined table", "")
+    columns = {name: table[name].isna().to_numpy(dtype=bool) for name in on}
+    return _settled(step, joined, issues, goes, unknown, why, columns, before=table)
+
+
+def _read_table(step: Step) -> pd.DataFrame:
+    if isinstance(step.table, pd.DataFrame):
+        return step.table.copy()
+    assert step.table is not None  # noqa: S101 - `make_step` saw to it
+    path = Path(step.table)
+    if path.suffix.lower() == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix.lower() != ".csv":
+        raise TableError(f"Step {step.name!r}: a file to join is .csv or .parquet, or give a table.")
+    # Identifiers are texts: numbers would lose leading zeros.
+    return pd.read_csv(path, dtype=dict.fromkeys(step.on, "string"), dtype_backend="numpy_nullable")
+
+
+def _dtypes_with_gaps(table: pd.DataFrame) -> dict[Any, str]:
+    """Give the dtypes in which whole numbers and truth values stay so where a row has no partner."""
+    nullable = {"b": "boolean", "i": "Int64"}
+    return {
+        name: nullable[dtype.kind]
+        for name, dtype in table.dtypes.items()
+        if isinstance(dtype, np.dtype) and dtype.kind in nullable
+    }
+
+
+def _same_kind(step: Step, keys: pd.Series[Any], wanted: pd.Series[Any]) -> pd.Series[Any]:
+    """Bring keys into the form of those that they are held against, where nothing changes by it."""
+    is_text = [pd.api.types.is_string_dtype(each.dropna()) for each in (keys, wanted)]
+    if is_text[0] != is_text[1]:
+        raise TableError(
+            f"Step {step.name!r}: {str(keys.name)[:64]!r} is {wanted.dtype} in the cohort and {keys.dtype} in the"
+            " joined table. Read identifiers as text (dtype=str): numbers have lost their leading zeros."
+        )
+    return keys.astype(wanted.dtype)
+
+
+def _one_each(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
+    """Keep the first or last row of each patient, or of whatever else."""
+    names = [*step.by, step.per]
+    if absent := [name for name in names if name not in table.columns]:
+        raise TableError(f"Step {step.name!r}: there is no column {absent[0][:64]!r} in the table.")
+    gaps = {name: table[name].isna().to_numpy(dtype=bool) for name in names}
+    unknown = np.logical_or.reduce(list(gaps.values()))
+    known = table[~unknown].assign(_at=np.flatnonzero(~unknown))
+    own = _uid_columns(table)[-1:]  # of those that are alike, always the same one
+    try:
+        ordered = known.sort_values(own, kind="stable")
+        ordered = ordered.sort_values(list(step.by), ascending=step.action == "first", kind="stable")
+    except TypeError:
+        raise TableError(f"Step {step.name!r}: {', '.join(step.by)} has values that have no order.") from None
+    chosen = ordered.drop_duplicates(step.per)["_at"].to_numpy()
+    stays = np.zeros(len(table), dtype=bool)
+    stays[chosen] = True
+    goes = ~stays & ~unknown
+    why = np.where(goes, f"not the {step.action} by {', '.join(step.by)}", "")
+    return _settled(step, table, issues, goes, unknown, why, gaps)
+
+
+def _settled(
+    step: Step,
+    table: pd.DataFrame,
+    issues: pd.DataFrame,
+    goes: Mask,
+    unknown: Mask,
+    why: Any,
+    columns: Mapping[str, Mask],
+    before: pd.DataFrame | None = None,
+) -> Outcome:
+    """Take the rows away that go, and say of each why; of those of which it cannot be said, as the step wants it."""
+    unreadable = np.zeros(len(table), dtype=bool)
+    why = np.asarray(why, dtype=object)
+    for name, gap in columns.items():
+        here = unknown & gap
+        bad = here & _has_issue(table, issues, name)
+        unreadable |= bad
+        empty = (
+            table[name].isna().to_numpy(dtype=bool)
+            if name in table.columns
+            else np.zeros(len(table), dtype=bool)
+        )
+        says = np.where(bad, _UNREADABLE, np.where(empty, _MISSING, "cannot be compared"))
+        open_yet = here & (why == "")
+        why[open_yet] = [f"{name or 'the answer'} {each if name else _MISSING}" for each in says[open_yet]]
+    if step.missing == "raise" and unknown.any():
+        raise TableError(
+            f"Step {step.name!r} cannot say of {int(unknown.sum()):,} rows whether they belong, because values are"
+            " missing; missing='drop' or 'keep' decides."
+        )
+    if step.missing == "drop":
+        goes = goes | unknown
+    return Outcome(
+        table[~goes].reset_index(drop=True),
+        _removed(table if before is None else before, goes, why),
+        issues,
+        int(unknown.sum()),
+        int(unreadable.sum()),
+    )
+
+
+def _has_issue(table: pd.DataFrame, issues: pd.DataFrame, name: str) -> Mask:
+    """Tell which rows' value of a column could not be read, here or in the study or series above."""
+    found = np.zeros(len(table), dtype=bool)
+    listed = issues[issues["keyword"] == name] if name else issues.iloc[:0]
+    # The deepest UID that an issue names is that of its row.
+    for uid in reversed(_uid_columns(issues)):
+        here = listed[listed[uid].notna()]
+        if uid in table.columns:
+            found |= table[uid].isin(here[uid].tolist()).to_numpy(dtype=bool)
+        listed = listed[listed[uid].isna()]
+    return found
+
+
+def _removed(table: pd.DataFrame, goes: Mask, why: Any) -> pd.DataFrame:
+    gone = table[goes].reset_index(drop=True)
+    return gone.assign(**{_WHY: _texts(np.asarray(why, dtype=object)[goes])})
+
+
+def _texts(values: Any) -> Any:
+    return pd.array(list(values), dtype=TEXT_DTYPE)
