@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dicomframe.client.client import Client
     from dicomframe.client.workitemdata import new_workitem
     from dicomframe.cohorts.cohort import Cohort, cohort
+    from dicomframe.lake.lake import Lake, open_lake, sync
     from dicomframe.local import LocalService, connect, start_local
     from dicomframe.tables.convert import concat, from_json
     from dicomframe.tables.feed import from_change_feed
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Client": "dicomframe.client.client",
     "Cohort": "dicomframe.cohorts.cohort",
+    "Lake": "dicomframe.lake.lake",
     "LocalService": "dicomframe.local",
     "cohort": "dicomframe.cohorts.cohort",
     "concat": "dicomframe.tables.convert",
@@ -38,13 +40,16 @@ _HOME = {
     "from_change_feed": "dicomframe.tables.feed",
     "from_json": "dicomframe.tables.convert",
     "new_workitem": "dicomframe.client.workitemdata",
+    "open_lake": "dicomframe.lake.lake",
     "samples": "dicomframe.samples",
     "start_local": "dicomframe.local",
+    "sync": "dicomframe.lake.lake",
 }
 
 __all__ = [
     "Client",
     "Cohort",
+    "Lake",
     "LocalService",
     "__version__",
     "cohort",
@@ -53,7 +58,9 @@ __all__ = [
     "from_change_feed",
     "from_json",
     "new_workitem",
+    "open_lake",
     "start_local",
+    "sync",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dicomframe serve``, ``dicomframe demo`` and ``dicomframe doctor``."""
+"""The command line: ``dicomframe serve``, ``demo``, ``sync`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicomframe._version import __version__
 from dicomframe.errors import DicomFrameError
+
+if TYPE_CHECKING:
+    from dicomframe.client.client import Client
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,21 +99,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+    sync = commands.add_parser(
+        "sync", help="bring a lake of Delta tables up to date from a service's change feed"
+    )
+    sync.add_argument("url", metavar="URL", help="the service")
+    sync.add_argument("lake", metavar="LAKE", help="a folder; it is made if it is not there")
+    sync.add_argument("--follow", action="store_true", help="go on with what happens, until interrupted")
+    sync.add_argument(
+        "--interval",
+        type=_count,
+        default=30,
+        metavar="S",
+        help="seconds between questions while nothing happens (default: %(default)s)",
+    )
+    _add_access(sync)
+    sync.set_defaults(run=_sync)
+
     doctor = commands.add_parser(
         "doctor", help="examine the way to a service; exit code 1 when something fails"
     )
     doctor.add_argument(
         "url", nargs="?", metavar="URL", help="default: $DICOMFRAME_URL, else the sample service"
     )
-    doctor.add_argument("--api-version", choices=("v1", "v2"), default="v2", help="default: %(default)s")
-    doctor.add_argument("--partition", metavar="P", help="the data partition")
-    doctor.add_argument(
+    _add_access(doctor)
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_access(command: argparse.ArgumentParser) -> None:
+    """Add what tells how to speak to a service."""
+    command.add_argument("--api-version", choices=("v1", "v2"), default="v2", help="default: %(default)s")
+    command.add_argument("--partition", metavar="P", help="the data partition")
+    command.add_argument(
         "--token-variable",
         metavar="NAME",
         help="the environment variable that holds a token (default: DefaultAzureCredential for an Azure service)",
     )
-    doctor.set_defaults(run=_doctor)
-    return parser
 
 
 def _port(text: str) -> int:
@@ -150,8 +175,7 @@ def _demo(options: argparse.Namespace) -> None:
     run(options.out)
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from dicomframe.client.doctor import as_text
+def _connect(options: argparse.Namespace) -> Client:
     from dicomframe.local import connect
 
     token = None
@@ -159,7 +183,21 @@ def _doctor(options: argparse.Namespace) -> int:
         token = os.environ.get(options.token_variable)
         if not token:
             raise DicomFrameError(f"The environment variable {options.token_variable} is not set, or empty.")
-    with connect(options.url, token, api_version=options.api_version, partition=options.partition) as client:
+    return connect(options.url, token, api_version=options.api_version, partition=options.partition)
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from dicomframe.lake.lake import sync
+
+    with _connect(options) as client:
+        lake = sync(client, options.lake, follow=options.follow, interval=options.interval)
+        print(f"{options.lake}: up to date after change {lake.sequence:,}")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dicomframe.client.doctor import as_text
+
+    with _connect(options) as client:
         checks = client.doctor()
     print(as_text(checks))
     return int((checks["status"] == "failed").any())

@@ -25,6 +25,7 @@
      |    +-- UnavailableError            500, 502, 503, 504
      |    +-- UnexpectedAnswerError       a status or body no DICOM service should send (an HTML page, say)
      +-- OperationFailedError             a long operation ended in failure
+     +-- LakeError                        a lake cannot be read or written, or is another service's
 
     DicomFrameWarning (UserWarning)
      +-- IncompleteSearchWarning          a search may have missed rows
@@ -259,6 +260,10 @@ class OperationFailedError(DicomFrameError):
 
     def __repr__(self) -> str:
         return f"OperationFailedError({str(self)!r})"
+
+
+class LakeError(DicomFrameError):
+    """A lake cannot be read or written, belongs to another service, or is written by another program."""
 
 
 class DicomFrameWarning(UserWarning):

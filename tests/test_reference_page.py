@@ -15,6 +15,7 @@ from dicomframe.client.following import ChangeFollower
 from dicomframe.client.operations import Operation
 from dicomframe.client.search import Search
 from dicomframe.cohorts.cohort import Cohort
+from dicomframe.lake.lake import Lake
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 LISTED = re.findall(r"^\| `([^`]+)` \| .+ \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -37,6 +38,7 @@ def public():
             "following": ChangeFollower,
             "operation": Operation,
             "cohort": Cohort,
+            "lake": Lake,
             "df.dicom": DicomTable,
             "column.dicom": DicomColumn,
         }
@@ -49,6 +51,7 @@ def public():
         for name, value in vars(errors).items()
         if inspect.isclass(value) and value.__module__ == errors.__name__
     }
+    names.add("lake.folder")  # an attribute of the object, not of its class
     return names - BETWEEN_MODULES
 
 

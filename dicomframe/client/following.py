@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from dicomframe.client.changefeed import INCOMPLETE, Reading
 from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.session import Session
+from dicomframe.dicom.feed import sequence_of
 from dicomframe.errors import (
     IncompleteSearchWarning,
     ThrottledError,
@@ -36,10 +38,13 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
 
 
-class ChangeFollower:
-    """An iterator of tables of changes that waits for the next ones; also a context manager.
+Given = TypeVar("Given")
 
-    `Client.follow_changes` makes it. It is for one thread; `close` may be called from any.
+
+class Following(ABC, Generic[Given]):
+    """An iterator of what is made of new changes, which waits for the next ones; also a context manager.
+
+    It is for one thread; `close` may be called from any.
 
     Parameters
     ----------
@@ -53,10 +58,10 @@ class ChangeFollower:
         Seconds for which a server may be out of reach.
     metadata : bool
         Whether to ask for the metadata of instances that are there.
-    dtype_backend : {"numpy_nullable", "pyarrow"}
-        Of the tables.
     stop : threading.Event, optional
         Ends it when it is set.
+    waits : bool
+        Whether it waits for more when all is read; otherwise it ends then.
     """
 
     def __init__(
@@ -67,24 +72,24 @@ class ChangeFollower:
         interval: float,
         patience: float,
         metadata: bool,
-        dtype_backend: DtypeBackend,
         stop: threading.Event | None = None,
+        waits: bool = True,
     ) -> None:
         self._session = session
         self._cursor = cursor
         self._interval = interval
         self._patience = patience
         self._metadata = metadata
-        self._dtype_backend = dtype_backend
+        self._waits = waits
         self._stop = stop or threading.Event()
         self._reading: Reading | None = None
         self._pages: Iterator[list[Any]] = iter(())
 
     @property
     def cursor(self) -> dict[str, Any]:
-        """Where to go on after the tables given so far: plain JSON for ``after=``, also in another process.
+        """Where to go on after the changes given so far: plain JSON for ``after=``, also in another process.
 
-        Save it when you have dealt with a table, and each change is dealt with exactly once, or, if the process dies in
+        Save it when you have dealt with them, and each change is dealt with exactly once, or, if the process dies in
         between, once more.
         """
         return self._cursor.saved()
@@ -106,13 +111,17 @@ class ChangeFollower:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> pd.DataFrame:
+    @abstractmethod
+    def _given(self, entries: list[Any]) -> Given:
+        """Make of changes, ordered by number, what is given."""
+
+    def __next__(self) -> Given:
         """Give the next changes, ordered by number, as soon as there are any.
 
         Raises
         ------
         StopIteration
-            After `close`.
+            After `close`; or when all is read, if it does not wait.
         TransportError, ThrottledError, UnavailableError
             If the server was out of reach for longer than ``patience``.
         ServiceError, DecodeError
@@ -137,7 +146,10 @@ class ChangeFollower:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             if entries:
-                return self._table(entries)
+                entries.sort(key=lambda entry: sequence_of(entry) or 0)
+                return self._given(entries)
+            if not self._waits:
+                break
             failed_since, pause = None, min(_FIRST_PAUSE, self._interval)
             self._stop.wait(self._interval)
         raise StopIteration
@@ -166,11 +178,34 @@ class ChangeFollower:
         self._cursor = self._reading.cursor.copy()
         return entries
 
-    def _table(self, entries: list[Any]) -> pd.DataFrame:
-        from dicomframe.dicom.feed import sequence_of
+
+class EntryFollower(Following[list[Any]]):
+    """Gives lists of changes under the names that the service documents; `Following` has the arguments."""
+
+    def _given(self, entries: list[Any]) -> list[Any]:
+        return entries
+
+
+class ChangeFollower(Following["pd.DataFrame"]):
+    """Gives tables of changes; `Client.follow_changes` makes it.
+
+    Parameters
+    ----------
+    dtype_backend : {"numpy_nullable", "pyarrow"}
+        Of the tables.
+    **options
+        As for `Following`.
+    """
+
+    def __init__(
+        self, session: Session, cursor: Cursor, *, dtype_backend: DtypeBackend, **options: Any
+    ) -> None:
+        super().__init__(session, cursor, **options)
+        self._dtype_backend = dtype_backend
+
+    def _given(self, entries: list[Any]) -> pd.DataFrame:
         from dicomframe.tables.feed import FeedTable
 
-        entries.sort(key=lambda entry: sequence_of(entry) or 0)
         table = FeedTable()
         table.add(entries)
         return table.finish(self._dtype_backend, attrs={"service": self._session.base})

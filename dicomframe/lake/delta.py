@@ -1,0 +1,231 @@
+"""The one place that speaks to Delta tables: make, merge, append, read (extra ``lake``).
+
+A merge is told from a number which rows are newer, so that the same batch can be merged twice. An append names its
+batch: Delta refuses a second one of the same number, by whichever program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import pyarrow as pa
+
+from dicomframe.errors import LakeError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable as DeltaTable  # noqa: PLC0414 - for the annotations of this package
+
+Name = Literal["study", "series", "instance", "changes"]
+#: The name under which batches are counted in the tables' logs.
+_APPLICATION: Final = "dicomframe"
+
+_TEXTS: Final = pa.list_(pa.string())
+_UIDS: Final = (("PartitionName", pa.string()), ("StudyInstanceUID", pa.string()))
+_SERIES_UID: Final = ("SeriesInstanceUID", pa.string())
+_INSTANCE_UID: Final = ("SOPInstanceUID", pa.string())
+_MOMENT: Final = pa.timestamp("us", "UTC")
+#: What each table holds beside the attributes of its level: the number and time of the change that it is from, and all
+#: of its attributes as DICOM JSON, of which typed tables are made without loss.
+_OWN: Final = (("sequence", pa.int64()), ("timestamp", _MOMENT), ("json", pa.string()))
+SCHEMAS: Final[Mapping[Name, pa.Schema]] = {
+    "study": pa.schema(
+        [
+            *_UIDS,
+            ("PatientID", pa.string()),
+            ("PatientName", pa.string()),
+            ("PatientBirthDate", pa.date32()),
+            ("PatientSex", pa.string()),
+            ("PatientAge", pa.string()),
+            ("StudyDate", pa.date32()),
+            ("StudyDescription", pa.string()),
+            ("AccessionNumber", pa.string()),
+            ("ModalitiesInStudy", _TEXTS),
+            ("NumberOfStudyRelatedSeries", pa.int64()),
+            ("NumberOfStudyRelatedInstances", pa.int64()),
+            ("disagrees", _TEXTS),
+            *_OWN,
+            ("batch", pa.int64()),
+        ]
+    ),
+    "series": pa.schema(
+        [
+            *_UIDS,
+            _SERIES_UID,
+            ("Modality", pa.string()),
+            ("SeriesNumber", pa.int64()),
+            ("SeriesDescription", pa.string()),
+            ("BodyPartExamined", pa.string()),
+            ("Manufacturer", pa.string()),
+            ("ManufacturerModelName", pa.string()),
+            ("NumberOfSeriesRelatedInstances", pa.int64()),
+            ("disagrees", _TEXTS),
+            *_OWN,
+            ("batch", pa.int64()),
+        ]
+    ),
+    "instance": pa.schema(
+        [
+            *_UIDS,
+            _SERIES_UID,
+            _INSTANCE_UID,
+            ("SOPClassUID", pa.string()),
+            ("PatientID", pa.string()),
+            ("Modality", pa.string()),
+            ("InstanceNumber", pa.int64()),
+            ("NumberOfFrames", pa.int64()),
+            ("Rows", pa.int64()),
+            ("Columns", pa.int64()),
+            *_OWN,
+        ]
+    ),
+    "changes": pa.schema(
+        [
+            *_UIDS,
+            _SERIES_UID,
+            _INSTANCE_UID,
+            ("sequence", pa.int64()),
+            ("timestamp", _MOMENT),
+            ("action", pa.string()),
+            ("state", pa.string()),
+            ("batch", pa.int64()),
+            ("cursor", pa.string()),
+        ]
+    ),
+}
+KEYS: Final[Mapping[Name, tuple[str, ...]]] = {
+    "study": ("PartitionName", "StudyInstanceUID"),
+    "series": ("PartitionName", "StudyInstanceUID", "SeriesInstanceUID"),
+    "instance": ("PartitionName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
+}
+#: What says which of two rows is newer.
+_ORDER: Final[Mapping[Name, str]] = {"study": "batch", "series": "batch", "instance": "sequence"}
+#: In rows to merge: whether the row is to be taken away.
+GONE: Final = "gone"
+
+
+def is_table(uri: str, options: Mapping[str, str] | None) -> bool:
+    """Tell whether there is a Delta table."""
+    from deltalake import DeltaTable
+
+    return bool(DeltaTable.is_deltatable(uri, dict(options or {})))
+
+
+class Table:
+    """One Delta table of a lake.
+
+    Parameters
+    ----------
+    folder : str
+        The lake's folder or address.
+    name : {"study", "series", "instance", "changes"}
+        Which one.
+    options : mapping, optional
+        What the storage needs to know.
+    """
+
+    def __init__(self, folder: str, name: Name, options: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.uri = f"{folder.rstrip('/')}/{name}"
+        self._options = dict(options or {}) or None
+
+    def create(self, description: str) -> None:
+        """Make it, empty; nothing is done if it is there."""
+        from deltalake import DeltaTable
+
+        if "://" not in self.uri:
+            Path(self.uri).mkdir(parents=True, exist_ok=True)
+        DeltaTable.create(
+            self.uri,
+            SCHEMAS[self.name],
+            mode="ignore",
+            name=f"dicomframe {self.name}",
+            description=description,
+            storage_options=self._options,
+        )
+
+    def open(self, as_of: datetime | int | None = None) -> DeltaTable:
+        """Open it, as it is now or was."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            table = DeltaTable(self.uri, storage_options=self._options)
+            if as_of is not None:
+                table.load_as_version(as_of)
+        except (DeltaError, ValueError) as error:
+            raise LakeError(f"The table {self.name!r} of the lake cannot be opened: {error}") from None
+        return table
+
+    def read(
+        self, columns: Sequence[str], where: str | None = None, as_of: datetime | int | None = None
+    ) -> pa.Table:
+        """Read columns, of all rows or of those that a SQL predicate chooses."""
+        reader = self.open(as_of).scan(list(columns), where)
+        schema = SCHEMAS[self.name]
+        return pa.table(reader).cast(pa.schema([schema.field(name) for name in columns]))
+
+    def merge(self, rows: pa.Table) -> None:
+        """Put newer rows in place of older ones, take those away that are `GONE`; the same again changes nothing."""
+        if not rows.num_rows:
+            return
+        same = " AND ".join(f"t.{key} = s.{key}" for key in KEYS[self.name])
+        values = {name: f"s.{name}" for name in SCHEMAS[self.name].names}
+        newer = f"s.{_ORDER[self.name]} >= t.{_ORDER[self.name]}"
+        merger = self.open().merge(rows, same, source_alias="s", target_alias="t")
+        merger = merger.when_matched_delete(f"{newer} AND s.{GONE}").when_matched_update(
+            values, predicate=newer
+        )
+        self._commit(lambda: merger.when_not_matched_insert(values, predicate=f"NOT s.{GONE}").execute())
+
+    def append(self, rows: pa.Table, batch: int) -> None:
+        """Append the rows of a batch, unless a batch of that number was."""
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        table = self.open()
+        if (done := table.transaction_version(_APPLICATION)) is not None and done >= batch:
+            raise LakeError(_OTHER_WRITER)
+        properties = CommitProperties(app_transactions=[Transaction(_APPLICATION, batch)])
+        self._commit(lambda: write_deltalake(table, rows, mode="append", commit_properties=properties))
+
+    def batch(self) -> int:
+        """Give the number of the last batch; 0 for none."""
+        return self.open().transaction_version(_APPLICATION) or 0
+
+    def _commit(self, work: Any) -> None:
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        try:
+            work()
+        except CommitFailedError:
+            raise LakeError(_OTHER_WRITER) from None
+        except DeltaError as error:
+            raise LakeError(f"The table {self.name!r} of the lake cannot be written: {error}") from None
+
+
+_OTHER_WRITER: Final = (
+    "Another program writes to this lake; let one of them do it."
+    " The changes of this batch are not counted twice."
+)
+
+
+def is_one_of(column: str, values: Iterable[str]) -> str:
+    """Write a predicate: a column is one of some texts, whatever is in them.
+
+    Examples
+    --------
+    >>> is_one_of("StudyInstanceUID", ["1.2", "it's"])
+    "StudyInstanceUID IN ('1.2', 'it''s')"
+    """
+    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({', '.join(quoted)})"
+
+
+def check_extra() -> None:
+    """Refuse with a hint where the extra is not installed."""
+    try:
+        import deltalake  # noqa: F401
+    except ImportError:
+        raise LakeError("A lake needs the package deltalake: pip install 'dicomframe[lake]'.") from None

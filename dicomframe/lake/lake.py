@@ -1,0 +1,335 @@
+"""The lake that users hold, and the two ways to it: `sync` and `open_lake`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from dicomframe.client.progress import check_progress
+from dicomframe.errors import LakeError, QueryError
+from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
+from dicomframe.lake.syncing import only_writer, sync_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from dicomframe.client.client import Client
+    from dicomframe.dicom.paths import Level
+    from dicomframe.lake.delta import DeltaTable
+    from dicomframe.tables.schema import DtypeBackend
+
+_FORMAT: Final = 1
+#: Rows that become one page of JSON.
+_ROWS_A_PAGE: Final = 2_000
+
+
+def sync(
+    client: Client,
+    lake: str | os.PathLike[str],
+    *,
+    follow: bool = False,
+    interval: float = 30,
+    storage_options: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
+    progress: bool | str | None = None,
+) -> Lake:
+    """Bring a lake up to date with a service, from its change feed; make it if there is none.
+
+    Each change counts exactly once, also when the program dies in the middle, or a batch is read twice.
+
+    Parameters
+    ----------
+    client : Client
+        The service. A lake belongs to one.
+    lake : path or str
+        A folder, or an address that Delta tables can have (``abfss://...``).
+    follow : bool
+        Whether to go on with what happens, until `stop` is set or it is interrupted.
+    interval : float
+        Seconds between questions while nothing happens.
+    storage_options : mapping, optional
+        What the storage needs to know, as deltalake takes it. It is kept nowhere.
+    stop : threading.Event, optional
+        Ends it between two batches when it is set.
+    progress : bool or "auto", optional
+        By default the client's.
+
+    Returns
+    -------
+    Lake
+
+    Raises
+    ------
+    LakeError
+        If the folder holds another service's lake or cannot be written, another program is writing, or the extra is
+        not installed.
+    ServiceError, TransportError, DecodeError
+        If the feed cannot be had. What was read before is in the lake.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dicomframe as dfr
+    >>> from dicomframe.samples import real_files
+    >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+    ...     client = local.connect(progress=False)
+    ...     stored = client.store(real_files()[:3])
+    ...     lake = dfr.sync(client, folder)
+    ...     len(lake.to_frame("instance"))
+    2
+    """
+    check_extra()
+    made = Lake(os.fspath(lake), storage_options)
+    made._create(client.url)  # noqa: SLF001 - the same module
+    made.sync(client, follow=follow, interval=interval, stop=stop, progress=progress)
+    return made
+
+
+def open_lake(lake: str | os.PathLike[str], *, storage_options: Mapping[str, str] | None = None) -> Lake:
+    """Open a lake to read it; no service is needed.
+
+    Raises
+    ------
+    LakeError
+        If there is none, or the extra is not installed.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> dfr.open_lake("/nowhere")
+    Traceback (most recent call last):
+    ...
+    dicomframe.errors.LakeError: There is no lake at that place; dfr.sync(client, folder) makes one.
+    """
+    check_extra()
+    found = Lake(os.fspath(lake), storage_options)
+    found._about()  # noqa: SLF001 - the same module
+    return found
+
+
+class Lake:
+    """What a service holds, as Delta tables: ``study``, ``series``, ``instance`` and ``changes``.
+
+    `sync` and `open_lake` give it. The tables can be read by whatever reads Delta: DuckDB, Polars, Spark, Fabric.
+
+    Parameters
+    ----------
+    folder : str
+        Where it is.
+    storage_options : mapping, optional
+        What the storage needs to know.
+    """
+
+    def __init__(self, folder: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self._tables = {name: Table(folder, name, storage_options) for name in SCHEMAS}
+        self._options = storage_options
+
+    def __repr__(self) -> str:
+        return f"<Lake after change {self.sequence:,}>"
+
+    @property
+    def service(self) -> str:
+        """The address of the service that it is of."""
+        return str(self._about()["service"])
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last change that is in it; 0 for none."""
+        cursor = self.cursor
+        return 0 if cursor is None else max(int(cursor["sequence"]), 0)
+
+    @property
+    def cursor(self) -> dict[str, Any] | None:
+        """The place in the change feed that it has come to; None before the first change."""
+        batch = self._tables["changes"].batch()
+        if not batch:
+            return None
+        where = f"batch = {batch} AND cursor IS NOT NULL"
+        (text,) = self._tables["changes"].read(["cursor"], where)["cursor"].to_pylist()
+        found: dict[str, Any] = orjson.loads(text)
+        return found
+
+    def sync(
+        self,
+        client: Client,
+        *,
+        follow: bool = False,
+        interval: float = 30,
+        stop: threading.Event | None = None,
+        progress: bool | str | None = None,
+    ) -> int:
+        """Take in what happened since; `dicomframe.sync` has the arguments and errors.
+
+        Returns
+        -------
+        int
+            How many changes there were.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     client = local.connect(progress=False)
+        ...     dfr.sync(client, folder).sync(client)
+        0
+        """
+        if client.url != self.service:
+            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
+        if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 <= interval < 1e6:
+            raise QueryError("interval must be a number of seconds, 0 or more.")
+        with only_writer(self.folder):
+            return sync_tables(
+                self._tables,
+                client,
+                self.cursor,
+                follow=follow,
+                interval=interval,
+                stop=stop,
+                progress=client.progress if progress is None else check_progress(progress),
+            )
+
+    def to_frame(
+        self,
+        level: Level,
+        *,
+        as_of: datetime | int | None = None,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+    ) -> pd.DataFrame:
+        """Read a table with all its attributes, typed as a search's or metadata's is.
+
+        Parameters
+        ----------
+        level : {"study", "series", "instance"}
+            Which one. A study's and series' attributes are those of its newest instance.
+        as_of : datetime or int, optional
+            As it was at that time, or at that version of the Delta table.
+        dtype_backend : {"numpy_nullable", "pyarrow"}
+            Which family of dtypes the columns get.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a study, series or instance, ordered by UIDs, with the service's address, so that
+            ``df.dicom.series()`` and the like go on from it. Values that could not be read are in
+            ``df.dicom.issues()``.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> from dicomframe.samples import real_files
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     client = local.connect(progress=False)
+        ...     stored = client.store(real_files()[:3])
+        ...     dfr.sync(client, folder).to_frame("study").dicom.level
+        'study'
+        """
+        from dicomframe.tables.convert import from_pages
+
+        if level not in KEYS:
+            raise QueryError("level= is one of 'study', 'series', 'instance'.")
+        found = self._tables[level].read([*KEYS[level], "json"], as_of=as_of)
+        ordered = found.sort_by([(key, "ascending") for key in KEYS[level]])["json"]
+        return from_pages(_pages(ordered), level, dtype_backend, attrs={"service": self.service})
+
+    def changes(self) -> pd.DataFrame:
+        """Give the changes that are in it, in the order of their numbers.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``sequence``, ``PartitionName``, the three UIDs, ``action``, ``timestamp`` (datetime64[us, UTC]), ``state``
+            as it was when the change was read, and ``batch``, in which it came.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> from dicomframe.samples import real_files
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     client = local.connect(progress=False)
+        ...     stored = client.store(real_files()[:3])
+        ...     dfr.sync(client, folder).changes()["action"].tolist()
+        ['create', 'create']
+        """
+        import pandas as pd
+
+        columns = [name for name in SCHEMAS["changes"].names if name != "cursor"]
+        found = self._tables["changes"].read(columns).sort_by("sequence")
+        text = pd.StringDtype("pyarrow", na_value=pd.NA)
+        dtypes = {"string": text, "int64": pd.Int64Dtype()}
+        table: pd.DataFrame = found.to_pandas(types_mapper=lambda kind: dtypes.get(str(kind)))
+        return table
+
+    def delta(self, name: str) -> DeltaTable:
+        """Give one of its Delta tables, ``study``, ``series``, ``instance`` or ``changes``, for other tools.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     dfr.sync(local.connect(), folder).delta("study").to_pyarrow_table().num_rows
+        0
+        """
+        if name not in self._tables:
+            raise QueryError(f"A lake has the tables {', '.join(self._tables)}.")
+        return self._tables[name].open()
+
+    def check(self, client: Client) -> pd.DataFrame:
+        """Hold the lake against what the service answers to a search of all instances.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The UIDs of instances that are in one of them only, and ``where``: ``"service"`` or ``"lake"``. What was
+            stored since the last `sync` is in the service alone.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     client = local.connect(progress=False)
+        ...     len(dfr.sync(client, folder).check(client))
+        0
+        """
+        uids = list(KEYS["instance"][1:])
+        there = client.search_instances().to_frame()[uids]
+        here = self._tables["instance"].read(uids).to_pandas().astype(there.dtypes)
+        joined = there.merge(here, how="outer", on=uids, indicator="where")
+        joined["where"] = joined["where"].map({"left_only": "service", "right_only": "lake"}).astype("string")
+        only: pd.DataFrame = joined[joined["where"].notna()].reset_index(drop=True)
+        return only
+
+    def _create(self, service: str) -> None:
+        """Make the tables that are not there."""
+        for table in self._tables.values():
+            table.create(orjson.dumps({"dicomframe lake": _FORMAT, "service": service}).decode())
+
+    def _about(self) -> dict[str, Any]:
+        """Read what the lake says of itself."""
+        table = self._tables["changes"]
+        if not is_table(table.uri, self._options):
+            raise LakeError("There is no lake at that place; dfr.sync(client, folder) makes one.")
+        try:
+            about = orjson.loads(table.open().metadata().description or "")
+        except orjson.JSONDecodeError:
+            about = None
+        if not isinstance(about, dict) or about.get("dicomframe lake") != _FORMAT:
+            raise LakeError("The table at that place is no lake of this version of dicomframe.")
+        return about
+
+
+def _pages(texts: pa.ChunkedArray) -> Iterator[bytes]:
+    for start in range(0, len(texts), _ROWS_A_PAGE):
+        rows = texts.slice(start, _ROWS_A_PAGE).to_pylist()
+        yield b"[%b]" % b",".join(row.encode("utf-8", "surrogatepass") for row in rows)

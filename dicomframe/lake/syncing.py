@@ -1,0 +1,118 @@
+"""A batch of changes into the tables of a lake, so that it may be done twice and counts once.
+
+The order of the writes is the promise: instances, series, studies, and last the changes with the cursor. Whatever dies
+in between, the next run begins at the cursor of the last batch that was appended, and does the same again: merges take
+what is not older, so doing them again changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
+
+from dicomframe.client.feedcursor import Cursor
+from dicomframe.client.following import EntryFollower
+from dicomframe.client.progress import progress_bar
+from dicomframe.dicom import feed
+from dicomframe.errors import IssuesWarning, LakeError, NotFoundError, warn_caller
+from dicomframe.lake.delta import is_one_of
+from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
+from dicomframe.tables.back import to_json
+
+if TYPE_CHECKING:
+    from dicomframe.client.client import Client
+    from dicomframe.lake.delta import Name, Table
+
+_GROUPED: Final = ("PartitionName", "StudyInstanceUID", "SeriesInstanceUID", "sequence", "timestamp", "json")
+#: Seconds for which the service may be out of reach, when the lake only catches up and when it follows.
+_PATIENCE, _LONG_PATIENCE = 60.0, 86_400.0
+
+
+def sync_tables(
+    tables: Mapping[Name, Table],
+    client: Client,
+    cursor: Mapping[str, Any] | None,
+    *,
+    follow: bool,
+    interval: float,
+    stop: threading.Event | None,
+    progress: Any,
+) -> int:
+    """Bring the tables up to date, and keep them so if wanted; give the number of changes."""
+    follower = EntryFollower(
+        client.session,
+        Cursor.of(cursor if cursor is not None else 0),
+        interval=interval,
+        patience=_LONG_PATIENCE if follow else _PATIENCE,
+        metadata=True,
+        stop=stop,
+        waits=follow,
+    )
+    count = 0
+    with follower, progress_bar(progress, "Reading changes", None, "change") as bar:
+        for entries in follower:
+            _sync_batch(tables, client, entries, follower.cursor)
+            count += len(entries)
+            bar.update(len(entries))
+    return count
+
+
+def _sync_batch(
+    tables: Mapping[Name, Table], client: Client, entries: Sequence[Any], cursor: Mapping[str, Any]
+) -> None:
+    named = [feed.named(entry) for entry in entries if isinstance(entry, Mapping)]
+    known = [(key, entry) for entry in named if (key := entry_uids(entry)) is not None]
+    if lost := len(entries) - len(known):
+        warn_caller(
+            f"{lost} changes of the feed do not name an instance, and are not in the lake.", IssuesWarning
+        )
+    batch = tables["changes"].batch() + 1
+    last = dict(known)  # in order of their numbers: the last one of each instance stays
+    states = {key: _state(client, key, entry) for key, entry in last.items()}
+    tables["instance"].merge(
+        instance_rows({key: (last[key], state) for key, state in states.items() if state != {}})
+    )
+    studies = sorted({key[1] for key in last})
+    instances = tables["instance"].read(_GROUPED, is_one_of("StudyInstanceUID", studies))
+    tables["series"].merge(group_rows("series", instances, dict.fromkeys(key[:3] for key in last), batch))
+    tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in last), batch))
+    tables["changes"].append(change_rows(named, batch, cursor), batch)
+
+
+def _state(client: Client, key: Key, entry: Mapping[str, Any]) -> Item | None:
+    """Give what an instance holds after a change; None if it is gone, nothing (``{}``) if a later change will tell."""
+    if str(entry.get("action")).lower() == "delete":
+        return None
+    if str(entry.get("state", "current")).lower() != "current":
+        return {}
+    metadata = entry.get("metadata")
+    if isinstance(metadata, Mapping) and metadata:
+        return metadata
+    try:
+        # A service may leave it out, of large objects or when it is busy.
+        found = to_json(client.retrieve_metadata(key[1], key[2], key[3]))
+    except NotFoundError:
+        return {}
+    return found[0] if found else {}
+
+
+@contextlib.contextmanager
+def only_writer(folder: str) -> Iterator[None]:
+    """Keep other programs on this machine from writing to a lake in a folder meanwhile."""
+    if "://" in folder:
+        yield
+        return
+    lock = FileLock(Path(folder) / ".sync.lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LakeError(
+            "Another program on this machine is writing to this lake; let one of them do it."
+        ) from None
+    with lock:
+        yield

@@ -1,0 +1,380 @@
+"""A lake holds what the service holds, each change once: whatever dies in between, whoever writes beside it."""
+
+import logging
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread, examples
+
+import dicomframe as dfr
+from dicomframe.cli import main
+from dicomframe.errors import IssuesWarning, LakeError, QueryError
+from dicomframe.lake import lake as lake_module
+from dicomframe.lake.delta import SCHEMAS, Table, is_one_of
+from dicomframe.lake.rows import group_rows, instance_rows
+from dicomframe.tables.schema import LEVEL_KEYWORDS
+
+
+def instance(study, series, number, **attributes):
+    """Make a small object."""
+    dataset = dcmread(examples.get_path("ct"))
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.{series}"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.{study}.{series}.{number}"
+    dataset.PatientID, dataset.PatientName, dataset.InstanceNumber = f"P{study}", f"Patient^{study}", number
+    for name, value in attributes.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+@pytest.fixture
+def service():
+    with dfr.start_local() as local, local.connect(progress=False) as client:
+        client.store(
+            [instance(study, series, number) for study in (1, 2) for series in (1, 2) for number in (1, 2)]
+        )
+        yield client
+
+
+def assert_is_as_the_service(lake, client):
+    assert len(lake.check(client)) == 0
+    for level, uid in (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID")):
+        counts = ["NumberOfStudyRelatedInstances", "ModalitiesInStudy"] * (level == "study")
+        plural = "studies" if level == "study" else "series"
+        theirs = (
+            getattr(client, f"search_{plural}")(fields=counts or None).to_frame().set_index(uid).sort_index()
+        )
+        ours = lake.to_frame(level).set_index(uid).sort_index()
+        assert ours.index.tolist() == theirs.index.tolist()
+        assert set(LEVEL_KEYWORDS[level]) <= {uid, *ours}
+        for column in theirs.columns.intersection(ours.columns):
+            assert ours[column].astype(str).tolist() == theirs[column].astype(str).tolist(), column
+    theirs = client.search_studies().to_frame().dicom.metadata() if len(ours) else lake.to_frame("instance")
+    ours = lake.to_frame("instance")
+    order = "SOPInstanceUID"
+    pd.testing.assert_frame_equal(
+        ours.sort_values(order, ignore_index=True),
+        theirs.sort_values(order, ignore_index=True),
+        check_like=True,
+    )
+
+
+def test_it_holds_what_the_service_holds(service, tmp_path):
+    lake = dfr.sync(service, tmp_path / "lake")
+    assert (lake.sequence, lake.service) == (8, service.url)
+    assert_is_as_the_service(lake, service)
+    assert lake.sync(service) == 0
+    assert lake.changes()["sequence"].tolist() == list(range(1, 9))
+
+
+def test_it_follows_what_happens(service, tmp_path):
+    lake = dfr.sync(service, tmp_path / "lake")
+    service.delete("1.2.1", "1.2.1.1", "1.2.1.1.1")
+    service.delete("1.2.2")
+    service.store([instance(3, 1, 1)])
+    service.update_studies(["1.2.1"], PatientName="New^Name").wait(30)
+    assert lake.sync(service) > 0
+    assert_is_as_the_service(lake, service)
+    studies = lake.to_frame("study").set_index("StudyInstanceUID")
+    assert studies.index.tolist() == ["1.2.1", "1.2.3"]
+    assert studies.loc["1.2.1", "PatientName"] == "New^Name"
+    changes = lake.changes()
+    assert changes["sequence"].is_unique
+    assert changes["sequence"].tolist() == service.change_feed().to_frame()["sequence"].tolist()
+
+
+def test_as_it_was(service, tmp_path):
+    lake = dfr.sync(service, tmp_path / "lake")
+    version = lake.delta("study").version()
+    service.delete("1.2.2")
+    lake.sync(service)
+    assert (len(lake.to_frame("study")), len(lake.to_frame("study", as_of=version))) == (1, 2)
+    with pytest.raises(LakeError, match="cannot be opened"):
+        lake.to_frame("study", as_of=999)
+
+
+def test_bad_values_survive_and_are_reported(service, tmp_path):
+    entry = {"sequence": 1, "timestamp": "2024-01-01T00:00:00Z"}
+    item = {"00080020": {"vr": "DA", "Value": ["yesterday"]}, "00280010": {"vr": "US", "Value": ["many"]}}
+    rows = instance_rows({("", "1", "1.1", "1.1.1"): (entry, item)})
+    assert rows["Rows"].to_pylist() == [None]
+    study = group_rows("study", rows, {("", "1"): None}, 1)
+    assert study["StudyDate"].to_pylist() == [None]
+    assert "yesterday" in study["json"].to_pylist()[0]
+    assert "many" in rows["json"].to_pylist()[0]
+
+
+def test_what_instances_disagree_about_is_named(service, tmp_path):
+    service.store([instance(1, 1, 3, PatientSex="M", SeriesDescription="other")])
+    lake = dfr.sync(service, tmp_path / "lake")
+    studies = lake.delta("study").to_pandas().set_index("StudyInstanceUID")
+    assert list(studies.loc["1.2.1", "disagrees"]) == ["PatientSex"]
+    assert studies.loc["1.2.1", "PatientSex"] == "M"
+    assert list(studies.loc["1.2.2", "disagrees"]) == []
+    series = lake.delta("series").to_pandas().set_index("SeriesInstanceUID")
+    assert list(series.loc["1.2.1.1", "disagrees"]) == ["SeriesDescription"]
+
+
+class Died(Exception):
+    """Stands for a program that ends in the middle."""
+
+
+@contextmanager
+def dies_before_write(number):
+    """Let the program die before its so-many-th write to a table."""
+    left = [number]
+    originals = {name: getattr(Table, name) for name in ("merge", "append")}
+
+    def dying(name):
+        def write(self, *given):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Died
+            return originals[name](self, *given)
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in originals:
+            patch.setattr(Table, name, dying(name))
+        yield
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_program_that_dies_in_the_middle_counts_nothing_twice(service, tmp_path, writes):
+    lake = dfr.sync(service, tmp_path / "lake")
+    service.delete("1.2.1", "1.2.1.1", "1.2.1.1.1")
+    service.store([instance(3, 1, 1)])
+    with dies_before_write(writes):
+        if writes < 4:
+            with pytest.raises(Died):
+                lake.sync(service)
+        else:
+            lake.sync(service)
+    # More happens before it is started again.
+    service.store([instance(3, 1, 2), instance(1, 1, 1)])
+    service.delete("1.2.2")
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+    assert lake.changes()["sequence"].tolist() == service.change_feed().to_frame()["sequence"].tolist()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["store", "delete", "update", "sync", "die"]),
+        st.integers(1, 2),
+        st.integers(1, 2),
+        st.integers(0, 3),
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(STEPS)
+def test_whatever_happens_it_ends_as_the_service(tmp_path_factory, steps):
+    with dfr.start_local() as local, local.connect(progress=False) as client:
+        lake = dfr.sync(client, tmp_path_factory.mktemp("lake"))
+        for what, study, series, number in steps:
+            if what == "store":
+                client.store([instance(study, series, number)])
+            elif (
+                what == "delete"
+                and client.search_studies(StudyInstanceUID=f"1.2.{study}").to_frame().shape[0]
+            ):
+                client.delete(f"1.2.{study}")
+            elif (
+                what == "update"
+                and client.search_studies(StudyInstanceUID=f"1.2.{study}").to_frame().shape[0]
+            ):
+                client.update_studies([f"1.2.{study}"], PatientName=f"N^{number}").wait(30)
+            elif what == "sync":
+                lake.sync(client)
+            elif what == "die":
+                with dies_before_write(number), suppress(Died):
+                    lake.sync(client)
+        lake.sync(client)
+        assert_is_as_the_service(lake, client)
+        assert lake.changes()["sequence"].tolist() == client.change_feed().to_frame()["sequence"].tolist()
+
+
+def test_a_change_that_comes_late_does_not_undo_a_later_one(tmp_path):
+    table = Table(str(tmp_path), "instance")
+    table.create("{}")
+    key = ("", "1", "1.1", "1.1.1")
+
+    def rows(sequence, item):
+        return instance_rows({key: ({"sequence": sequence, "timestamp": "2024-01-01T00:00:00Z"}, item)})
+
+    table.merge(rows(7, {"00280010": {"vr": "US", "Value": [7]}}))
+    table.merge(rows(5, {"00280010": {"vr": "US", "Value": [5]}}))
+    table.merge(rows(6, None))
+    assert table.read(["Rows", "sequence"]).to_pylist() == [{"Rows": 7, "sequence": 7}]
+    table.merge(rows(8, None))
+    assert table.read(["Rows"]).num_rows == 0
+
+
+def test_a_batch_is_appended_once_whoever_does_it(tmp_path):
+    ours, theirs = Table(str(tmp_path), "changes"), Table(str(tmp_path), "changes")
+    ours.create("{}")
+    rows = SCHEMAS["changes"].empty_table()
+    ours.append(rows, 1)
+    with pytest.raises(LakeError, match="Another program"):
+        theirs.append(rows, 1)
+    assert ours.batch() == 1
+
+
+def test_one_program_writes(service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    with (
+        lake_module.only_writer(str(tmp_path)),
+        pytest.raises(LakeError, match="Another program on this machine"),
+    ):
+        lake.sync(service)
+
+
+def test_texts_from_a_server_are_no_sql(tmp_path):
+    table = Table(str(tmp_path), "instance")
+    table.create("{}")
+    evil = "1' OR '1'='1"
+    for study in (evil, "2"):
+        entry = {"sequence": 1, "timestamp": "2024-01-01T00:00:00Z"}
+        table.merge(
+            instance_rows(
+                {("", study, "s", f"i{study}"): (entry, {"00100020": {"vr": "LO", "Value": ["P"]}})}
+            )
+        )
+    assert table.read(["StudyInstanceUID"], is_one_of("StudyInstanceUID", [evil])).to_pylist() == [
+        {"StudyInstanceUID": evil}
+    ]
+
+
+def test_metadata_that_the_feed_leaves_out_is_asked_for(service, tmp_path, monkeypatch):
+    from dicomframe.client import following
+
+    sent = following.Following.__next__
+
+    def without(self):
+        return [{**entry, "metadata": None} for entry in sent(self)]
+
+    monkeypatch.setattr(following.EntryFollower, "__next__", without, raising=False)
+    lake = dfr.sync(service, tmp_path)
+    assert_is_as_the_service(lake, service)
+
+
+def test_entries_that_name_nobody_are_told(service, tmp_path, monkeypatch):
+    from dicomframe.client import following
+
+    sent = following.Following.__next__
+    monkeypatch.setattr(
+        following.EntryFollower, "__next__", lambda self: [*sent(self), "x", {"sequence": 9}], raising=False
+    )
+    with pytest.warns(IssuesWarning, match="2 changes of the feed do not name an instance"):
+        lake = dfr.sync(service, tmp_path)
+    assert len(lake.to_frame("instance")) == 8
+
+
+def test_it_goes_on_until_it_is_stopped(service, tmp_path):
+    stop = threading.Event()
+    lake = dfr.sync(service, tmp_path)
+    thread = threading.Thread(target=lambda: lake.sync(service, follow=True, interval=0.05, stop=stop))
+    thread.start()
+    service.store([instance(3, 1, 1)])
+    for _ in range(200):
+        if lake.sequence == 9:
+            break
+        stop.wait(0.05)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert_is_as_the_service(lake, service)
+
+
+def test_other_places_are_refused(service, tmp_path, monkeypatch):
+    dfr.sync(service, tmp_path / "lake")
+    with dfr.start_local() as other, pytest.raises(LakeError, match="belongs to another service"):
+        dfr.sync(other.connect(), tmp_path / "lake")
+    with pytest.raises(LakeError, match="There is no lake"):
+        dfr.open_lake(tmp_path / "none")
+    from deltalake import write_deltalake
+
+    write_deltalake(tmp_path / "odd" / "changes", pd.DataFrame({"a": [1]}))
+    with pytest.raises(LakeError, match="is no lake of this version"):
+        dfr.open_lake(tmp_path / "odd")
+    lake = dfr.open_lake(tmp_path / "lake")
+    for wrong in (
+        lambda: lake.to_frame("patient"),
+        lambda: lake.delta("patient"),
+        lambda: lake.sync(service, interval=-1),
+    ):
+        with pytest.raises(QueryError):
+            wrong()
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(LakeError, match=r"pip install 'dicomframe\[lake\]'"):
+        dfr.open_lake(tmp_path / "lake")
+
+
+def test_an_empty_service(tmp_path):
+    with dfr.start_local() as local, local.connect(progress=False) as client:
+        lake = dfr.sync(client, tmp_path)
+        assert (lake.sequence, lake.cursor, len(lake.changes())) == (0, None, 0)
+        assert len(lake.to_frame("study")) == 0
+        assert lake.to_frame("study").dtypes["StudyDate"] == "datetime64[s]"
+
+
+def test_it_tells_nothing_of_patients(service, tmp_path, caplog):
+    with caplog.at_level(logging.DEBUG):
+        lake = dfr.sync(service, tmp_path)
+    assert repr(lake) == "<Lake after change 8>"
+    assert "Patient^" not in caplog.text
+    assert "1.2.1.1" not in caplog.text
+
+
+def test_the_table_finds_its_service(service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    assert len(lake.to_frame("study").dicom.series()) == 4
+
+
+def test_the_command_line(service, tmp_path, capsys):
+    base = service.url.removesuffix("/v2")
+    assert main(["sync", base, str(tmp_path / "lake")]) == 0
+    assert "up to date after change 8" in capsys.readouterr().out
+    assert_is_as_the_service(dfr.open_lake(tmp_path / "lake"), service)
+    assert main(["sync", base, str(tmp_path / "lake"), "--token-variable", "NOT_SET"]) == 1
+    assert "NOT_SET" in capsys.readouterr().err
+
+
+def test_a_process_that_is_killed_goes_on_where_it_was(tmp_path):
+    with dfr.start_local() as local, local.connect(progress=False) as client:
+        client.store([instance(1, 1, number) for number in range(1, 40)])
+        program = (
+            "import sys, os\n"
+            "import dicomframe as dfr\n"
+            "from dicomframe.client import following\n"
+            "from dicomframe.lake.delta import Table\n"
+            "following.MOST_ROWS = 1\n"
+            "append, count = Table.append, [0]\n"
+            "def killed(self, rows, batch):\n"
+            "    append(self, rows, batch)\n"
+            "    count[0] += 1\n"
+            "    if count[0] == 1:\n"
+            "        os.kill(os.getpid(), 9)\n"
+            "Table.append = killed\n"
+            "dfr.sync(dfr.connect(sys.argv[1], progress=False), sys.argv[2])\n"
+        )
+        base = client.url.removesuffix("/v2")
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-c", program, base, str(tmp_path)], check=False, timeout=60
+            )
+            assert done.returncode in {-9, 0}
+        lake = dfr.open_lake(tmp_path)
+        lake.sync(client)
+        assert_is_as_the_service(lake, client)
+        assert lake.changes()["sequence"].tolist() == list(range(1, 40))
