@@ -42,6 +42,7 @@ _HOME = {
     "new_workitem": "dicomframe.client.workitemdata",
     "open_lake": "dicomframe.lake.lake",
     "samples": "dicomframe.samples",
+    "scaleout": "dicomframe.scaleout",
     "start_local": "dicomframe.local",
     "sync": "dicomframe.lake.lake",
 }

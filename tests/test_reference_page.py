@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dicomframe as dfr
-from dicomframe import errors, samples
+from dicomframe import errors, samples, scaleout
 from dicomframe.accessor import DicomColumn, DicomTable
 from dicomframe.cli import main
 from dicomframe.client.changefeed import ChangeFeed
@@ -46,6 +46,7 @@ def public():
             f"{prefix}.{name}" for prefix, holder in holders.items() for name in dir(holder) if name[0] != "_"
         }
     names |= {f"dfr.{name}" for name in dfr.__all__} | {f"samples.{name}" for name in samples.__all__}
+    names |= {f"scaleout.{name}" for name in scaleout.__all__}
     names |= {
         name
         for name, value in vars(errors).items()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.accessor.base import UID_COLUMNS, TableBase, addresses
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +47,6 @@ class RemoteMethods(TableBase):
         self._table.attrs["dicom"] = known | {"service": client.url}
         return self._table
 
-    def _search(self, level: Level, columns: Sequence[str], filters: dict[str, Any]) -> pd.DataFrame:
-        """Search at a level below (or beside) the addresses that some of the UID columns give."""
-        here = self._table[[name for name in columns if name in self._table.columns]]
-        client = self._client
-        return client.collect(level, [_search_at(client, level, filters, path) for path in addresses(here)])
-
     def studies(self, **filters: Any) -> pd.DataFrame:
         """Search the studies that the rows belong to, one row a study.
 
@@ -80,7 +75,7 @@ class RemoteMethods(TableBase):
         ...     len(table.dicom.studies())
         1
         """
-        return self._search("study", UID_COLUMNS[:1], filters)
+        return search_around(self._client, self._table, "study", filters)
 
     def series(self, **filters: Any) -> pd.DataFrame:
         """Search the series of the rows' studies (or the rows' own series), one row a series; see `studies`.
@@ -98,7 +93,7 @@ class RemoteMethods(TableBase):
         ...     table.dicom.series()["Modality"].tolist()
         ['CT']
         """
-        return self._search("series", UID_COLUMNS[:2], filters)
+        return search_around(self._client, self._table, "series", filters)
 
     def instances(self, **filters: Any) -> pd.DataFrame:
         """Search the instances of the rows' studies or series (or the rows' own), one row each; see `studies`.
@@ -116,7 +111,7 @@ class RemoteMethods(TableBase):
         ...     len(table.dicom.instances())
         1
         """
-        return self._search("instance", UID_COLUMNS, filters)
+        return search_around(self._client, self._table, "instance", filters)
 
     def metadata(
         self, keywords: Sequence[str] | None = None, *, progress: bool | str | None = None
@@ -282,6 +277,13 @@ class RemoteMethods(TableBase):
         [['PatientName', 'New^Name']]
         """
         return self._client.update_studies(self._table, dry_run=dry_run, **attributes)
+
+
+def search_around(client: Client, table: pd.DataFrame, level: Level, filters: dict[str, Any]) -> pd.DataFrame:
+    """Search at a level below, at or above the rows of a table, each UID once."""
+    columns = UID_COLUMNS[: list(UID_KEYWORD_OF_LEVEL).index(level) + 1]
+    here = table[[name for name in columns if name in table.columns]]
+    return client.collect(level, [_search_at(client, level, filters, path) for path in addresses(here)])
 
 
 def _search_at(client: Client, level: Level, filters: dict[str, Any], path: ResourcePath) -> Search:

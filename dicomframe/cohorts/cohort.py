@@ -159,28 +159,33 @@ class Cohort:
         ...     chosen.to_frame()["Modality"].unique().tolist()
         ['CT']
         """
-        if any(step.name == name for step in self.steps):
-            raise QueryError(f"There is a step {name[:64]!r} already; names tell steps apart.")
-        made = Cohort(self._client)
-        made._parent = self
-        made._step = make_step(
-            name,
-            self._step.level if self._step is not None else None,
-            level=level,
-            keep=keep,
-            without=without,
-            join=join,
-            on=on,
-            how=how,
-            first=first,
-            last=last,
-            per=per,
-            metadata=metadata,
-            fields=fields,
-            fuzzy=fuzzy,
-            missing=missing,
-            filters=filters,
+        return self._with(
+            make_step(
+                name,
+                self._step.level if self._step is not None else None,
+                level=level,
+                keep=keep,
+                without=without,
+                join=join,
+                on=on,
+                how=how,
+                first=first,
+                last=last,
+                per=per,
+                metadata=metadata,
+                fields=fields,
+                fuzzy=fuzzy,
+                missing=missing,
+                filters=filters,
+            )
         )
+
+    def _with(self, step: Step) -> Cohort:
+        """Give a cohort with one step more."""
+        if any(each.name == step.name for each in self.steps):
+            raise QueryError(f"There is a step {step.name[:64]!r} already; names tell steps apart.")
+        made = Cohort(self._client)
+        made._parent, made._step = self, step
         return made
 
     @property

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from dicomframe.accessor.remote import search_around
+from dicomframe.client.addresses import addresses_of_table
 from dicomframe.cohorts.matching import Mask, Matches, match_all
 from dicomframe.cohorts.steps import Step
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL
@@ -72,9 +74,7 @@ def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcom
         found = getattr(client, f"search_{_PLURAL[step.level]}")(**options).to_frame()
         removed, issues = found.iloc[:0].assign(**{_WHY: _texts([])}), found.dicom.issues()
     else:
-        above = before.table.copy()
-        above.attrs = {**above.attrs}
-        found = getattr(above.dicom.use(client).dicom, _PLURAL[step.level])(**options)
+        found = search_around(client, before.table, step.level, options)
         issues = pd.concat([before.issues, found.dicom.issues()], ignore_index=True)
         keys = [name for name in _uid_columns(before.table) if name in found.columns]
         is_left = _is_in(before.table, found, keys)
@@ -119,9 +119,7 @@ def _with_metadata(
     lacking = [name for name in step.metadata if name not in table.columns]
     if not lacking or table.empty:
         return table.assign(**{name: _texts([pd.NA] * len(table)) for name in lacking}), issues
-    asked = table.copy()
-    asked.attrs = {**asked.attrs}
-    read = asked.dicom.use(client).dicom.metadata(lacking)
+    read = client.collect_metadata(addresses_of_table(table), lacking)
     keys = _uid_columns(read)
     more = [name for name in read.columns if name in lacking]
     merged = _merged(table, read[[*keys, *more]].drop_duplicates(keys), keys)
@@ -170,7 +168,7 @@ def _asked(step: Step, table: pd.DataFrame) -> Matches:
 
 def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
     """Add the columns of another table; rows without a partner go, or have none of it."""
-    other = _read_table(step)
+    other = read_table(step)
     on = list(step.on)
     for each, whose in ((table, "the cohort"), (other, "the joined table")):
         if absent := [name for name in on if name not in each.columns]:
@@ -197,7 +195,8 @@ def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
     return _settled(step, joined, issues, goes, unknown, why, columns, before=table)
 
 
-def _read_table(step: Step) -> pd.DataFrame:
+def read_table(step: Step) -> pd.DataFrame:
+    """Give the table that a step joins."""
     if isinstance(step.table, pd.DataFrame):
         return step.table.copy()
     assert step.table is not None  # noqa: S101 - `make_step` saw to it
