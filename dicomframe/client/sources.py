@@ -84,7 +84,8 @@ def _is_dataset(source: Any) -> bool:
 
 def _expand(source: Any) -> Iterator[Item]:
     if isinstance(source, str | Path):
-        yield from _files(str(Path(source).expanduser()))
+        path = source if isinstance(source, Path) else Path(source)
+        yield from _files(str(path.expanduser()))
     elif isinstance(source, bytes | bytearray | memoryview):
         yield _from_bytes(bytes(source))
     elif _is_dataset(source):
