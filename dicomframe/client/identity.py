@@ -5,6 +5,7 @@ The usual ones are read by `dicomframe.client.elements`; whatever is unusual is 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -30,13 +31,13 @@ class Identity:
     sop_class: str = ""
 
 
-def read_identity(source: Path | BinaryIO, head: bytes | None = None) -> Identity:
+def read_identity(source: str | Path | BinaryIO, head: bytes | None = None) -> Identity:
     """Read the UIDs of a DICOM file (PS3.10); pixels and other large values are not touched.
 
     Parameters
     ----------
-    source : pathlib.Path or binary file
-        The file.
+    source : str or pathlib.Path, or binary file
+        The file's path, or the file.
     head : bytes, optional
         Its first `HEAD_BYTES` bytes, where they are at hand.
 
@@ -60,10 +61,14 @@ def read_identity(source: Path | BinaryIO, head: bytes | None = None) -> Identit
     return Identity(**found)
 
 
-def _head_of(source: Path | BinaryIO) -> bytes:
-    if isinstance(source, Path):
-        with source.open("rb", buffering=0) as file:
-            return file.read(HEAD_BYTES) or b""
+def _head_of(source: str | Path | BinaryIO) -> bytes:
+    if isinstance(source, str | Path):
+        # A third of what a file object costs, for each of many files.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return os.read(descriptor, HEAD_BYTES)
+        finally:
+            os.close(descriptor)
     source.seek(0)
     return source.read(HEAD_BYTES)
 
@@ -81,12 +86,12 @@ def _walk(head: bytes) -> dict[str, str]:
     return {_NAME_OF_TAG[tag]: text(value) for tag, (_, value) in found.elements.items()}
 
 
-def _read_with_pydicom(source: Path | BinaryIO, force: bool = False) -> dict[str, str]:
+def _read_with_pydicom(source: str | Path | BinaryIO, force: bool = False) -> dict[str, str]:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     try:
-        if not isinstance(source, Path):
+        if not isinstance(source, str | Path):
             source.seek(0)
         # Whatever pydicom finds odd in the file, the service is to judge it.
         with quiet():

@@ -37,13 +37,16 @@ def outcome_table(
 
     from dicomframe.tables.schema import TEXT_DTYPE
 
-    cells = {
-        name: pd.array(
-            [_cell(row.get(name)) for row in rows], dtype=pd.Int64Dtype() if name in integers else TEXT_DTYPE
-        )
-        for name in columns
-    }
-    table = pd.DataFrame(cells, index=pd.RangeIndex(len(rows)))
+    def column(name: str) -> Any:
+        cells = [None if value == "" else value for value in (row.get(name) for row in rows)]
+        if name in integers:
+            return pd.array(cells, dtype=pd.Int64Dtype())
+        try:
+            return pd.array(cells, dtype=TEXT_DTYPE)
+        except UnicodeEncodeError:
+            return pd.array([_shown(cell) for cell in cells], dtype=TEXT_DTYPE)
+
+    table = pd.DataFrame({name: column(name) for name in columns}, index=pd.RangeIndex(len(rows)))
     table.attrs["dicom"] = {"service": service}
     return table
 
@@ -55,10 +58,6 @@ def check_on_failure(errors: Any) -> OnFailure:
     return cast("OnFailure", errors)
 
 
-def _cell(value: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(value, str):
-        # A file name need not be text; what is none in it is shown as its escape.
-        value = value.encode("utf-8", "backslashreplace").decode()
-    return pd.NA if value is None or value == "" else value
+def _shown(cell: Any) -> Any:
+    """Write what is no text as its escape; the name of a file need not be text."""
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell

@@ -8,7 +8,7 @@ nor cookies are looked at.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
@@ -22,6 +22,7 @@ from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
 from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import BROKEN, error_of_broken, is_cut
 from dicomframe.client.incoming import Answer
+from dicomframe.client.outgoing import OutgoingBody
 from dicomframe.client.transport import DirectAdapter, InProcessAdapter, environment
 from dicomframe.client.urls import ServiceAddress, encode_query
 from dicomframe.client.workers import current_call, line_for, tell_bytes
@@ -369,7 +370,7 @@ class _Call:
             "Accept-Encoding": "gzip",
             **headers,
         }
-        self._body = body if body is None or isinstance(body, bytes) else _WatchedBody(body)
+        self._body = body if body is None or isinstance(body, bytes) else OutgoingBody(body)
         self.method = method
         self.url = f"{base}/{self._path}{'?' * bool(self._query)}{self._query}"
         self.route = f"{method} {urlsplit(base).path}/{self._path}"
@@ -385,24 +386,4 @@ class _Call:
 
     def failure(self) -> OSError | None:
         """Why the body could not be read, where that is what broke the request."""
-        return self._body.failure if isinstance(self._body, _WatchedBody) else None
-
-
-class _WatchedBody:
-    """A body that remembers that it was itself what failed: a file that vanished is no cut connection."""
-
-    def __init__(self, body: Iterable[bytes]) -> None:
-        self._body = body
-        self.failure: OSError | None = None
-
-    def __len__(self) -> int:
-        return len(self._body)  # type: ignore[arg-type]  # documented: an iterable body has a length
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._body:
-                tell_bytes(len(piece))
-                yield piece
-        except OSError as error:
-            self.failure = error
-            raise
+        return self._body.failure if isinstance(self._body, OutgoingBody) else None

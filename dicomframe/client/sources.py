@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,9 @@ from dicomframe.errors import DecodeError, QueryError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+_NOT_THERE = "there is no such file or folder"
+_MEANS_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP})
 
 
 @dataclass(slots=True)
@@ -26,8 +32,8 @@ class Item:
         Its place in what was given; rows come back in this order.
     path : str or None
         The file it comes from.
-    body : bytes or pathlib.Path or None
-        What is sent.
+    body : bytes or str or None
+        What is sent: bytes, or the path of the file that holds them.
     size : int
         Its length in bytes.
     uids : Identity
@@ -38,7 +44,7 @@ class Item:
 
     number: int
     path: str | None = None
-    body: bytes | Path | None = None
+    body: bytes | str | None = None
     size: int = 0
     uids: Identity = field(default_factory=Identity)
     problem: str = ""
@@ -78,7 +84,8 @@ def _is_dataset(source: Any) -> bool:
 
 def _expand(source: Any) -> Iterator[Item]:
     if isinstance(source, str | Path):
-        yield from _files(Path(source).expanduser())
+        path = source if isinstance(source, Path) else Path(source)
+        yield from _files(str(path.expanduser()))
     elif isinstance(source, bytes | bytearray | memoryview):
         yield _from_bytes(bytes(source))
     elif _is_dataset(source):
@@ -90,32 +97,44 @@ def _expand(source: Any) -> Iterator[Item]:
         yield Item(0, problem=f"a {type(source).__name__} is no file, folder, Dataset or bytes")
 
 
-def _files(path: Path) -> Iterator[Item]:
+def _files(path: str) -> Iterator[Item]:
     """Walk a folder in the order of names; links to folders are not followed, they may lead in circles."""
     try:
-        is_folder = path.is_dir()
-        inside = sorted(path.iterdir()) if is_folder else []
-    except (OSError, ValueError) as error:
-        yield Item(0, str(path), problem=_why(error))
+        status = os.stat(path)  # noqa: PTH116 - a Path costs more than the call itself, for each of many files
+        inside = _names(path) if stat.S_ISDIR(status.st_mode) else None
+    except ValueError:
+        # No name of a file: it has a null character, for example.
+        yield Item(0, path, problem=_NOT_THERE)
         return
-    if not is_folder:
-        yield _from_file(path)
+    except OSError as error:
+        yield Item(0, path, problem=_NOT_THERE if error.errno in _MEANS_NOT_THERE else _why(error))
+        return
+    if inside is None:
+        yield _from_file(path, status)
     elif not inside:
-        yield Item(0, str(path), problem="the folder is empty")
-    for each in inside:
-        if each.is_symlink() and each.is_dir():
-            yield Item(0, str(each), problem="a link to a folder is not followed")
-        else:
-            yield from _files(each)
+        yield Item(0, path, problem="the folder is empty")
+    else:
+        for name, leads_in_circles in inside:
+            within = name if path == "." else os.path.join(path, name)  # noqa: PTH118 - see above
+            if leads_in_circles:
+                yield Item(0, within, problem="a link to a folder is not followed")
+            else:
+                yield from _files(within)
 
 
-def _from_file(path: Path) -> Item:
-    item = Item(0, str(path), path)
+def _names(folder: str) -> list[tuple[str, bool]]:
+    """Give what is in a folder, sorted, and of each thing whether it is a link to a folder."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_symlink() and entry.is_dir()) for entry in entries]
+    return sorted(found, key=lambda each: os.path.normcase(each[0]))
+
+
+def _from_file(path: str, status: os.stat_result) -> Item:
+    item = Item(0, path, path, status.st_size)
+    if not stat.S_ISREG(status.st_mode):
+        item.problem = "it is no regular file"
+        return item
     try:
-        if not path.is_file():
-            item.problem = "it is no regular file" if path.exists() else "there is no such file or folder"
-            return item
-        item.size = path.stat().st_size
         item.uids = read_identity(path)
     except (DecodeError, OSError) as error:
         item.problem = _why(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
@@ -38,6 +38,7 @@ _UNKNOWN = Outcome(
     "unknown", reason="the call was interrupted while it was being sent; store it again, it is not doubled"
 )
 _NOT_SENT = Outcome(INTERRUPTED, reason="not sent, because the call was interrupted")
+_TORN = "the file changed while it was being sent: what is stored may be neither what it was nor what it is"
 # After so many whole requests that failed, with none that went well, the rest is not tried.
 _HOPELESS = 3
 
@@ -120,7 +121,14 @@ class Storer:
         if answer.status >= 400 and not is_stow_answer(answer.content):
             raise self._session.error_of(answer)
         self.state.study_url = study_url(answer.content) or self.state.study_url
-        return read_outcomes(answer.content, batch, attempts=answer.attempts if answer.acted_before else 1)
+        outcomes = read_outcomes(
+            answer.content, batch, attempts=answer.attempts if answer.acted_before else 1
+        )
+        # The kernel sends files without a copy: what is written to one on its way may go with it.
+        return [
+            _torn(outcome) if changed else outcome
+            for outcome, changed in zip(outcomes, body.changed(), strict=True)
+        ]
 
 
 class _Upload:
@@ -163,6 +171,12 @@ def _failed(error: DicomFrameError, before: str = "") -> Outcome:
     # No answer came, so nobody here knows what the service did with it.
     status = "unknown" if error.may_have_arrived and not before else "failed"
     return Outcome(status, code, f"{before}{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _torn(outcome: Outcome) -> Outcome:
+    if outcome.status not in {"stored", "warning"}:
+        return outcome
+    return replace(outcome, status="warning", reason="; ".join(filter(None, [outcome.reason, _TORN])))
 
 
 def batches(items: Iterable[Item], most_items: int, most_bytes: int = BATCH_BYTES) -> Iterator[list[Item]]:

@@ -16,8 +16,10 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from dicomframe.client.chunked import Response
+from dicomframe.client.outgoing import OutgoingBody, send_file
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import Line, current_line
+from dicomframe.dicom.multipart import FilePiece
 
 #: What `dicomframe.client.incoming.Answer` reads from.
 HttpResponse = requests.Response
@@ -88,7 +90,15 @@ def _direct_pool(pool: type) -> type:
         ) -> None:
             sent = dict(headers or {})
             self._tell()
+            if isinstance(body, OutgoingBody):
+                body = body.pieces()
             super().request(method, sent.pop(_TARGET_HEADER, url), body, sent, **options)
+
+        def send(self, data: Any) -> None:
+            if isinstance(data, FilePiece):
+                send_file(self.sock, data)
+            else:
+                super().send(data)
 
     class DirectPool(pool):  # type: ignore[misc]
         ConnectionCls = DirectConnection

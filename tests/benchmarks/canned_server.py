@@ -18,6 +18,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 _CHUNK = 65536
+# Bytes of a request's body that are looked at together.
+_PIECE = 256 * 1024
+# So far behind the delimiter in front of a part stands its SOP Instance UID.
+_REACH = 4096
+_UID = re.compile(rb"\x08\x00\x18\x00UI..([0-9.]+)", re.DOTALL)
 # As long as the ones that servers make.
 _BOUNDARY = "5f1c6a9e-0b1d-4a53-9d0e-7c1f3f0d2b6a"
 
@@ -98,44 +103,95 @@ def asked(text, name, default):
     return int(found[1]) if found else default
 
 
-def received(connection, buffer):
-    """Read one request: its head, and its body thrown away; give head, what was behind it, and the body's bytes."""
-    while b"\r\n\r\n" not in buffer:
-        chunk = connection.recv(_CHUNK)
-        if not chunk:
-            return None
-        buffer += chunk
-    text, _, rest = buffer.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: *(\d+)", text, re.IGNORECASE)
-    if length:
-        wanted = int(length[1])
-        whole = bytearray(wanted)
-        whole[: len(rest)] = rest[:wanted]
-        got = min(len(rest), wanted)
-        while got < wanted:
-            count = connection.recv_into(memoryview(whole)[got:])
+class Request:
+    """A request: its head, and a body that passes through a buffer which is used again and again.
+
+    Parameters
+    ----------
+    file : io.BufferedReader
+        What reads from the connection.
+    head : bytes
+        The request line and the headers.
+    """
+
+    def __init__(self, file, head):
+        self.text = head.decode("latin_1")
+        self._file = file
+        self._headers = head.lower()
+
+    @property
+    def closes(self):
+        return b"connection: close" in self._headers
+
+    def pass_by(self, buffer):
+        """Read the body: have each piece of it in the buffer for a moment, and give their lengths."""
+        length = re.search(rb"content-length: *(\d+)", self._headers)
+        if length:
+            yield from self._pieces(buffer, int(length[1]))
+        elif b"transfer-encoding: chunked" in self._headers:
+            while size := int(self._file.readline(), 16):
+                yield from self._pieces(buffer, size)
+                self._file.readline()
+            self._file.readline()
+
+    def _pieces(self, buffer, left):
+        view = memoryview(buffer)
+        while left:
+            count = self._file.readinto(view[:left])
             if not count:
-                return None
-            got += count
-        return text.decode("latin_1"), rest[wanted:], whole
-    if b"transfer-encoding: chunked" in text.lower():
-        body = bytearray(rest)
-        while not body.endswith(b"0\r\n\r\n"):
-            chunk = connection.recv(1 << 20)
-            if not chunk:
-                return None
-            body += chunk
-        return text.decode("latin_1"), b"", bytes(body)
-    return text.decode("latin_1"), rest, b""
+                raise ConnectionError
+            left -= count
+            yield count
 
 
-def stow_answer(body):
-    """Say that every instance whose UID is in the body was stored."""
-    uids = re.findall(rb"\x08\x00\x18\x00UI..([0-9.]+)", body, re.DOTALL)
+def next_request(file):
+    """Read a request's head; None at the connection's end."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = file.readline()
+        if not line:
+            return None
+        head += line
+    return Request(file, head)
+
+
+def stored_uids(request, buffer):
+    """Read a body and give the SOP Instance UID of each of its parts, which stands near the part's beginning."""
+    boundary = re.search(r'boundary="?([^"\s;]+)', request.text)
+    delimiter = b"--" + boundary[1].encode() if boundary else b""
+    uids = []
+    before = b""
+
+    def look(place, until):
+        """Note the parts that begin in front of a place, by their first bytes, which may lie behind it."""
+        at = place.find(delimiter, 0, until + len(delimiter) - 1)
+        while delimiter and at >= 0:
+            found = _UID.search(place, at, at + _REACH)
+            if found:
+                uids.append(found[1].decode())
+            at = place.find(delimiter, at + 1, until + len(delimiter) - 1)
+
+    for count in request.pass_by(buffer):
+        # What begins in the last bytes of a piece is looked for when the next piece is there.
+        seam = before + buffer[: min(count, _REACH)]
+        if count > _REACH:
+            look(seam, len(before))
+            look(buffer, count - _REACH)
+            before = buffer[count - _REACH : count]
+        else:
+            settled = max(len(seam) - _REACH, 0)
+            look(seam, settled)
+            before = seam[settled:]
+    look(before, len(before))
+    return uids
+
+
+def stow_answer(uids):
+    """Say that every instance was stored."""
     items = [
         {
             "00081150": {"vr": "UI", "Value": [str(CTImageStorage)]},
-            "00081155": {"vr": "UI", "Value": [uid.decode()]},
+            "00081155": {"vr": "UI", "Value": [uid]},
             "00081190": {"vr": "UR", "Value": ["http://host/x"]},
         }
         for uid in uids
@@ -158,7 +214,7 @@ def main():
     listed = instance_rows(options.parts) if options.what == "study" else []
     multipart = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
 
-    def answer(connection, text, sent):
+    def answer(connection, text, uids):
         if options.what == "study" and "/instances?" in text.split("\r\n", 1)[0]:
             start = asked(text, "offset", 0)
             content = b"[%b]" % b",".join(listed[start : start + asked(text, "limit", options.rows)])
@@ -179,18 +235,17 @@ def main():
             content = b"[%b]" % b",".join(found[start : start + asked(text, "limit", options.rows)])
             connection.sendall(head(200, "application/dicom+json", len(content)) + content)
         else:
-            content = stow_answer(sent)
+            content = stow_answer(uids)
             connection.sendall(head(200, "application/dicom+json", len(content)) + content)
 
     def serve(connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        buffer = b""
-        with connection:
+        buffer = bytearray(_PIECE)
+        with connection, connection.makefile("rb") as file:
             try:
-                while request := received(connection, buffer):
-                    text, buffer, sent = request
-                    answer(connection, text, sent)
-                    if "connection: close" in text.lower():
+                while request := next_request(file):
+                    answer(connection, request.text, stored_uids(request, buffer))
+                    if request.closes:
                         return
             except OSError:
                 return

@@ -177,6 +177,28 @@ def test_paths_that_are_no_files(local, tmp_path):
     }
 
 
+def test_a_walk_names_files_as_pathlib_does(tmp_path, monkeypatch):
+    for name in ("b/2", "b/10", "B/1", "a.dcm", "b.dcm", "c-d/e", "c/d/e", "c/d.f"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"none")
+
+    def walk(path):
+        inside = sorted(path.iterdir()) if path.is_dir() else None
+        return [str(path)] if inside is None else [name for each in inside for name in walk(each)]
+
+    monkeypatch.chdir(tmp_path)
+    for given in (tmp_path, f"{tmp_path}//", ".", "./b/", "b/../c", "a.dcm", "./a.dcm"):
+        assert [item.path for item in iter_items(given)] == walk(Path(given)), given
+
+
+def test_a_name_that_is_no_text_is_shown_as_its_escape(local, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path / "CT_") + b"\xff.dcm")
+    Path(odd).write_bytes(CT.read_bytes())
+    table = local.store([odd, tmp_path / "none"])
+    assert table["path"].tolist() == [f"{tmp_path}/CT_\\udcff.dcm", str(tmp_path / "none")]
+    assert table["status"].tolist()[0] in {"stored", "exists"}
+
+
 def test_a_file_that_cannot_be_read(local):
     """Root may read every file, but not this process's memory at address 0."""
     table = local.store(["/proc/self/mem", CT])

@@ -319,7 +319,6 @@ def test_a_store_says_what_was_sent(serve, as_json, connect):
         nonlocal count
         with lock:
             count += 1
-            late = count > 2
         uid = asked.body.split(b"1.2.1.1.")[1]
         number = int(uid[:2].strip(b"\0 "))
         item = {
@@ -327,7 +326,7 @@ def test_a_store_says_what_was_sent(serve, as_json, connect):
             "00081155": {"vr": "UI", "Value": [f"1.2.1.1.{number}"]},
         }
         answer = as_json({"00081199": {"vr": "SQ", "Value": [item]}})
-        answer.pause = STUCK if late else 0
+        answer.pause = STUCK if number > 2 else 0
         return answer
 
     site = serve(answer)
