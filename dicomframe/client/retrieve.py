@@ -20,7 +20,7 @@ from dicomframe.client.search import Search
 from dicomframe.client.session import Session
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
-from dicomframe.dicom.multipart import MediaType, iter_parts
+from dicomframe.dicom.multipart import MediaType, fill_parts
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
@@ -133,7 +133,7 @@ class Retriever:
         with self._ask(path, ORIGINAL if original else {}) as answer:
             media = MediaType.parse(answer.content_type)
             if media.type.startswith("multipart/"):
-                yield from iter_parts(answer.content_type, answer.iter_bytes())
+                yield from fill_parts(answer.content_type, answer.fill)
             elif media.type in {"application/dicom", "application/octet-stream"}:
                 yield WholeBody(answer)
             else:
