@@ -56,9 +56,7 @@ def check_on_failure(errors: Any) -> OnFailure:
 
 
 def _cell(value: Any) -> Any:
-    import pandas as pd
-
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.isascii():
         # A file name need not be text; what is none in it is shown as its escape.
         value = value.encode("utf-8", "backslashreplace").decode()
-    return pd.NA if value is None or value == "" else value
+    return None if value == "" else value
