@@ -13,9 +13,11 @@ import re
 #: A line between chunks longer than this is an attack or garbage; extensions and trailers are not used by anybody.
 MOST_LINE_BYTES = 16 * 1024
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LINE_BREAK = b"\r\n"
-_USUAL_LINE_BYTES = 32
+_FIRST_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+# With the line break behind the chunk before it.
+_NEXT_SIZE = re.compile(_LINE_BREAK + _FIRST_SIZE.pattern)
+_TRAILER = re.compile(rb"[^\n]*\n")
 
 
 class ChunkedBody:
@@ -41,8 +43,8 @@ class ChunkedBody:
         self.ended = self.done = False
         self.rest = b""
         self._left = 0
-        # What stands in front of the next chunk's size: the line break behind the chunk before it.
-        self._before = b""
+        # What the line between chunks must look like.
+        self._line = _FIRST_SIZE
 
     def unpack(self, came: memoryview) -> int:
         """Take the next bytes and move to their front what they hold of the body; tell how much, which may be nothing.
@@ -56,43 +58,32 @@ class ChunkedBody:
         self.rest = b""
         while not self.done:
             if self._left:
-                piece = came[at : at + self._left]
-                came[size : size + len(piece)] = piece
-                size += len(piece)
-                at += len(piece)
-                self._left -= len(piece)
+                count = min(self._left, len(came) - at)
+                came[size : size + count] = came[at : at + count]
+                size += count
+                at += count
+                self._left -= count
                 if self._left:
                     break
-            line = self._line(came, at)
-            if not line:
+            line = self._line.match(came, at, at + MOST_LINE_BYTES)
+            if line is None:
+                self._keep_beginning(bytes(came[at : at + MOST_LINE_BYTES + 1]))
                 break
-            self._read_line(line)
-            at += len(line)
+            at = line.end()
+            if self.ended:
+                self.done = line[0] == _LINE_BREAK
+                continue
+            self._left = int(bytes(line[1]), 16)
+            self.ended = not self._left
+            self._line = _TRAILER if self.ended else _NEXT_SIZE
         return size
 
-    def _line(self, came: memoryview, at: int) -> bytes:
-        """Give the line there with its end, or nothing if that is still to come; the rest is the line's beginning."""
-        for most in (_USUAL_LINE_BYTES, MOST_LINE_BYTES):
-            text = bytes(came[at : at + most])
-            end = text.find(b"\n", len(self._before)) + 1
-            if end:
-                return text[:end]
-        if len(came) - at > MOST_LINE_BYTES:
+    def _keep_beginning(self, line: bytes) -> None:
+        """Keep the beginning of a line, unless it has ended, or grown too long, without being one that there may be."""
+        start = len(_LINE_BREAK) if self._line is _NEXT_SIZE else 0
+        if len(line) > MOST_LINE_BYTES or b"\n" in line[start:]:
             raise http.client.IncompleteRead(b"")
-        self.rest = text
-        return b""
-
-    def _read_line(self, line: bytes) -> None:
-        """Read a chunk's size, with the end of the chunk before it; or a line behind the last chunk."""
-        if self.ended:
-            self.done = line == _LINE_BREAK
-            return
-        size = _SIZE.fullmatch(line, len(self._before))
-        if size is None or not line.startswith(self._before):
-            raise http.client.IncompleteRead(b"")
-        self._left = int(size[1], 16)
-        self.ended = not self._left
-        self._before = b"" if self.ended else _LINE_BREAK
+        self.rest = line
 
 
 class Response(http.client.HTTPResponse):

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
@@ -96,13 +96,13 @@ class Folder:
         """
         part = f"{self._front}.dicomframe-{self._mark}-{next(self._numbers)}.part"
         try:
-            with FileIO(part, "x") as file:
+            with FileIO(part, "x+") as file:
                 head, size = _write(body, file)
-            uids = _expected(read_identity(Path(part), head), expected)
+                uids = _expected(read_identity(cast("BinaryIO", file), head), expected)
             name = self._layout.path_of(uids)
             path = self._path(name)
             self._make_folder(path.rpartition(os.sep)[0])
-            os.replace(part, path)  # noqa: PTH105 - it would make two Paths of each file
+            os.replace(part, path)  # noqa: PTH105 - a Path made of each file takes longer
         except BaseException:
             Path(part).unlink(missing_ok=True)
             raise
