@@ -35,8 +35,10 @@ MOST_HEADER_BYTES = 16 * 1024
 MOST_BOUNDARY_BYTES = 256
 #: Bytes read from a file at a time. With smaller pieces sending costs more, with larger ones eight workers hold more.
 CHUNK_BYTES = 512 * 1024
-#: The buffer that a body is received into, where one is used again and again. Large pieces cost less to write to files.
-ROOM_BYTES = 1024 * 1024
+#: The buffer that a body is received into, where one is used again and again: small for small bodies, and larger where
+#: so much comes at a time, because large pieces cost less to write to files.
+LEAST_ROOM_BYTES = 64 * 1024
+MOST_ROOM_BYTES = 2 * 1024 * 1024
 
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))""")
 _ESCAPED = re.compile(r"\\(.)")
@@ -186,10 +188,12 @@ class MultipartParser:
         Returns
         -------
         memoryview
-            Never empty. It is the same memory each time.
+            Never empty. It is the same memory each time, until more than half of it was used; then there is more of it.
         """
         if self._room is None:
-            self._room = bytearray(ROOM_BYTES)
+            self._room = bytearray(LEAST_ROOM_BYTES)
+        elif 2 * self._end > len(self._room) < MOST_ROOM_BYTES:
+            self._room = bytearray(2 * len(self._room))
         unsettled = self._unsettled()
         self._room[: len(unsettled)] = unsettled
         self._buffer = self._room

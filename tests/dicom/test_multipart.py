@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from dicomframe.dicom.multipart import (
     CHUNK_BYTES,
+    LEAST_ROOM_BYTES,
     MOST_HEADER_BYTES,
+    MOST_ROOM_BYTES,
     MediaType,
     MultipartParser,
     MultipartWriter,
@@ -118,6 +120,19 @@ def test_a_piece_is_gone_when_there_is_room_again_but_no_memory_is_added():
     assert again.obj is room.obj
     assert piece != b"1" * 100
     assert parser.take(len(second))[0].data == second
+
+
+def test_there_is_more_room_where_more_comes_at_a_time():
+    parser = MultipartParser("multipart/related; boundary=b")
+    sizes = []
+    for used in (0.4, 0.4, 1, 1, 0.4, *[1] * 8):
+        room = parser.room()
+        sizes.append(len(room.obj))
+        room[:7] = b"--b\r\n\r\n"
+        parser.take(int(used * len(room)))
+    least = LEAST_ROOM_BYTES
+    assert sizes[:6] == [least, least, least, 2 * least, 4 * least, 4 * least]
+    assert sizes[-1] == MOST_ROOM_BYTES
 
 
 def test_the_source_of_a_buffer_is_closed_when_the_reader_is_abandoned():
