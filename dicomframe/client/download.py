@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
@@ -38,6 +40,10 @@ COLUMNS = (*UID_COLUMNS, "path", "status", "bytes", "error")
 # The sizes of the files that were finished: how a whole file is told from one that another program cut short.
 _LEDGER = ".dicomframe-download.jsonl"
 
+# Requests at a time for the list of a study's instances. Most have few pages, and what is asked for past the last one
+# is in vain; the objects take so much longer that nobody waits for the list.
+_LISTING_WIDTH = 2
+
 
 class Folder:
     """The folder, and what is whole in it.
@@ -54,26 +60,31 @@ class Folder:
 
     def __init__(self, root: Path, layout: Layout, *, original: bool = False) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self.root = root
+        # Texts from here on: a Path for each file and its folder took as long as to name them.
+        self._front = str(root / "_")[:-1]
         self._layout = layout
         self._original = original
         self._lock = threading.Lock()
         self._sizes = dict(_read_ledger(root / _LEDGER))
         self._ledger: FileIO | None = None
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
+        self._mark = secrets.token_hex(8)
+        self._numbers = itertools.count()
 
-    def whole_file(self, uids: Identity) -> tuple[Path, int] | None:
+    def whole_file(self, uids: Identity) -> tuple[str, int] | None:
         """Give the path and size of an instance's file, if it is there as it was finished."""
+        if not self._sizes:
+            return None
         try:
             name = self._layout.path_of(uids)
-            path = self.root / name
-            size = path.stat().st_size
+            path = self._path(name)
+            size = Path(path).stat().st_size
         except (OSError, QueryError):
             # What may have no file is refused when it is fetched.
             return None
         return (path, size) if self._sizes.get(name) == (size, self._original) else None
 
-    def save(self, body: ObjectBody, expected: Identity | None = None) -> tuple[Identity, Path, int]:
+    def save(self, body: ObjectBody, expected: Identity | None = None) -> tuple[Identity, str, int]:
         """Write an object to a temporary file, and give it its name once it is whole.
 
         Raises
@@ -83,34 +94,37 @@ class Folder:
         DicomFrameError, OSError
             If it does not come whole, or cannot be written.
         """
-        part = self.root / f".dicomframe-{secrets.token_hex(8)}.part"
+        part = f"{self._front}.dicomframe-{self._mark}-{next(self._numbers)}.part"
         try:
-            with part.open("xb") as file:
+            with FileIO(part, "x+") as file:
                 head, size = _write(body, file)
-            uids = _expected(read_identity(part, head), expected)
+                uids = _expected(read_identity(cast("BinaryIO", file), head), expected)
             name = self._layout.path_of(uids)
-            path = self.root / name
-            self._make_folder(path.parent)
-            part.replace(path)
+            path = self._path(name)
+            self._make_folder(path.rpartition(os.sep)[0])
+            os.replace(part, path)  # noqa: PTH105 - a Path made of each file takes longer
         except BaseException:
-            part.unlink(missing_ok=True)
+            Path(part).unlink(missing_ok=True)
             raise
         self._enter(name, size)
         return uids, path, size
 
-    def _make_folder(self, path: Path) -> None:
+    def _path(self, name: str) -> str:
+        return self._front + name.replace("/", os.sep)
+
+    def _make_folder(self, path: str) -> None:
         if path not in self._made:
-            path.mkdir(parents=True, exist_ok=True)
+            Path(path).mkdir(parents=True, exist_ok=True)
             self._made.add(path)
 
     def _enter(self, name: str, size: int) -> None:
         """Put a finished file into the ledger, at once: the machine may stop."""
         # The line break stands in front as well: the last line may have been cut off when it stopped before.
-        entry = {"path": name, "bytes": size} | ({"original": True} if self._original else {})
-        line = f"\n{json.dumps(entry)}\n".encode()
+        original = ', "original": true' if self._original else ""
+        line = f'\n{{"path": {json.dumps(name)}, "bytes": {size}{original}}}\n'.encode()
         with self._lock:
             if self._ledger is None:
-                self._ledger = (self.root / _LEDGER).open("ab", buffering=0)
+                self._ledger = FileIO(self._front + _LEDGER, "a")
             self._sizes[name] = size, self._original
             self._ledger.write(line)
 
@@ -128,16 +142,19 @@ def _expected(uids: Identity, expected: Identity | None) -> Identity:
     return uids
 
 
-def _write(body: ObjectBody, file: BinaryIO) -> tuple[bytes, int]:
+def _write(body: ObjectBody, file: FileIO) -> tuple[bytes, int]:
     """Write an object as it comes in; give its first bytes, as many as its identity is read from, and its size."""
-    head = bytearray()
+    head = b""
     size = 0
     for piece in body.iter_bytes():
         if size < HEAD_BYTES:
             head += piece[: HEAD_BYTES - size]
-        file.write(piece)
-        size += len(piece)
-    return bytes(head), size
+        written = file.write(piece)
+        while written < len(piece):
+            # What is not buffered may be taken in parts.
+            written += file.write(piece[written:])
+        size += written
+    return head, size
 
 
 def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:
@@ -182,11 +199,11 @@ class Job:
     is_listed: bool = False
     failures: list[Exception] = field(default_factory=list)
 
-    def note(self, uids: Identity, status: str, path: Path | None = None, size: int | None = None) -> None:
+    def note(self, uids: Identity, status: str, path: str | None = None, size: int | None = None) -> None:
         """Write down an instance's outcome; a failed one's reason is the latest failure."""
         self.rows[uids.instance] = {
             **dict(zip(UID_COLUMNS, (uids.study, uids.series, uids.instance), strict=True)),
-            "path": str(path) if path else None,
+            "path": path,
             "status": status,
             "bytes": size,
             "error": explain(self.failures[-1]) if status == "failed" else None,
@@ -285,7 +302,7 @@ class Downloader:
     def _instances(self, job: Job) -> list[Identity]:
         """Ask which instances there are; a server that cannot tell is asked for the objects themselves."""
         try:
-            rows = self._retriever.instances_of(job.path)
+            rows = self._retriever.instances_of(job.path, width=_LISTING_WIDTH)
             listed = [
                 Identity(job.path.study, str(row["SeriesInstanceUID"]), str(row["SOPInstanceUID"]))
                 for row in rows
@@ -320,8 +337,8 @@ class Downloader:
             job.note(uids, "failed")
         self._bar.update()
 
-    def _fetch_once(self, uids: Identity) -> tuple[Path, int]:
-        saved: tuple[Path, int] | None = None
+    def _fetch_once(self, uids: Identity) -> tuple[str, int]:
+        saved: tuple[str, int] | None = None
         # Read to the end of the answer, so that its connection can be used again.
         path = ResourcePath(uids.study, uids.series, uids.instance)
         for body in self._retriever.bodies(path, original=self._original):

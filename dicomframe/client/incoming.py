@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +10,7 @@ import orjson
 
 from dicomframe.client.answers import MOST_ERROR_BYTES
 from dicomframe.client.broken import BROKEN, error_of_broken
+from dicomframe.client.chunked import Response
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import Line, tell_bytes
 from dicomframe.errors import DecodeError
@@ -65,8 +66,7 @@ class Answer:
     def is_short(self) -> bool:
         """Whether the body is known to be no longer than a server's words."""
         length = self.headers.get("Content-Length", "")
-        is_packed = "Content-Encoding" in self.headers
-        return length.isdecimal() and int(length) <= MOST_ERROR_BYTES and not is_packed
+        return length.isdecimal() and int(length) <= MOST_ERROR_BYTES and not self._is_encoded
 
     @property
     def content(self) -> bytes:
@@ -88,13 +88,51 @@ class Answer:
         if self._content is not None:
             yield self._content
             return
+        raw = self._response.raw
+        # What is not encoded need not go through urllib3's buffer for what was decoded.
+        is_encoded = self._is_encoded
+        # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
+        yield from self._read(lambda: raw.read1(chunk_bytes, decode_content=is_encoded))
+
+    def fill(self, room: Callable[[], memoryview]) -> Generator[int]:
+        """Put the body as it comes in where the caller has room, and yield how many bytes; else as `iter_bytes`.
+
+        Parameters
+        ----------
+        room : callable
+            Gives the place for the next bytes.
+        """
+        raw = self._response.raw
+        response = getattr(raw, "_original_response", None)
+        if self._content is not None or self._is_encoded or not isinstance(response, Response):
+            for piece in self.iter_bytes():
+                left = memoryview(piece)
+                while left:
+                    place = room()
+                    size = min(len(place), len(left))
+                    place[:size] = left[:size]
+                    left = left[size:]
+                    yield size
+            return
+
+        def read() -> bytes:
+            response.room = place = room()
+            read1: bytes = raw.read1(len(place), decode_content=False)
+            return read1
+
+        for piece in self._read(read):
+            yield len(piece)
+
+    @property
+    def _is_encoded(self) -> bool:
+        return "Content-Encoding" in self.headers
+
+    def _read(self, read: Callable[[], bytes]) -> Iterator[bytes]:
         broken: Exception | None = None
         size = 0
-        # What is not encoded need not go through urllib3's buffer for what was decoded.
-        is_encoded = "Content-Encoding" in self.headers
+        is_encoded = self._is_encoded
         try:
-            # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
-            while chunk := self._response.raw.read1(chunk_bytes, decode_content=is_encoded):
+            while chunk := read():
                 size += len(chunk)
                 if is_encoded and size > ALWAYS_UNPACKED:
                     self._check_growth(size)

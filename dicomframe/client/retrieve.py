@@ -20,7 +20,7 @@ from dicomframe.client.search import Search
 from dicomframe.client.session import Session
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
-from dicomframe.dicom.multipart import MediaType, iter_parts
+from dicomframe.dicom.multipart import MediaType, fill_parts
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
@@ -133,7 +133,7 @@ class Retriever:
         with self._ask(path, ORIGINAL if original else {}) as answer:
             media = MediaType.parse(answer.content_type)
             if media.type.startswith("multipart/"):
-                yield from iter_parts(answer.content_type, answer.iter_bytes())
+                yield from fill_parts(answer.content_type, answer.fill)
             elif media.type in {"application/dicom", "application/octet-stream"}:
                 yield WholeBody(answer)
             else:
@@ -232,19 +232,33 @@ class Retriever:
             decode_rows(answer.content)
         return answer.content
 
-    def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Search the instances of a study or series; each a mapping from keyword to its first value."""
+    def instances_of(
+        self, path: ResourcePath, fields: Sequence[str] = (), width: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Search the instances of a study or series; each a mapping from keyword to its first value.
+
+        Parameters
+        ----------
+        path : ResourcePath
+            The study or series.
+        fields : sequence of str
+            Further attributes to ask for.
+        width : int, optional
+            The most requests at a time; by default the session's.
+        """
         try:
-            return self._below(path, "instance", fields)
+            return self._below(path, "instance", fields, width)
         except (NotFoundError, NotBuiltError):
             # Some servers list instances below a series only.
             series = self._below(path, "series") if path.level == "study" else []
             if not series:
                 raise
         below = [ResourcePath(path.study, row["SeriesInstanceUID"]) for row in series]
-        return [row for each in below for row in self._below(each, "instance", fields)]
+        return [row for each in below for row in self._below(each, "instance", fields, width)]
 
-    def _below(self, path: ResourcePath, level: Level, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def _below(
+        self, path: ResourcePath, level: Level, fields: Sequence[str] = (), width: int | None = None
+    ) -> list[dict[str, Any]]:
         search = Search.of(
             self.session,
             level,
@@ -255,6 +269,7 @@ class Retriever:
             limit=None,
             page_size=200,
         )
+        search.width = width
         rows = [_first_values(row) for page in search.pages() for row in page]
         return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
 

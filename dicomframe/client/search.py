@@ -72,6 +72,8 @@ class Search:
         self.queries = list(queries)
         self.limit = _count(limit, "limit") if limit is not None else None
         self.page_size = _count(page_size, "page_size")
+        #: The most requests at a time; by default the session's.
+        self.width: int | None = None
         self._completeness: Completeness | None = None
         self._issues: pd.DataFrame | None = None
 
@@ -251,7 +253,7 @@ class Search:
 
     def _reader(self) -> Reader:
         self._check()
-        return Reader(self.session, self.level, self.page_size, self.limit)
+        return Reader(self.session, self.level, self.page_size, self.limit, width=self.width)
 
     def _judge(self, findings: Findings) -> Completeness:
         self._completeness = findings.completeness

@@ -2,6 +2,8 @@
 
 The reader, `MultipartParser`, does no I/O: bytes go in, events come out. The synchronous client wraps it in
 `iter_parts`; an asynchronous service feeds it itself. It holds one chunk and a delimiter's length, never a part.
+Where objects are large, `fill_parts` has the body received into one buffer that is used again and again: new memory
+for each chunk costs more than to find the boundaries.
 
 It bears what servers send: boundaries quoted, unquoted or not declared at all, parameters inside quotes, header
 lines in any order, bare line feeds, a preamble, an epilogue, form-data part headers. It does not bear a body
@@ -16,13 +18,15 @@ Examples
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing as closing_at_end
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from dicomframe.errors import DecodeError, TruncatedBody
 
@@ -32,6 +36,10 @@ MOST_HEADER_BYTES = 16 * 1024
 MOST_BOUNDARY_BYTES = 256
 #: Bytes read from a file at a time. With smaller pieces sending costs more, with larger ones eight workers hold more.
 CHUNK_BYTES = 512 * 1024
+#: The buffer that a body is received into, where one is used again and again: small for small bodies, and larger where
+#: so much comes at a time, because large pieces cost less to write to files.
+LEAST_ROOM_BYTES = 64 * 1024
+MOST_ROOM_BYTES = 2 * 1024 * 1024
 
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))""")
 _ESCAPED = re.compile(r"\\(.)")
@@ -85,7 +93,7 @@ class PartBegin:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """Some bytes of the part; a memoryview of the chunk that was fed, valid until it is released."""
+    """Some bytes of the part, valid until the parser is fed or asked for room again."""
 
     data: bytes | memoryview
 
@@ -96,6 +104,7 @@ class PartEnd:
 
 
 Event = PartBegin | PartData | PartEnd
+Received = TypeVar("Received")
 
 
 class MultipartParser:
@@ -133,7 +142,8 @@ class MultipartParser:
 
     # Every delimiter, the first one included, is sought as a line feed and the boundary's line. A line feed set in
     # front of the body, and the one that ends a header block, stand in where a part begins with its delimiter.
-    # `_buffer[_search:]` is what is not settled yet; `_buffer[_content:]` is what belongs to the part.
+    # Of the buffer, what stands before `_end` counts: `_buffer[_search:_end]` is what is not settled yet,
+    # `_buffer[_content:_end]` what belongs to the part.
 
     def __init__(self, content_type: str) -> None:
         media = MediaType.parse(content_type)
@@ -145,7 +155,9 @@ class MultipartParser:
                 f"The boundary is {len(boundary)} bytes long; {MOST_BOUNDARY_BYTES} are accepted."
             )
         self._delimiter = b"\n--" + boundary if boundary else b""
-        self._buffer = b"\n"
+        self._buffer: bytes | bytearray = b"\n"
+        self._end = 1
+        self._room: bytearray | None = None
         self._search = 0
         self._content = 1
         self._in_part = False
@@ -166,18 +178,46 @@ class MultipartParser:
         -------
         list of Event
         """
-        if self.done:
-            return []
-        unsettled = self._buffer[self._search :]
-        self._buffer = unsettled + data if unsettled else bytes(data)
-        self._content -= self._search
-        self._search = 0
+        if not self.done:
+            unsettled = self._unsettled()
+            self._buffer = unsettled + data if unsettled else bytes(data)
+        return self.take(len(data))
+
+    def room(self) -> memoryview:
+        """Give the place to put the next bytes of the body into; what events gave before is overwritten there.
+
+        Returns
+        -------
+        memoryview
+            Never empty. It is the same memory each time, until more than half of it was used; then there is more of it.
+        """
+        if self._room is None:
+            self._room = bytearray(LEAST_ROOM_BYTES)
+        elif 2 * self._end > len(self._room) < MOST_ROOM_BYTES:
+            self._room = bytearray(2 * len(self._room))
+        unsettled = self._unsettled()
+        self._room[: len(unsettled)] = unsettled
+        self._buffer = self._room
+        return memoryview(self._room)[len(unsettled) :]
+
+    def take(self, count: int) -> list[Event]:
+        """Take so many bytes of the body that were put into the `room`, give the events that are certain now."""
         events: list[Event] = []
+        if self.done:
+            return events
+        self._end += count
         if not self._delimiter and not self._learn_boundary():
             return events
         while not self.done and (self._read_headers(events) if self._in_headers else self._read_data(events)):
             pass
         return events
+
+    def _unsettled(self) -> bytes:
+        """Give what is not settled yet; it is at the front of the buffer from now on."""
+        unsettled = b"" if self.done else bytes(self._buffer[self._search : self._end])
+        self._content -= self._search
+        self._search, self._end = 0, len(unsettled)
+        return unsettled
 
     def close(self) -> None:
         """Say that the body has ended.
@@ -195,12 +235,12 @@ class MultipartParser:
 
     def _learn_boundary(self) -> bool:
         """Take the first line that starts with two hyphens for the boundary; false while there is none."""
-        start = self._buffer.find(b"\n--")
+        start = self._buffer.find(b"\n--", 0, self._end)
         if start < 0:
-            self._drop_preamble(max(self._search, len(self._buffer) - 2))
+            self._drop_preamble(max(self._search, self._end - 2))
             return False
-        end = self._buffer.find(b"\n", start + 1)
-        line = self._buffer[start : end if end >= 0 else None]
+        end = self._buffer.find(b"\n", start + 1, self._end)
+        line = bytes(self._buffer[start : end if end >= 0 else self._end])
         if len(line) > MOST_BOUNDARY_BYTES:
             raise DecodeError(
                 "No boundary is declared, and the first line with hyphens is too long to be one."
@@ -218,12 +258,12 @@ class MultipartParser:
 
     def _read_headers(self, events: list[Event]) -> bool:
         """Read a header block up to its blank line; false while that is missing."""
-        blank = _BLANK_LINE.search(self._buffer, self._search)
+        blank = _BLANK_LINE.search(self._buffer, self._search, self._end)
         if blank is None:
-            if len(self._buffer) - self._search > MOST_HEADER_BYTES:
+            if self._end - self._search > MOST_HEADER_BYTES:
                 raise DecodeError(f"The header block of a part is longer than {MOST_HEADER_BYTES} bytes.")
             return False
-        block = self._buffer[self._search : blank.start()]
+        block = bytes(self._buffer[self._search : blank.start()])
         if block != self._block:
             # Most parts have the same header block as the one before.
             self._block, self._headers = block, _parse_headers(block)
@@ -235,22 +275,23 @@ class MultipartParser:
 
     def _read_data(self, events: list[Event]) -> bool:
         """Pass bytes on up to the next delimiter; false while that is missing."""
-        buffer, delimiter = self._buffer, self._delimiter
-        found = buffer.find(delimiter, self._search)
+        buffer, end, delimiter = self._buffer, self._end, self._delimiter
+        found = buffer.find(delimiter, self._search, end)
         while found >= 0:
             after = found + len(delimiter)
-            ends_body = buffer.startswith(b"--", after)
-            line_end = buffer.find(b"\n", after, after + MOST_BOUNDARY_BYTES)
-            padding = buffer[after : line_end if line_end >= 0 else after + MOST_BOUNDARY_BYTES]
+            most = min(after + MOST_BOUNDARY_BYTES, end)
+            ends_body = buffer.startswith(b"--", after, end)
+            line_end = buffer.find(b"\n", after, most)
+            padding = bytes(buffer[after : line_end if line_end >= 0 else most])
             if ends_body or (line_end >= 0 and not padding.strip()):
                 break
             if line_end < 0 and padding.strip() in {b"", b"-"} and len(padding) < MOST_BOUNDARY_BYTES:
                 self._pass_on(events, found)
                 return False
             # The boundary's text at the start of a longer line is data.
-            found = buffer.find(delimiter, found + 1)
+            found = buffer.find(delimiter, found + 1, end)
         if found < 0:
-            self._pass_on(events, _possible_delimiter(buffer, delimiter))
+            self._pass_on(events, _possible_delimiter(buffer, end, delimiter))
             return False
         self._pass_on(events, found)
         if self._in_part:
@@ -273,12 +314,12 @@ class MultipartParser:
         self._search = self._content = end
 
 
-def _possible_delimiter(buffer: bytes, delimiter: bytes) -> int:
-    """Find where the buffer's end may be the beginning of a delimiter; its length where it cannot."""
-    at = buffer.find(b"\n", max(len(buffer) - len(delimiter), 0))
-    while at >= 0 and not delimiter.startswith(buffer[at:]):
-        at = buffer.find(b"\n", at + 1)
-    return at if at >= 0 else len(buffer)
+def _possible_delimiter(buffer: bytes | bytearray, end: int, delimiter: bytes) -> int:
+    """Find where the last bytes before an end may be the beginning of a delimiter; the end where they cannot."""
+    at = buffer.find(b"\n", max(end - len(delimiter), 0), end)
+    while at >= 0 and not delimiter.startswith(bytes(buffer[at:end])):
+        at = buffer.find(b"\n", at + 1, end)
+    return at if at >= 0 else end
 
 
 def _parse_headers(block: bytes) -> dict[str, str]:
@@ -337,14 +378,13 @@ class Part:
         limit : int, optional
             Give at most this many bytes, and stop reading as soon as they are there.
         """
-        pieces: list[bytes | memoryview] = []
-        length = 0
+        # Not a list of pieces: each may be gone when the next one comes.
+        whole = io.BytesIO()
         for piece in self.iter_bytes():
-            pieces.append(piece)
-            length += len(piece)
-            if limit is not None and length >= limit:
+            whole.write(piece)
+            if limit is not None and whole.tell() >= limit:
                 break
-        return b"".join(pieces)[:limit]
+        return whole.getvalue()[:limit]
 
     def write_to(self, file: BinaryIO) -> int:
         """Write the part to a file, chunk by chunk; give the number of bytes."""
@@ -385,22 +425,69 @@ def iter_parts(content_type: str, chunks: Iterable[bytes | memoryview]) -> Itera
         If it ends before its closing delimiter.
     """
     try:
-        events = _events(MultipartParser(content_type), chunks)
-        for event in events:
-            if isinstance(event, PartBegin):
-                part = Part(event.headers, events)
-                yield part
-                part.skip()
+        parser = MultipartParser(content_type)
+        yield from _parts(_events(parser, parser.feed, chunks))
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:
             close()
 
 
-def _events(parser: MultipartParser, chunks: Iterable[bytes | memoryview]) -> Iterator[Event]:
+def fill_parts(
+    content_type: str, fill: Callable[[Callable[[], memoryview]], Generator[int]]
+) -> Iterator[Part]:
+    r"""Read a multipart body part by part as `iter_parts` does, from one buffer that is used again and again.
+
+    The pieces of a part are gone once the next one is asked for.
+
+    Parameters
+    ----------
+    content_type : str
+        The body's Content-Type.
+    fill : callable
+        Given what gives the place for the next bytes, a generator that puts bytes there and yields how many. It is
+        closed at the end, or when the iterator is abandoned.
+
+    Yields
+    ------
+    Part
+        Valid until the next one is asked for; what is not read of it is passed over.
+
+    Raises
+    ------
+    DecodeError
+        If it is no multipart body.
+    TruncatedBody
+        If it ends before its closing delimiter.
+
+    Examples
+    --------
+    >>> def fill(room):
+    ...     for piece in (b"--b\r\n\r\nby", b"tes\r\n--b--"):
+    ...         room()[: len(piece)] = piece
+    ...         yield len(piece)
+    >>> [part.read() for part in fill_parts("multipart/related; boundary=b", fill)]
+    [b'bytes']
+    """
+    parser = MultipartParser(content_type)
+    with closing_at_end(fill(parser.room)) as counts:
+        yield from _parts(_events(parser, parser.take, counts))
+
+
+def _parts(events: Iterator[Event]) -> Iterator[Part]:
+    for event in events:
+        if isinstance(event, PartBegin):
+            part = Part(event.headers, events)
+            yield part
+            part.skip()
+
+
+def _events(
+    parser: MultipartParser, take: Callable[[Received], list[Event]], received: Iterable[Received]
+) -> Iterator[Event]:
     # The epilogue is read to its end as well, so that the connection can be used again.
-    for chunk in chunks:
-        yield from parser.feed(chunk)
+    for each in received:
+        yield from take(each)
     parser.close()
 
 

@@ -1,9 +1,11 @@
 """Downloads: whole or not there, taken up again, inside the folder, one row each."""
 
+import gzip
 import json
 import os
 import shutil
 import stat
+from io import BytesIO, FileIO
 from pathlib import Path
 
 import pandas as pd
@@ -405,3 +407,80 @@ def test_the_ledger_moves_with_the_folder(local, tmp_path):
     assert local.download(STUDY, tmp_path / "moved")["status"].tolist() == ["kept"] * 10
     lines = (tmp_path / "moved" / ".dicomframe-download.jsonl").read_text().splitlines()
     assert [set(json.loads(line)) for line in lines if line] == [{"path", "bytes"}] * 10
+
+
+def test_what_the_system_takes_in_parts_is_written_whole(local, tmp_path, monkeypatch):
+    from dicomframe.client import download as module
+
+    class Reluctant(FileIO):
+        def write(self, data):
+            return super().write(data[:1000])
+
+    usual = local.download(STUDY, tmp_path / "usual")
+    monkeypatch.setattr(module, "FileIO", Reluctant)
+    table = local.download(STUDY, tmp_path / "in parts")
+    assert table["bytes"].tolist() == usual["bytes"].tolist()
+    for path, other in zip(table["path"], usual["path"], strict=True):
+        assert Path(path).read_bytes() == Path(other).read_bytes()
+
+
+def test_a_file_that_only_pydicom_can_read_is_named_by_what_is_in_it(serve, connect, reply, tmp_path):
+    dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    whole = BytesIO()
+    del dataset.file_meta
+    dataset.save_as(whole, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert not whole.getvalue().startswith(bytes(128))
+    path = ResourcePath(dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+    site = serve(reply(200, whole.getvalue(), {"Content-Type": "application/dicom"}))
+    table = connect(site.url).download(path, tmp_path)
+    assert table["status"].tolist() == ["saved"]
+    assert Path(table["path"][0]).read_bytes() == whole.getvalue()
+    assert Path(table["path"][0]).stem == dataset.SOPInstanceUID
+
+
+def test_paths_are_written_as_python_writes_them(local, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", "a//b/", tmp_path / "c"):
+        table = local.download(STUDY, folder, layout="{SeriesInstanceUID}/{SOPInstanceUID}.dcm")
+        expected = [
+            str(Path(folder) / row.SeriesInstanceUID / f"{row.SOPInstanceUID}.dcm")
+            for row in table.itertuples()
+        ]
+        assert table["path"].tolist() == expected
+        assert all(Path(path).is_file() for path in expected)
+        again = local.download(STUDY, folder, layout="{SeriesInstanceUID}/{SOPInstanceUID}.dcm")
+        assert set(again["status"]) == {"kept"}
+        assert set(again["path"]) == set(expected)
+
+
+def test_a_study_that_comes_compressed_although_nobody_asked_for_it(
+    stubborn, connect, reply, files, tmp_path
+):
+    body = MultipartWriter([file.read_bytes() for file in files])
+    packed = gzip.compress(b"".join(body))
+    kind = {"Content-Type": body.content_type, "Content-Encoding": "gzip"}
+    site = stubborn(lambda level, *_: reply(200, packed, kind) if level == "studies" else None)
+    table = connect(site.url).download(STUDY, tmp_path)
+    assert not any("/instances/" in asked.path for asked in site.asked)
+    assert sorted(Path(path).read_bytes() for path in table["path"]) == sorted(
+        file.read_bytes() for file in files
+    )
+
+
+def test_few_pages_of_the_list_are_asked_for_in_vain(serve, connect, reply, as_json, tmp_path):
+    def answer(asked):
+        if not asked.path.endswith("/instances"):
+            return reply(404)
+        start, most = int(asked.params["offset"]), int(asked.params["limit"])
+        rows = [
+            {
+                "0020000E": {"vr": "UI", "Value": [SERIES]},
+                "00080018": {"vr": "UI", "Value": [f"1.2.{number}"]},
+            }
+            for number in range(300)
+        ]
+        return as_json(rows[start : start + most], api_supported_versions="2")
+
+    site = serve(answer)
+    assert len(connect(site.url).download(STUDY, tmp_path)) == 300
+    assert sum(asked.path.endswith("/instances") for asked in site.asked) <= 3

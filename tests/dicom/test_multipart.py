@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from dicomframe.dicom.multipart import (
     CHUNK_BYTES,
+    LEAST_ROOM_BYTES,
     MOST_HEADER_BYTES,
+    MOST_ROOM_BYTES,
     MediaType,
     MultipartParser,
     MultipartWriter,
     PartData,
     PartEnd,
+    fill_parts,
     iter_parts,
 )
 from dicomframe.errors import DecodeError, TruncatedBody
@@ -27,6 +30,23 @@ def read_all(content_type, body, size=None):
     size = size or max(len(body), 1)
     chunks = (body[at : at + size] for at in range(0, len(body), size))
     return [(part.headers, part.read()) for part in iter_parts(content_type, chunks)]
+
+
+# What may be left in a buffer behind the bytes that were put there: the end of the body, as a whole or in part.
+left_behind = st.sampled_from([b"\r\n--b--\r\n", b"--\r\n", b"\n\r\n"])
+
+
+def read_all_in_place(content_type, body, size, behind):
+    """The same from one buffer, which holds other bytes behind those that were put there."""
+
+    def fill(room):
+        for at in range(0, len(body), size):
+            piece, place = body[at : at + size], room()
+            place[: len(piece)] = piece
+            place[len(piece) : len(piece) + len(behind)] = behind
+            yield len(piece)
+
+    return [(part.headers, part.read()) for part in fill_parts(content_type, fill)]
 
 
 # What may stand in a part: text that looks like delimiters, line breaks and hyphens, and any bytes.
@@ -60,8 +80,8 @@ def holds_delimiter(data):
 parts_of_b = st.lists(tricky.filter(lambda data: not holds_delimiter(data)), max_size=5)
 
 
-@given(parts=parts_of_b, size=st.integers(1, 70))
-def test_what_was_written_is_read_again_whatever_the_chunks(parts, size):
+@given(parts=parts_of_b, size=st.integers(1, 70), behind=left_behind)
+def test_what_was_written_is_read_again_whatever_the_chunks(parts, size, behind):
     writer = MultipartWriter(parts, boundary="b")
     body = b"".join(writer)
     assert len(writer) == len(body)
@@ -69,6 +89,68 @@ def test_what_was_written_is_read_again_whatever_the_chunks(parts, size):
     read = read_all(writer.content_type, body, size)
     assert [data for _, data in read] == parts
     assert all(headers == {"content-type": "application/dicom"} for headers, _ in read)
+    assert read_all_in_place(writer.content_type, body, size, behind) == read
+
+
+@given(
+    body=tricky,
+    size=st.integers(1, 70),
+    content_type=st.sampled_from(["multipart/related; boundary=b", ""]),
+    behind=left_behind,
+)
+def test_both_ways_to_receive_a_body_read_the_same_of_anything(body, size, content_type, behind):
+    def outcome(read, *more):
+        try:
+            return read(content_type, b"--b\r\n" + body, size, *more)
+        except DecodeError as error:
+            return type(error), str(error)
+
+    assert outcome(read_all_in_place, behind) == outcome(read_all)
+
+
+def test_a_piece_is_gone_when_there_is_room_again_but_no_memory_is_added():
+    parser = MultipartParser("multipart/related; boundary=b")
+    first, second = b"--b\r\n\r\n" + b"1" * 100, b"2" * 100
+    room = parser.room()
+    room[: len(first)] = first
+    piece = parser.take(len(first))[1].data
+    assert piece == b"1" * 100
+    again = parser.room()
+    again[: len(second)] = second
+    assert again.obj is room.obj
+    assert piece != b"1" * 100
+    assert parser.take(len(second))[0].data == second
+
+
+def test_there_is_more_room_where_more_comes_at_a_time():
+    parser = MultipartParser("multipart/related; boundary=b")
+    sizes = []
+    for used in (0.4, 0.4, 1, 1, 0.4, *[1] * 8):
+        room = parser.room()
+        sizes.append(len(room.obj))
+        room[:7] = b"--b\r\n\r\n"
+        parser.take(int(used * len(room)))
+    least = LEAST_ROOM_BYTES
+    assert sizes[:6] == [least, least, least, 2 * least, 4 * least, 4 * least]
+    assert sizes[-1] == MOST_ROOM_BYTES
+
+
+def test_the_source_of_a_buffer_is_closed_when_the_reader_is_abandoned():
+    closed = []
+
+    def fill(room):
+        try:
+            while True:
+                body = b"--b\r\n\r\n1\r\n"
+                room()[: len(body)] = body
+                yield len(body)
+        finally:
+            closed.append(True)
+
+    parts = fill_parts("multipart/related; boundary=b", fill)
+    next(parts)
+    parts.close()
+    assert closed
 
 
 @given(parts=parts_of_b, cut=st.integers(1, 400), size=st.integers(1, 70))
