@@ -83,7 +83,7 @@ class Volume:
     window : Window or None
         The middle slice's own, in `unit`.
     inverted : bool
-        Whether small values are bright (MONOCHROME1).
+        Whether small values are bright (MONOCHROME1, Presentation LUT Shape INVERSE).
     padding : (float, float) or None
         From which to which value, in `unit`, the array holds padding (PS3.3 C.7.5.1.1.2): what the scanner did not see.
     """

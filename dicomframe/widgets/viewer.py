@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.images.layers import Overlay
+    from dicomframe.images.voi_luts import VoiLut
     from dicomframe.images.volume import Volume
 
 _HERE = Path(__file__).parent
@@ -67,6 +68,9 @@ class Viewer(anywidget.AnyWidget):
         ``"axial"``, ``"coronal"`` or ``"sagittal"``, where the place in the patient is known; else ``"slices"``.
     center, width : float
         The window, in the modality's unit; ``function`` is its VOI LUT function. None for colour.
+    lut : int or None
+        Which of the picture's VOI LUTs is applied in place of the window, from 0. Setting the window takes it off. A
+        picture with LUTs and no window begins with the first.
     inverted : bool
         Whether low values are white.
     zoom : float
@@ -111,6 +115,7 @@ class Viewer(anywidget.AnyWidget):
     center: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
     width: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
     function: Any = traitlets.Enum(_FUNCTIONS, "LINEAR").tag(sync=True)
+    lut: Any = traitlets.Int(None, allow_none=True).tag(sync=True)
     inverted = traitlets.Bool(False).tag(sync=True)
     zoom = traitlets.CFloat(1.0).tag(sync=True)
     pan = traitlets.List(traitlets.CFloat(), [0.0, 0.0], 2, 2).tag(sync=True)
@@ -144,6 +149,8 @@ class Viewer(anywidget.AnyWidget):
         shown = self._source.slice(first)
         self._look = self._source.look(first)
         self._window = None if self._look.is_colour else chosen or self._look.window
+        begins_with_lut = chosen is None and self._look.begins_with_lut
+        self._begins_with = self._look.luts[0] if begins_with_lut else self._window
         self._feed = Feed(self._source.slice, self._tell, shown.stored.nbytes)
         self._bytes_each = shown.stored.nbytes
         # Whether several attributes are being set at once, by someone who keeps them together.
@@ -151,6 +158,7 @@ class Viewer(anywidget.AnyWidget):
         super().__init__(
             index=first,
             plane=self._source.acquired,
+            lut=0 if begins_with_lut else None,
             inverted=self._look.inverted,
             rate=self._look.rate,
             visible=[True] * len(self._overlays),
@@ -197,7 +205,7 @@ class Viewer(anywidget.AnyWidget):
         [0, 128, 255]
         """
         picture = self._picture(self.plane, self.index)
-        pixels = paint(picture, self._present_window(), inverted=self.inverted)
+        pixels = paint(picture, self._present_voi(), inverted=self.inverted)
         for layer in picture.layers:
             if self.visible[layer.overlay]:
                 overlay = self._overlays[layer.overlay]
@@ -241,6 +249,7 @@ class Viewer(anywidget.AnyWidget):
     def __repr__(self) -> str:
         unit = f" {self._look.unit}" if self._look.unit else ""
         window = "" if self.center is None else f", window {self.center:g}/{self.width:g}{unit}"
+        window = window if self.lut is None else f", VOI LUT {self.lut}"
         return f"<Viewer: {self._what()}, {self.plane} {self.index}{window}>"
 
     def _what(self) -> str:
@@ -250,7 +259,10 @@ class Viewer(anywidget.AnyWidget):
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def _present_window(self) -> Window | None:
+    def _present_voi(self) -> Window | VoiLut | None:
+        if self.lut is not None:
+            lut: VoiLut = self._look.luts[self.lut]
+            return lut
         return None if self._window is None else Window(self.center, self.width, self.function)
 
     def _plane(self) -> Plane:
@@ -292,6 +304,18 @@ class Viewer(anywidget.AnyWidget):
         if wanted["center"] is not None and wanted["width"] is not None:
             Window(**wanted)
         return proposal["value"]
+
+    @traitlets.validate("lut")
+    def _check_lut(self, proposal: Any) -> int | None:
+        number: int | None = proposal["value"]
+        if number is not None and not _is_index(number, len(self._look.luts)):
+            raise QueryError(f"lut= counts the picture's VOI LUTs from 0; it has {len(self._look.luts)}.")
+        return number
+
+    @traitlets.observe("center", "width", "function")
+    def _on_window(self, _: Any) -> None:
+        if not self._is_told:
+            self.lut = None
 
     @traitlets.validate("visible", "opacities")
     def _check_overlays(self, proposal: Any) -> Any:
@@ -347,7 +371,9 @@ class Viewer(anywidget.AnyWidget):
         return self._source.planes[plane].count if plane in self._source.planes else 0
 
     def _set_up(self, name: str) -> None:
-        content, tables = setup_of(self._source, self._look, self._window, self._overlays, self._bytes_each)
+        content, tables = setup_of(
+            self._source, self._look, self._begins_with, self._overlays, self._bytes_each
+        )
         self._tell({**content, "name": name}, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
@@ -393,7 +419,7 @@ class Viewer(anywidget.AnyWidget):
         self._still = still
 
     #: What the picture depends on.
-    _drawn = ("index", "plane", "center", "width", "function", "inverted", "visible", "opacities")
+    _drawn = ("index", "plane", "center", "width", "function", "lut", "inverted", "visible", "opacities")
 
     def _on_change(self, _: Any) -> None:
         if self._timer is not None:
