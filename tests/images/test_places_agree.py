@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread, examples
 from pydicom.dataset import FileMetaDataset
@@ -189,6 +189,7 @@ def grey_of_oracle(ds, lut):
         [{}, {"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}]
     ),
 )
+@example(entries=[0, 10, 500, 3, 900], offset=4, slope=1, intercept=-1024, signed=False, more={})
 def test_a_voi_lut_is_the_oracles_everywhere(
     tmp_path_factory, entries, offset, slope, intercept, signed, more
 ):
