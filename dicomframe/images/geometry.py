@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dicomframe.images.mosaic import Mosaic, mosaic_of
 from dicomframe.images.pixels import frame_count
-from dicomframe.images.reading import reading
+from dicomframe.images.reading import numbers_of, reading
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -179,20 +179,33 @@ def _placed(plane: FramePlane, position: Any, orientation: Any, measures: Any) -
     ]
     if where is None or directions is None or spacing is None:
         return replace(plane, lack=f"it has no {' and no '.join(lacking)}")
-    row, column = directions[:3], directions[3:]
-    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(float(row @ column))) > _LOOSE:
+    pair = unit_directions(directions)
+    if pair is None:
         return replace(plane, lack="its ImageOrientationPatient is no pair of perpendicular directions")
     if float(spacing.min()) <= 0:
         return replace(plane, lack="its PixelSpacing is not above 0")
     return replace(
         plane,
         position=where,
-        row_direction=row / lengths[0],
-        column_direction=column / lengths[1],
+        row_direction=pair[0],
+        column_direction=pair[1],
         spacing=(float(spacing[0]), float(spacing[1])),
         thickness=float(thickness[0]) if thickness is not None and thickness[0] > 0 else None,
     )
+
+
+def unit_directions(
+    cosines: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Give the directions along a row and down a column of Image Orientation (Patient), of length 1.
+
+    None where the six numbers are no two perpendicular unit vectors, as far as real files have them.
+    """
+    row, column = cosines[:3], cosines[3:]
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(float(row @ column))) > _LOOSE:
+        return None
+    return row / lengths[0], column / lengths[1]
 
 
 def _enhanced(ds: Dataset, common: FramePlane, number: int) -> FramePlane:
@@ -337,12 +350,8 @@ def _frame_of_reference(ds: Dataset) -> str:
 
 def _numbers(item: Any, keyword: str, count: int) -> NDArray[np.float64] | None:
     """Read so many finite numbers; None where they are not there."""
-    value = item.get(keyword) if item is not None else None
-    if value is None or value == "":
-        return None
-    several = hasattr(value, "append") or isinstance(value, (list, tuple))
     try:
-        numbers = [float(each) for each in (value if several else [value])]
+        numbers = [] if item is None else numbers_of(item, keyword)
     except (TypeError, ValueError):
         return None
     if len(numbers) != count or not all(map(math.isfinite, numbers)):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomframe.images.reading import private_value
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -61,8 +63,8 @@ def mosaic_of(ds: Dataset) -> Mosaic | None:
     """
     if "MOSAIC" not in [str(value).upper() for value in ds.get("ImageType") or []]:
         return None
-    header = csa_values(_private(ds, 0x0029, 0x10, "SIEMENS CSA HEADER"))
-    count = _whole(_private(ds, 0x0019, 0x0A, "SIEMENS MR HEADER")) or _whole(
+    header = csa_values(private_value(ds, 0x0029, 0x10, "SIEMENS CSA HEADER"))
+    count = _whole(private_value(ds, 0x0019, 0x0A, "SIEMENS MR HEADER")) or _whole(
         next(iter(header.get("NumberOfImagesInMosaic", [])), None)
     )
     rows, columns = int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
@@ -117,13 +119,6 @@ def csa_values(header: Any) -> dict[str, list[str]]:
     except struct.error:
         return {}
     return found
-
-
-def _private(ds: Dataset, group: int, element: int, creator: str) -> Any:
-    try:
-        return ds.private_block(group, creator)[element].value
-    except KeyError:
-        return None
 
 
 def _whole(value: Any) -> int:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError, DicomFrameError
 from dicomframe.images.layers import Colour, Overlay, Overlays, colour_of_cielab, palette_colour
 from dicomframe.images.lut import functional_group
+from dicomframe.images.parallel import Floats, ParallelPlanes, axes_of, nearest, parallel_planes
 from dicomframe.images.pixels import pixels
 from dicomframe.images.reading import reading
-from dicomframe.images.stack import Floats, Stack, axes_of, nearest, stacked
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -100,7 +100,9 @@ def _arrays(ds: Dataset, onto: Volume, labels: dict[int, str], found: Overlays) 
         grids[grid].append((segment, shown, position, frame))
     out: dict[int, NDArray[Any]] = {}
     for grid, frames in grids.items():
-        stack, planes = stacked([list(each[2]) for each in frames], axes_of(grid[:6]), (grid[6], grid[7]))
+        stack, planes = parallel_planes(
+            [list(each[2]) for each in frames], axes_of(grid[:6]), (grid[6], grid[7])
+        )
         placed: _Frames = defaultdict(list)
         for (segment, shown, _, _), plane in zip(frames, planes.tolist(), strict=True):
             placed[segment, plane].append(shown)
@@ -160,7 +162,7 @@ def _place(ds: Dataset, frame: int) -> tuple[tuple[float, ...], Floats]:
     return tuple(numbers), np.asarray([float(each) for each in origin])
 
 
-def _reach(stack: Stack, step: float, onto: Volume) -> float:
+def _reach(stack: ParallelPlanes, step: float, onto: Volume) -> float:
     """Tell how far from its middle a plane holds, in mm.
 
     Segmentations leave empty frames out, so that the distance of those left is a multiple of the real one.
@@ -172,7 +174,7 @@ def _reach(stack: Stack, step: float, onto: Volume) -> float:
 
 
 def _lay(
-    stack: Stack, reach: float, placed: _Frames, onto: Volume, out: dict[int, NDArray[Any]]
+    stack: ParallelPlanes, reach: float, placed: _Frames, onto: Volume, out: dict[int, NDArray[Any]]
 ) -> set[tuple[int, int]]:
     """Write the frames into the segments' arrays; gives (segment, plane) of those that a slice took."""
     seen: set[tuple[int, int]] = set()
@@ -225,7 +227,7 @@ _UNSEEN = {
 }
 
 
-def _is_within(stack: Stack, onto: Volume, shown: NDArray[Any], origin: Floats) -> bool:
+def _is_within(stack: ParallelPlanes, onto: Volume, shown: NDArray[Any], origin: Floats) -> bool:
     """Tell whether the middle of what a frame shows is in the volume."""
     row, column = (float(each.mean()) for each in np.nonzero(shown))
     middle = origin + stack.axes[1] * row * stack.spacing[0] + stack.axes[2] * column * stack.spacing[1]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError, DicomFrameError
 from dicomframe.images.layers import Colour, Contours, Overlay, Overlays, palette_colour
+from dicomframe.images.parallel import Floats, nearest
 from dicomframe.images.reading import reading
-from dicomframe.images.stack import Floats, nearest
 
 if TYPE_CHECKING:
     from pydicom import Dataset

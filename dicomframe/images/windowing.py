@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.pixels import frame_pixels
-from dicomframe.images.reading import reading
+from dicomframe.images.reading import numbers_of, reading
 from dicomframe.images.voi_luts import voi_lut_count, voi_lut_of
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def windows_of(ds: Dataset, frame: int = 0) -> list[tuple[str, Window]]:
     function: Any = named if named in _NARROWEST else "LINEAR"
     explanations = source.get("WindowCenterWidthExplanation") or []
     names = [explanations] if isinstance(explanations, str) else list(explanations)
-    pairs = zip(_numbers(source, "WindowCenter"), _numbers(source, "WindowWidth"), strict=False)
+    pairs = zip(numbers_of(source, "WindowCenter"), numbers_of(source, "WindowWidth"), strict=False)
     found = []
     for at, (center, width) in enumerate(pairs):
         try:
@@ -377,11 +377,3 @@ def _eight_bits(colour: NDArray[Any], ds: Dataset) -> NDArray[np.uint8]:
     is_palette = "PALETTE" in str(ds.get("PhotometricInterpretation", ""))
     bits = 16 if is_palette else int(ds.get("BitsStored", 16))
     return (colour >> max(bits - 8, 0)).astype(np.uint8)
-
-
-def _numbers(ds: Dataset, keyword: str) -> list[float]:
-    value = ds.get(keyword)
-    if value is None:
-        return []
-    several = isinstance(value, (list, tuple)) or hasattr(value, "append")
-    return [float(number) for number in (value if several else [value]) if number not in {None, ""}]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dicomframe.images.layers import largest_dose
 from dicomframe.images.windowing import PRESETS, Window
 from dicomframe.widgets.painting import LEAST_DOSE, dose_colours
-from dicomframe.widgets.sources import Look, Source, greatest_dose
+from dicomframe.widgets.sources import Look, Source
 
 if TYPE_CHECKING:
     from dicomframe.images.layers import Overlay, Overlays
@@ -92,7 +93,7 @@ def _described(overlay: Overlay) -> dict[str, Any]:
         "kind": overlay.kind,
         "colour": [int(part) for part in overlay.colour],
         "unit": overlay.unit,
-        "maximum": greatest_dose(overlay) if is_dose else 1.0,
+        "maximum": largest_dose(overlay) or 1.0 if is_dose else 1.0,
         "least": LEAST_DOSE,
         "isLines": bool(overlay.contours),
     }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError, QueryError
-from dicomframe.images.layers import check_grid
+from dicomframe.images.layers import check_grid, largest_dose
 from dicomframe.images.windowing import Window, is_inverted, window_for, window_of_values, windows_of
 from dicomframe.widgets.painting import Layer, Slice, compact
 from dicomframe.widgets.planes import Plane, plain_plane, planes_of
@@ -232,22 +232,14 @@ def layers_of(overlays: Sequence[Overlay], index: int) -> list[Layer]:
         part = overlay.array[index]
         contours = [np.ascontiguousarray(points, "<f4") for points in overlay.contours.get(index, ())]
         if overlay.kind == "dose":
-            greatest = greatest_dose(overlay)
-            share = np.nan_to_num(np.clip(part / greatest, 0.0, 1.0), nan=0.0)
+            largest = largest_dose(overlay) or 1.0
+            share = np.nan_to_num(np.clip(part / largest, 0.0, 1.0), nan=0.0)
             if share.any():
                 dose = np.floor(share.astype(np.float64) * 65_535 + 0.5).astype("<u2")
                 layers.append(Layer(number, dose=dose))
         elif part.any() or contours:
             layers.append(Layer(number, bits=np.asarray(part, dtype=np.bool_), contours=contours))
     return layers
-
-
-def greatest_dose(overlay: Overlay) -> float:
-    """Give the greatest value of a dose, 1 where there is none above 0."""
-    greatest = float(
-        np.fmax.reduce(overlay.array, axis=None, initial=0.0)
-    )  # no number where no dose was calculated
-    return greatest if greatest > 0 else 1.0
 
 
 def slice_of(ds: Dataset, frame: int = 0) -> Slice:

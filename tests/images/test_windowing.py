@@ -159,6 +159,7 @@ def windowed(center: object, width: object, **more: object) -> Dataset:
         (windowed("40", "400", VOILUTFunction="SIGMOID"), Window(40, 400, "SIGMOID")),
         (windowed("40", "400", VOILUTFunction="BROKEN"), Window(40, 400)),
         (windowed("", ""), None),
+        (windowed(["", "40"], ["80", "400"]), Window(40, 400)),
         (windowed(None, None), None),
         (windowed("40", ""), None),
         (Dataset(), None),
