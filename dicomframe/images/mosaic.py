@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,12 @@ class Mosaic:
         return picture[down * rows : (down + 1) * rows, right * columns : (right + 1) * columns]
 
 
+def is_mosaic(item: Any) -> bool:
+    """Tell whether an object, or a table's row of it, calls itself a mosaic."""
+    image_type = item.get("ImageType")
+    return isinstance(image_type, Iterable) and "MOSAIC" in [str(value).upper() for value in image_type]
+
+
 def mosaic_of(ds: Dataset) -> Mosaic | None:
     """Tell how a mosaic is made up; None of any other object, and of a mosaic that does not say it.
 
@@ -61,7 +68,7 @@ def mosaic_of(ds: Dataset) -> Mosaic | None:
     ----------
     ds : pydicom.Dataset
     """
-    if "MOSAIC" not in [str(value).upper() for value in ds.get("ImageType") or []]:
+    if not is_mosaic(ds):
         return None
     header = csa_values(private_value(ds, 0x0029, 0x10, "SIEMENS CSA HEADER"))
     count = _whole(private_value(ds, 0x0019, 0x0A, "SIEMENS MR HEADER")) or _whole(
