@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,13 @@ def _arrays(ds: Dataset, onto: Volume, labels: dict[int, str], found: Overlays) 
             placed[segment, plane].append(shown)
             if segment not in out:
                 out[segment] = np.zeros(onto.array.shape, dtype=shown.dtype)
-        seen = _lay(stack, _reach(stack, grid[8], onto), placed, onto, out)
+        reach = _reach(stack, grid[8], onto)
+        seen = _lay(stack, reach, placed, onto, out)
         _report_unseen(frames, planes, seen, labels, found, partial(_is_within, stack, onto))
+        taken = [
+            each for each, plane in zip(frames, planes.tolist(), strict=True) if (each[0], plane) in seen
+        ]
+        _report_cut(taken, labels, found, partial(_beyond, stack, reach, onto))
     return out
 
 
@@ -217,8 +222,12 @@ def _report_unseen(
             what = "between the slices" if is_within(shown, origin) else "beside the volume"
             missed[segment, what].append(frame + 1)
     for (segment, what), numbers in missed.items():
-        where = f"frames {', '.join(map(str, numbers[:8]))}{' …' if len(numbers) > 8 else ''}"
-        found.report(labels[segment], what, where, _UNSEEN[what].format(len(numbers)))
+        found.report(labels[segment], what, _listed(numbers), _UNSEEN[what].format(len(numbers)))
+
+
+def _listed(frames: Sequence[int]) -> str:
+    """Name frames, the first few of them."""
+    return f"frames {', '.join(map(str, frames[:8]))}{' …' if len(frames) > 8 else ''}"
 
 
 _UNSEEN = {
@@ -233,3 +242,43 @@ def _is_within(stack: ParallelPlanes, onto: Volume, shown: NDArray[Any], origin:
     middle = origin + stack.axes[1] * row * stack.spacing[0] + stack.axes[2] * column * stack.spacing[1]
     index = onto.to_index(middle)
     return bool(((index > -0.5) & (index < np.asarray(onto.array.shape) - 0.5)).all())
+
+
+def _report_cut(
+    frames: list[tuple[int, NDArray[Any], Floats, int]],
+    labels: dict[int, str],
+    found: Overlays,
+    beyond: Callable[[NDArray[Any], Floats], tuple[int, int]],
+) -> None:
+    """Report segments of which the volume has a part only."""
+    cut: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for segment, shown, origin, frame in frames:
+        outside, count = beyond(shown, origin)
+        if outside:
+            cut[segment].append((frame + 1, outside, count))
+    for segment, parts in cut.items():
+        outside, count = (sum(part[at] for part in parts) for at in (1, 2))
+        detail = f"{outside:,} of the {count:,} pixels there lie beyond the volume and are cut off."
+        where = _listed([frame for frame, _, _ in parts])
+        found.report(labels[segment], "partly beside the volume", where, detail)
+
+
+def _beyond(
+    stack: ParallelPlanes, reach: float, onto: Volume, shown: NDArray[Any], origin: Floats
+) -> tuple[int, int]:
+    """Count the pixels of what a frame shows whose middles lie beyond the volume; and all of them, where some do."""
+    # A thick plane counts for slices beside it.
+    slack = 0.5 + 1e-3 + np.abs(np.linalg.inv(onto.affine)[:3, :3] @ stack.axes[0]) * reach
+    high = np.asarray(onto.array.shape) - 1 + slack
+
+    def outside(rows: NDArray[Any], columns: NDArray[Any]) -> int:
+        places = origin + np.multiply.outer(rows * stack.spacing[0], stack.axes[1])
+        index = onto.to_index(places + np.multiply.outer(columns * stack.spacing[1], stack.axes[2]))
+        return int(((index < -slack) | (index > high)).any(axis=-1).sum())
+
+    rows, columns = (np.flatnonzero(shown.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    # Most frames lie within, and then so do the corners around what they show.
+    if not outside(np.repeat(rows, 2), np.tile(columns, 2)):
+        return 0, 0
+    within = np.nonzero(shown)
+    return outside(*within), len(within[0])
