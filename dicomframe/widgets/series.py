@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -93,17 +92,21 @@ class SeriesSource(Source):
 
     def grid(self) -> Volume | None:
         """Give the grid that `overlays_of` lays things onto, without values; None where the slices fill none."""
+        import pandas as pd
+
+        from dicomframe.images.volume import Volume
+
         if self.affine is None:
             return None
         plane = self.planes[self.acquired]
         nothing = np.broadcast_to(np.int16(0), (plane.count, plane.rows, plane.columns))
-        grid = SimpleNamespace(
-            array=nothing,
-            affine=self.affine,
+        return Volume(
+            nothing,
+            self.affine,
+            problems=pd.DataFrame(),
+            slices=pd.DataFrame(),
             frame_of_reference_uid=self.frame_of_reference_uid,
-            is_regular=True,
         )
-        return cast("Volume", grid)
 
     def look(self, index: int) -> Look:
         """Tell what the first slice that came says."""
