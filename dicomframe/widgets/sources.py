@@ -219,6 +219,34 @@ class VolumeSource(Source):
         return np.stack([down, across, origin]) if np.isfinite(origin).all() else None
 
 
+def as_source(shown: Any) -> Source:
+    """Make a source of what a viewer is given.
+
+    Raises
+    ------
+    QueryError
+        If it is no array, no volume and no source.
+    """
+    if isinstance(shown, Source):
+        return shown
+    if isinstance(shown, np.ndarray):
+        return ArraySource(shown)
+    if hasattr(shown, "affine") and hasattr(shown, "array"):
+        return VolumeSource(shown)
+    raise QueryError(f"A viewer shows an array or a volume, not {type(shown).__name__}.")
+
+
+def is_index(value: Any, count: int) -> bool:
+    """Tell whether a value counts one of so many things, from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
+
+
+def check_index(count: int, index: Any) -> None:
+    """Refuse an index past the slices."""
+    if index is not None and not is_index(index, count):
+        raise QueryError(f"index= is a whole number from 0 to {count - 1}.")
+
+
 def extremes(values: NDArray[Any]) -> tuple[float, float]:
     """Give the least and the greatest finite value, 0 and 1 where there are none."""
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
