@@ -13,6 +13,7 @@ from dicomframe.client.facade.picturing import PictureVerbs
 from dicomframe.client.facade.retrieving import RetrieveVerbs
 from dicomframe.client.facade.searching import SearchVerbs
 from dicomframe.client.facade.tagging import TagVerbs
+from dicomframe.client.facade.unpacking import UnpackVerbs
 from dicomframe.client.facade.updating import UpdateVerbs
 from dicomframe.client.facade.watching import WatchVerbs
 from dicomframe.client.facade.worklist import WorklistVerbs
@@ -57,6 +58,7 @@ class Client(
     SearchVerbs,
     RetrieveVerbs,
     PictureVerbs,
+    UnpackVerbs,
     CollectVerbs,
     OverlayVerbs,
     WriteVerbs,

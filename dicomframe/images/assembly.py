@@ -21,7 +21,7 @@ from dicomframe.images.stacking import stack_of
 from dicomframe.images.suv import suv_factor
 from dicomframe.images.units import unit_of
 from dicomframe.images.volume import Volume
-from dicomframe.images.windowing import Window, default_window, padding_range
+from dicomframe.images.windowing import Window, default_window, is_inverted, padding_range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +119,7 @@ class Assembly:
                 plane,
                 window=None if self._suv else default_window(ds, frame),
                 padding=None if ends is None else _padding_in_unit(ends, ds, frame, factor),
-                is_inverted=str(ds.get("PhotometricInterpretation")).strip() == "MONOCHROME1",
+                is_inverted=is_inverted(ds),
                 unit="g/ml" if self._suv else unit_of(ds, frame),
                 modality=printable(str(ds.get("Modality") or "")[:16]),
                 factor=factor,

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError
 from dicomframe.images.layers import Overlay, Overlays, palette_colour
+from dicomframe.images.parallel import Floats, ParallelPlanes, axes_of, parallel_planes
 from dicomframe.images.pixels import pixels
 from dicomframe.images.reading import reading
-from dicomframe.images.stack import Floats, Stack, axes_of, stacked
 from dicomframe.images.units import unit_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def doses(ds: Dataset, onto: Volume) -> Overlays:
         scaling = ds.get("DoseGridScaling")
         if scaling is None:
             raise DecodeError("The dose has no Dose Grid Scaling, so that its values mean nothing.")
-        stack, order = _stack(ds)
+        stack, order = _planes_of(ds)
         values = pixels(ds)
         if values.ndim != 3 or len(values) != len(order):
             raise DecodeError(f"The dose has {len(values)} frames, but places for {len(order)}.")
@@ -60,7 +60,7 @@ def doses(ds: Dataset, onto: Volume) -> Overlays:
     return found
 
 
-def _stack(ds: Dataset) -> tuple[Stack, NDArray[np.intp]]:
+def _planes_of(ds: Dataset) -> tuple[ParallelPlanes, NDArray[np.intp]]:
     """Give the planes of a dose by their heights, and the frame of each."""
     if not ds.get("ImagePositionPatient") or not ds.get("ImageOrientationPatient"):
         raise DecodeError("The dose has no Image Position or Image Orientation (Patient).")
@@ -70,7 +70,7 @@ def _stack(ds: Dataset) -> tuple[Stack, NDArray[np.intp]]:
     if origin.shape != (3,) or not down > 0 or not right > 0:
         raise DecodeError("The dose's position or pixel spacing is malformed.")
     positions = origin + _offsets(ds, origin, axes)[:, None] * axes[0]
-    stack, planes = stacked(positions.tolist(), axes, (down, right))
+    stack, planes = parallel_planes(positions.tolist(), axes, (down, right))
     if len(stack.origins) != len(planes):
         raise DecodeError("Two planes of the dose lie at the same place.")
     return stack, np.argsort(planes)
@@ -94,7 +94,7 @@ def _offsets(ds: Dataset, origin: Floats, axes: Floats) -> Floats:
     )
 
 
-def _resampled(grid: NDArray[np.float32], stack: Stack, onto: Volume) -> NDArray[Any]:
+def _resampled(grid: NDArray[np.float32], stack: ParallelPlanes, onto: Volume) -> NDArray[Any]:
     """Interpolate a dose at the voxels of a volume."""
     from scipy.ndimage import map_coordinates
 

@@ -13,45 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomframe.images.marks import MARKS
 from dicomframe.images.mosaic import Mosaic, mosaic_of
 from dicomframe.images.pixels import frame_count
-from dicomframe.images.reading import reading
+from dicomframe.images.reading import numbers_of, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from pydicom import Dataset
 
 #: How far two directions are from perpendicular, or their lengths from 1, in real files.
 _LOOSE = 0.01
 
-#: What may tell several volumes at the same positions apart, the first that does so first: name -> where it is in the
-#: functional groups (sequences and attribute), and at the top of other objects.
-MARKS: dict[str, tuple[tuple[str, ...], str | None]] = {
-    "ReferencedSegmentNumber": (("SegmentIdentificationSequence", "ReferencedSegmentNumber"), None),
-    "StackID": (("FrameContentSequence", "StackID"), None),
-    "TemporalPosition": (("FrameContentSequence", "TemporalPositionIndex"), "TemporalPositionIdentifier"),
-    "EchoTime": (("MREchoSequence", "EffectiveEchoTime"), "EchoTime"),
-    "EchoNumbers": ((), "EchoNumbers"),
-    "DiffusionBValue": (("MRDiffusionSequence", "DiffusionBValue"), "DiffusionBValue"),
-    "DiffusionGradientOrientation": (
-        ("MRDiffusionSequence", "DiffusionGradientDirectionSequence", "DiffusionGradientOrientation"),
-        "DiffusionGradientOrientation",
-    ),
-    "InversionTime": ((), "InversionTime"),
-    "FlipAngle": ((), "FlipAngle"),
-    "TriggerTime": (("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"), "TriggerTime"),
-    "NominalPercentageOfCardiacPhase": (
-        ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
-        "NominalPercentageOfCardiacPhase",
-    ),
-    "FrameReferenceTime": ((), "FrameReferenceTime"),
-    "ComplexImageComponent": (("MRImageFrameTypeSequence", "ComplexImageComponent"), "ComplexImageComponent"),
-    "ImageType": (("MRImageFrameTypeSequence", "FrameType"), "ImageType"),
-    "ConvolutionKernel": (("CTReconstructionSequence", "ConvolutionKernel"), "ConvolutionKernel"),
-    "AcquisitionNumber": (("FrameContentSequence", "FrameAcquisitionNumber"), "AcquisitionNumber"),
-    "AcquisitionTime": (("FrameContentSequence", "FrameAcquisitionDateTime"), "AcquisitionTime"),
-}
 #: The vectors of multi-frame NM images: one number a frame.
 _VECTORS = (
     "EnergyWindowVector",
@@ -141,15 +115,7 @@ def planes_of(ds: Dataset) -> list[FramePlane]:
     >>> plane.position.tolist(), plane.spacing
     ([-158.135803, -179.035797, -75.699997], (0.661468, 0.661468))
     """
-    size = int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
-    common = FramePlane(
-        uid=str(ds.get("SOPInstanceUID") or ""),
-        frame=1,
-        size=size,
-        number=int(ds.get("InstanceNumber") or 0),
-        frame_of_reference=_frame_of_reference(ds),
-        is_localizer="LOCALIZER" in [str(value).upper() for value in ds.get("ImageType") or []],
-    )
+    common = _unplaced(ds)
     count = frame_count(ds)
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         return [_enhanced(ds, common, number) for number in range(count)]
@@ -160,6 +126,64 @@ def planes_of(ds: Dataset) -> list[FramePlane]:
     if count == 1:
         return [replace(first, marks=_marks(ds, None))]
     return _multi_frame(ds, first, count)
+
+
+#: What `plane_of_row` reads.
+ROW_KEYWORDS = (
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "FrameOfReferenceUID",
+    *(keyword for _, keyword in MARKS.values() if keyword and keyword != "ImageType"),
+)
+
+
+def plane_of_row(row: Mapping[str, Any]) -> FramePlane:
+    """Tell where a single-frame image lies, from a table's row in place of the object.
+
+    Parameters
+    ----------
+    row : mapping
+        ``SOPInstanceUID`` and `ROW_KEYWORDS`, as a table of metadata has them; missing ones may be NaN or NA.
+
+    Returns
+    -------
+    FramePlane
+        As `planes_of` gives it for the object; marks of private elements are not in a table.
+
+    Examples
+    --------
+    >>> row = {"ImagePositionPatient": [-10, -20, 5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+    >>> plane_of_row(row | {"PixelSpacing": [0.5, 0.25], "EchoTime": 30}).position.tolist()
+    [-10.0, -20.0, 5.0]
+    """
+    import pandas as pd
+
+    told = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in row.items()
+        if isinstance(value, (np.ndarray, list, tuple)) or not pd.isna(value)
+    }
+    marks = {name: _plain(told[keyword]) for name, (_, keyword) in MARKS.items() if keyword in told}
+    return replace(_placed(_unplaced(told), told, told, told), marks=marks)
+
+
+def _unplaced(item: Any) -> FramePlane:
+    """Give what the attributes of an image tell of its frames but their place."""
+    image_type = item.get("ImageType") or []
+    return FramePlane(
+        uid=str(item.get("SOPInstanceUID") or ""),
+        frame=1,
+        size=(int(item.get("Rows") or 0), int(item.get("Columns") or 0)),
+        number=int(item.get("InstanceNumber") or 0),
+        frame_of_reference=str(item.get("FrameOfReferenceUID") or ""),
+        is_localizer="LOCALIZER" in [str(value).upper() for value in image_type],
+    )
 
 
 def _placed(plane: FramePlane, position: Any, orientation: Any, measures: Any) -> FramePlane:
@@ -179,20 +203,33 @@ def _placed(plane: FramePlane, position: Any, orientation: Any, measures: Any) -
     ]
     if where is None or directions is None or spacing is None:
         return replace(plane, lack=f"it has no {' and no '.join(lacking)}")
-    row, column = directions[:3], directions[3:]
-    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(float(row @ column))) > _LOOSE:
+    pair = unit_directions(directions)
+    if pair is None:
         return replace(plane, lack="its ImageOrientationPatient is no pair of perpendicular directions")
     if float(spacing.min()) <= 0:
         return replace(plane, lack="its PixelSpacing is not above 0")
     return replace(
         plane,
         position=where,
-        row_direction=row / lengths[0],
-        column_direction=column / lengths[1],
+        row_direction=pair[0],
+        column_direction=pair[1],
         spacing=(float(spacing[0]), float(spacing[1])),
         thickness=float(thickness[0]) if thickness is not None and thickness[0] > 0 else None,
     )
+
+
+def unit_directions(
+    cosines: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Give the directions along a row and down a column of Image Orientation (Patient), of length 1.
+
+    None where the six numbers are no two perpendicular unit vectors, as far as real files have them.
+    """
+    row, column = cosines[:3], cosines[3:]
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(float(row @ column))) > _LOOSE:
+        return None
+    return row / lengths[0], column / lengths[1]
 
 
 def _enhanced(ds: Dataset, common: FramePlane, number: int) -> FramePlane:
@@ -331,18 +368,10 @@ def _plain(value: Any) -> Hashable:
         return str(value)
 
 
-def _frame_of_reference(ds: Dataset) -> str:
-    return str(ds.get("FrameOfReferenceUID") or "")
-
-
 def _numbers(item: Any, keyword: str, count: int) -> NDArray[np.float64] | None:
     """Read so many finite numbers; None where they are not there."""
-    value = item.get(keyword) if item is not None else None
-    if value is None or value == "":
-        return None
-    several = hasattr(value, "append") or isinstance(value, (list, tuple))
     try:
-        numbers = [float(each) for each in (value if several else [value])]
+        numbers = [] if item is None else numbers_of(item, keyword)
     except (TypeError, ValueError):
         return None
     if len(numbers) != count or not all(map(math.isfinite, numbers)):

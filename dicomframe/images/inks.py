@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.patheffects import Normal, Stroke
 
@@ -15,11 +14,6 @@ from dicomframe.images.layers import Overlay
 STYLES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.2, 1.2)))
 #: The colour map of doses: even steps in brightness too.
 DOSE_COLOURS = "plasma"
-
-
-def largest_dose(dose: Overlay) -> float:
-    """Give the largest dose in the volume, 0 where the dose's grid does not reach it."""
-    return float(np.fmax.reduce(dose.array, axis=None, initial=0.0))
 
 
 def line_of_level(number: int, levels: Sequence[float]) -> Any:

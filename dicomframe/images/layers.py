@@ -114,6 +114,11 @@ class Overlays(list[Overlay]):
         self._problems.extend(others._problems)
 
 
+def largest_dose(dose: Overlay) -> float:
+    """Give the largest dose in the volume, 0 where the dose's grid does not reach it."""
+    return float(np.fmax.reduce(dose.array, axis=None, initial=0.0))
+
+
 def check_grid(
     overlays: Iterable[Overlay],
     shape: Sequence[int],

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dicomframe.images.reading import private_value
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -52,6 +55,12 @@ class Mosaic:
         return picture[down * rows : (down + 1) * rows, right * columns : (right + 1) * columns]
 
 
+def is_mosaic(item: Any) -> bool:
+    """Tell whether an object, or a table's row of it, calls itself a mosaic."""
+    image_type = item.get("ImageType")
+    return isinstance(image_type, Iterable) and "MOSAIC" in [str(value).upper() for value in image_type]
+
+
 def mosaic_of(ds: Dataset) -> Mosaic | None:
     """Tell how a mosaic is made up; None of any other object, and of a mosaic that does not say it.
 
@@ -59,10 +68,10 @@ def mosaic_of(ds: Dataset) -> Mosaic | None:
     ----------
     ds : pydicom.Dataset
     """
-    if "MOSAIC" not in [str(value).upper() for value in ds.get("ImageType") or []]:
+    if not is_mosaic(ds):
         return None
-    header = csa_values(_private(ds, 0x0029, 0x10, "SIEMENS CSA HEADER"))
-    count = _whole(_private(ds, 0x0019, 0x0A, "SIEMENS MR HEADER")) or _whole(
+    header = csa_values(private_value(ds, 0x0029, 0x10, "SIEMENS CSA HEADER"))
+    count = _whole(private_value(ds, 0x0019, 0x0A, "SIEMENS MR HEADER")) or _whole(
         next(iter(header.get("NumberOfImagesInMosaic", [])), None)
     )
     rows, columns = int(ds.get("Rows") or 0), int(ds.get("Columns") or 0)
@@ -117,13 +126,6 @@ def csa_values(header: Any) -> dict[str, list[str]]:
     except struct.error:
         return {}
     return found
-
-
-def _private(ds: Dataset, group: int, element: int, creator: str) -> Any:
-    try:
-        return ds.private_block(group, creator)[element].value
-    except KeyError:
-        return None
 
 
 def _whole(value: Any) -> int:

@@ -21,11 +21,10 @@ from dicomframe.images.inks import (
     STYLES,
     cased,
     dose_colour,
-    largest_dose,
     line_of_level,
     mask_colour,
 )
-from dicomframe.images.layers import Overlay, Overlays, check_grid
+from dicomframe.images.layers import Overlay, Overlays, check_grid, largest_dose
 from dicomframe.images.views import View, views
 from dicomframe.images.windowing import Window, WindowLike, apply_window, as_window, window_of_values
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from dicomframe.dicom.quiet import FILTERS_LOCK
 from dicomframe.errors import DecodeError, DicomFrameError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,30 @@ def reading(what: str) -> Iterator[None]:
             for warning in caught:
                 log.warning("while reading %s: %s", what, warning.message)
             caught.clear()
+
+
+def private_value(ds: Dataset, group: int, element: int, creator: str) -> Any:
+    """Give the value of a private element (PS3.5 section 7.8), None where there is none."""
+    try:
+        return ds.private_block(group, creator)[element].value
+    except KeyError:
+        return None
+
+
+def numbers_of(item: Dataset, keyword: str) -> list[float]:
+    """Give the numbers of an element of one value or several; an empty one keeps its place, as NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is no number.
+    """
+    value = item.get(keyword)
+    if value is None:
+        return []
+    several = isinstance(value, (list, tuple)) or hasattr(value, "append")
+    values = value if several else [value]
+    return [math.nan if number in {None, ""} else float(number) for number in values]
 
 
 def _reason(error: Exception) -> str:

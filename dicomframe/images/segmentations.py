@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError, DicomFrameError
 from dicomframe.images.layers import Colour, Overlay, Overlays, colour_of_cielab, palette_colour
 from dicomframe.images.lut import functional_group
+from dicomframe.images.parallel import Floats, ParallelPlanes, axes_of, nearest, parallel_planes
 from dicomframe.images.pixels import pixels
 from dicomframe.images.reading import reading
-from dicomframe.images.stack import Floats, Stack, axes_of, nearest, stacked
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -100,14 +100,21 @@ def _arrays(ds: Dataset, onto: Volume, labels: dict[int, str], found: Overlays) 
         grids[grid].append((segment, shown, position, frame))
     out: dict[int, NDArray[Any]] = {}
     for grid, frames in grids.items():
-        stack, planes = stacked([list(each[2]) for each in frames], axes_of(grid[:6]), (grid[6], grid[7]))
+        stack, planes = parallel_planes(
+            [list(each[2]) for each in frames], axes_of(grid[:6]), (grid[6], grid[7])
+        )
         placed: _Frames = defaultdict(list)
         for (segment, shown, _, _), plane in zip(frames, planes.tolist(), strict=True):
             placed[segment, plane].append(shown)
             if segment not in out:
                 out[segment] = np.zeros(onto.array.shape, dtype=shown.dtype)
-        seen = _lay(stack, _reach(stack, grid[8], onto), placed, onto, out)
+        reach = _reach(stack, grid[8], onto)
+        seen = _lay(stack, reach, placed, onto, out)
         _report_unseen(frames, planes, seen, labels, found, partial(_is_within, stack, onto))
+        taken = [
+            each for each, plane in zip(frames, planes.tolist(), strict=True) if (each[0], plane) in seen
+        ]
+        _report_cut(taken, labels, found, partial(_beyond, stack, reach, onto))
     return out
 
 
@@ -160,7 +167,7 @@ def _place(ds: Dataset, frame: int) -> tuple[tuple[float, ...], Floats]:
     return tuple(numbers), np.asarray([float(each) for each in origin])
 
 
-def _reach(stack: Stack, step: float, onto: Volume) -> float:
+def _reach(stack: ParallelPlanes, step: float, onto: Volume) -> float:
     """Tell how far from its middle a plane holds, in mm.
 
     Segmentations leave empty frames out, so that the distance of those left is a multiple of the real one.
@@ -172,7 +179,7 @@ def _reach(stack: Stack, step: float, onto: Volume) -> float:
 
 
 def _lay(
-    stack: Stack, reach: float, placed: _Frames, onto: Volume, out: dict[int, NDArray[Any]]
+    stack: ParallelPlanes, reach: float, placed: _Frames, onto: Volume, out: dict[int, NDArray[Any]]
 ) -> set[tuple[int, int]]:
     """Write the frames into the segments' arrays; gives (segment, plane) of those that a slice took."""
     seen: set[tuple[int, int]] = set()
@@ -215,8 +222,12 @@ def _report_unseen(
             what = "between the slices" if is_within(shown, origin) else "beside the volume"
             missed[segment, what].append(frame + 1)
     for (segment, what), numbers in missed.items():
-        where = f"frames {', '.join(map(str, numbers[:8]))}{' …' if len(numbers) > 8 else ''}"
-        found.report(labels[segment], what, where, _UNSEEN[what].format(len(numbers)))
+        found.report(labels[segment], what, _listed(numbers), _UNSEEN[what].format(len(numbers)))
+
+
+def _listed(frames: Sequence[int]) -> str:
+    """Name frames, the first few of them."""
+    return f"frames {', '.join(map(str, frames[:8]))}{' …' if len(frames) > 8 else ''}"
 
 
 _UNSEEN = {
@@ -225,9 +236,49 @@ _UNSEEN = {
 }
 
 
-def _is_within(stack: Stack, onto: Volume, shown: NDArray[Any], origin: Floats) -> bool:
+def _is_within(stack: ParallelPlanes, onto: Volume, shown: NDArray[Any], origin: Floats) -> bool:
     """Tell whether the middle of what a frame shows is in the volume."""
     row, column = (float(each.mean()) for each in np.nonzero(shown))
     middle = origin + stack.axes[1] * row * stack.spacing[0] + stack.axes[2] * column * stack.spacing[1]
     index = onto.to_index(middle)
     return bool(((index > -0.5) & (index < np.asarray(onto.array.shape) - 0.5)).all())
+
+
+def _report_cut(
+    frames: list[tuple[int, NDArray[Any], Floats, int]],
+    labels: dict[int, str],
+    found: Overlays,
+    beyond: Callable[[NDArray[Any], Floats], tuple[int, int]],
+) -> None:
+    """Report segments of which the volume has a part only."""
+    cut: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for segment, shown, origin, frame in frames:
+        outside, count = beyond(shown, origin)
+        if outside:
+            cut[segment].append((frame + 1, outside, count))
+    for segment, parts in cut.items():
+        outside, count = (sum(part[at] for part in parts) for at in (1, 2))
+        detail = f"{outside:,} of the {count:,} pixels there lie beyond the volume and are cut off."
+        where = _listed([frame for frame, _, _ in parts])
+        found.report(labels[segment], "partly beside the volume", where, detail)
+
+
+def _beyond(
+    stack: ParallelPlanes, reach: float, onto: Volume, shown: NDArray[Any], origin: Floats
+) -> tuple[int, int]:
+    """Count the pixels of what a frame shows whose middles lie beyond the volume; and all of them, where some do."""
+    # A thick plane counts for slices beside it.
+    slack = 0.5 + 1e-3 + np.abs(np.linalg.inv(onto.affine)[:3, :3] @ stack.axes[0]) * reach
+    high = np.asarray(onto.array.shape) - 1 + slack
+
+    def outside(rows: NDArray[Any], columns: NDArray[Any]) -> int:
+        places = origin + np.multiply.outer(rows * stack.spacing[0], stack.axes[1])
+        index = onto.to_index(places + np.multiply.outer(columns * stack.spacing[1], stack.axes[2]))
+        return int(((index < -slack) | (index > high)).any(axis=-1).sum())
+
+    rows, columns = (np.flatnonzero(shown.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    # Most frames lie within, and then so do the corners around what they show.
+    if not outside(np.repeat(rows, 2), np.tile(columns, 2)):
+        return 0, 0
+    within = np.nonzero(shown)
+    return outside(*within), len(within[0])

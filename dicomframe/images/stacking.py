@@ -9,18 +9,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError, QueryError, printable
-from dicomframe.images.geometry import MARKS, FramePlane
+from dicomframe.images.geometry import FramePlane
+from dicomframe.images.marks import MARKS
 from dicomframe.images.problems import Problems
 from dicomframe.images.volume import affine_of
-
-if TYPE_CHECKING:
-    pass
 
 #: Directions and spacings that differ by less than this (of 1, and relative) are the same.
 _SAME = 1e-3

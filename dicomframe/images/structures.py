@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError, DicomFrameError
 from dicomframe.images.layers import Colour, Contours, Overlay, Overlays, palette_colour
+from dicomframe.images.parallel import Floats, nearest
 from dicomframe.images.reading import reading
-from dicomframe.images.stack import Floats, nearest
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -113,6 +113,15 @@ def _add(item: Dataset, label: str, where: str, colour: Colour, onto: Volume, fo
             "No slice of the volume lies at these contours, or a nearer plane of contours was taken for it."
         )
         found.report(label, "beside the slices", f"{where}, {missed} planes", detail)
+    high = np.asarray(onto.array.shape[:0:-1]) - 0.499  # contours are drawn along edges of pixels, too
+    beyond = [
+        number
+        for number, outlines in contours.items()
+        if any(((points < -0.501) | (points > high)).any() for points in outlines)
+    ]
+    if beyond:
+        detail = f"The contours of {len(beyond)} slices reach beyond the volume, where the mask is cut off."
+        found.report(label, "partly beside the volume", f"{where}, slice {beyond[0]} first", detail)
     array = np.zeros(onto.array.shape, dtype=bool)
     for number, outlines in contours.items():
         contours[number] = _without_doubles(outlines, label, f"{where}, slice {number}", found)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.errors import DecodeError
-from dicomframe.images.reading import reading
+from dicomframe.images.reading import private_value, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -146,7 +146,7 @@ def _scan_start(ds: Dataset, half_life: float) -> datetime:
     series, acquisition = _moment(ds, "Series"), _moment(ds, "Acquisition")
     if series is not None and (acquisition is None or series <= acquisition):
         return series
-    block = _private(ds, 0x0009, 0x0D, _GE)
+    block = private_value(ds, 0x0009, 0x0D, _GE)
     scan = _date_time(block, ds)
     if scan is not None:
         return scan
@@ -233,15 +233,8 @@ def _offset(value: Any) -> timedelta | None:
     return timedelta(hours=int(match[2]), minutes=int(match[3])) * (-1 if match[1] == "-" else 1)
 
 
-def _private(ds: Dataset, group: int, element: int, creator: str) -> Any:
-    try:
-        return ds.private_block(group, creator)[element].value
-    except KeyError:
-        return None
-
-
 def _private_number(ds: Dataset, group: int, element: int, creator: str) -> float | None:
     """Read a number from a private block; of unknown VR, it is still DS."""
-    value = _private(ds, group, element, creator)
+    value = private_value(ds, group, element, creator)
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     return _positive({"": text}, "")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dicomframe.images.pixels import frame_count, frame_pixels
 from dicomframe.images.reading import reading
 from dicomframe.images.units import unit_of
-from dicomframe.images.windowing import _padding
+from dicomframe.images.windowing import padding_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -160,7 +160,7 @@ def count_pixels(ds: Dataset, label: str) -> PixelCount | None:
         stored = frame_pixels(ds, number)
         if stored.ndim != 2:
             return None
-        padding = _padding(stored, ds)
+        padding = padding_of(stored, ds)
         values = modality_values(stored[~padding], ds, number)
         finite = values[np.isfinite(values)]
         found.padding += int(padding.sum())

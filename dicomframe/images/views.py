@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.errors import QueryError
+from dicomframe.images.anatomy import PLANE_AXES, PlaneName, letters_of
 
 if TYPE_CHECKING:
     from dicomframe.images.volume import Volume
 
-Name = Literal["axial", "coronal", "sagittal"]
-
-#: Plane -> the patient axes (0 x, 1 y, 2 z) through it, down the page and across the page. Across, coordinates rise;
-#: down, y rises (to the back), and z falls (to the feet).
-_AXES: dict[Name, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
-_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 #: Below this cosine an axis of the grid is no axis of the patient.
 _STRAIGHT = 0.9999
 
@@ -49,7 +44,7 @@ class View:
         Whether the grid's axes are the patient's, so that mm are those of the patient's x, y and z.
     """
 
-    name: Name
+    name: PlaneName
     index: int
     order: tuple[int, int, int]
     flips: tuple[bool, bool]
@@ -63,7 +58,8 @@ class View:
     def axis_names(self) -> tuple[str, str, str]:
         """Name the axes through the plane, down and across, with a prime where they are not quite the patient's."""
         prime = "" if self.straight else "'"
-        through, down, across = (f"{'xyz'[axis]}{prime}" for axis in _AXES[self.name])
+        axis, (down_axis, _), (across_axis, _) = PLANE_AXES[self.name]
+        through, down, across = (f"{'xyz'[each]}{prime}" for each in (axis, down_axis, across_axis))
         return through, down, across
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -101,12 +97,12 @@ def views(volume: Volume, at: Sequence[float] | None = None) -> tuple[View, View
     ]
     places = [float(directions[p] @ point) for p in range(3)]
 
-    def view(name: Name) -> View:
-        through, down, across = _AXES[name]
-        falling = down == 2
+    def view(name: PlaneName) -> View:
+        through, (down, sense), (across, _) = PLANE_AXES[name]
+        falling = sense < 0
         low, high = edges[down]
-        left, right = (_letters(sign * directions[across]) for sign in (-1, 1))
-        bottom, top = (_letters(sign * directions[down]) for sign in ((-1, 1) if falling else (1, -1)))
+        left, right = (letters_of(sign * directions[across]) for sign in (-1, 1))
+        bottom, top = (letters_of(sign * directions[down]) for sign in ((-1, 1) if falling else (1, -1)))
         return View(
             name=name,
             index=int(nearest[order[through]]),
@@ -141,17 +137,3 @@ def _point(volume: Volume, at: Sequence[float] | None) -> NDArray[np.float64]:
             f"The place lies outside the volume, which goes in mm from corner to corner: {spans}."
         )
     return point
-
-
-def _letters(direction: NDArray[np.float64]) -> str:
-    """Name a direction as Patient Orientation does, its largest part first (PS3.3 C.7.6.1.1.1).
-
-    Examples
-    --------
-    >>> _letters(np.array([-1.0, 0.0, 0.0])), _letters(np.array([0.8, 0.6, 0.0]))
-    ('R', 'LP')
-    """
-    largest_first = np.argsort(-np.abs(direction), kind="stable")
-    return "".join(
-        _LETTERS[axis][int(direction[axis] > 0)] for axis in largest_first if abs(direction[axis]) > 0.2
-    )

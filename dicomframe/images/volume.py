@@ -10,23 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dicomframe.errors import QueryError
+from dicomframe.images.anatomy import LETTERS, PLANE_AXES, PlaneName, nearest_axes
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.images.windowing import Window
-
-PlaneName = Literal["axial", "coronal", "sagittal"]
-
-#: For each plane: the patient's axis across it, those along its rows (downwards) and columns (to the right), and
-#: the sense in which the latter two are shown: x grows to the left of the patient, y to the back, z to the head.
-_PLANES: dict[str, tuple[int, tuple[int, int], tuple[int, int]]] = {
-    "axial": (2, (1, +1), (0, +1)),
-    "coronal": (1, (2, -1), (0, +1)),
-    "sagittal": (0, (2, -1), (1, +1)),
-}
-#: The letters of the patient's directions, negative and positive, for x, y and z (PS3.3 C.7.6.1.1.1).
-_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +72,7 @@ class Volume:
     window : Window or None
         The middle slice's own, in `unit`.
     inverted : bool
-        Whether small values are bright (MONOCHROME1).
+        Whether small values are bright (MONOCHROME1, Presentation LUT Shape INVERSE).
     padding : (float, float) or None
         From which to which value, in `unit`, the array holds padding (PS3.3 C.7.5.1.1.2): what the scanner did not see.
     """
@@ -157,12 +146,7 @@ class Volume:
 
     def axes(self) -> tuple[int, int, int]:
         """Tell which axis of the array is nearest to the patient's x, y and z; each is taken once."""
-        from itertools import permutations
-
-        directions = np.abs(self.affine[:3, :3] / self.spacing)
-        return max(
-            permutations(range(3)), key=lambda order: sum(directions[axis, order[axis]] for axis in range(3))
-        )  # type: ignore[return-value]  # mypy does not count the items of a permutation
+        return nearest_axes(self.affine)
 
     def plane(self, name: PlaneName = "axial", index: int | None = None) -> Plane:
         """Cut the volume along its grid, in the plane nearest to an anatomical one.
@@ -193,9 +177,9 @@ class Volume:
         >>> volume.plane("axial").array.shape, volume.plane("coronal").letters
         ((128, 128), ('R', 'L', 'F', 'H'))
         """
-        if name not in _PLANES:
-            raise QueryError(f"A plane is one of {', '.join(_PLANES)}, not {str(name)[:40]!r}.")
-        across, down, right = _PLANES[name]
+        if name not in PLANE_AXES:
+            raise QueryError(f"A plane is one of {', '.join(PLANE_AXES)}, not {str(name)[:40]!r}.")
+        across, down, right = PLANE_AXES[name]
         axes = self.axes()
         # The grid turned to the patient: along each of its axes, x, y and z grow.
         flips = [self.affine[axis, axes[axis]] < 0 for axis in range(3)]
@@ -210,7 +194,7 @@ class Volume:
         edges = [self._edges(axes[axis], flips[axis]) for axis in range(3)]
         low, step = edges[across][0], edges[across][2]
         extent = (*edges[right[0]][:2], *edges[down[0]][:2][:: -down[1]])
-        letters = (*_LETTERS[right[0]], *_LETTERS[down[0]][:: -down[1]])
+        letters = (*LETTERS[right[0]], *LETTERS[down[0]][:: -down[1]])
         return Plane(array, extent, name, at, low + (at + 0.5) * step, letters)  # type: ignore[arg-type]
 
     def _edges(self, of_array: int, flip: bool) -> tuple[float, float, float]:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError, QueryError
-from dicomframe.images.lut import functional_group, look_up, modality_values, table_of_item
+from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.pixels import frame_pixels
-from dicomframe.images.reading import reading
+from dicomframe.images.reading import numbers_of, reading
+from dicomframe.images.voi_luts import voi_lut_count, voi_lut_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -167,8 +168,8 @@ def apply_window(
 
 
 @reading("the window")
-def default_window(ds: Dataset, frame: int = 0) -> Window | None:
-    """Give the first usable window of an image, or None.
+def windows_of(ds: Dataset, frame: int = 0) -> list[tuple[str, Window]]:
+    """Give the usable windows of an image, each with its explanation.
 
     Parameters
     ----------
@@ -179,17 +180,29 @@ def default_window(ds: Dataset, frame: int = 0) -> Window | None:
 
     Returns
     -------
-    Window or None
-        None where there is none or each has a width that the standard forbids; real files hold widths of 0.
+    list of (str, Window)
+        In the order of the file. Left out are those of a width that the standard forbids; real files hold widths of
+        0. A VOI LUT Function that is none of the standard's counts as LINEAR, its default. The explanation is Window
+        Center & Width Explanation (0028,1055), empty where there is none.
     """
     source = functional_group(ds, frame, "FrameVOILUTSequence") or ds
-    function = str(source.get("VOILUTFunction") or "LINEAR").upper()
-    for center, width in zip(_numbers(source, "WindowCenter"), _numbers(source, "WindowWidth"), strict=False):
+    named = str(source.get("VOILUTFunction") or "LINEAR").strip().upper()
+    function: Any = named if named in _NARROWEST else "LINEAR"
+    explanations = source.get("WindowCenterWidthExplanation") or []
+    names = [explanations] if isinstance(explanations, str) else list(explanations)
+    pairs = zip(numbers_of(source, "WindowCenter"), numbers_of(source, "WindowWidth"), strict=False)
+    found = []
+    for at, (center, width) in enumerate(pairs):
         try:
-            return Window(center, width, function)  # type: ignore[arg-type]  # it checks the name itself
+            found.append((str(names[at]) if at < len(names) else "", Window(center, width, function)))
         except QueryError:
             continue
-    return None
+    return found
+
+
+def default_window(ds: Dataset, frame: int = 0) -> Window | None:
+    """Give the first of `windows_of` an image, or None."""
+    return next((window for _, window in windows_of(ds, frame)), None)
 
 
 def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
@@ -221,7 +234,7 @@ def window_of_values(values: NDArray[Any], percent: float = 0.5) -> Window:
 
 @reading("the image")
 def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> NDArray[np.uint8]:
-    """Make one frame ready to be shown: rescaled, windowed, MONOCHROME1 inverted, colour as RGB.
+    """Make one frame ready to be shown: rescaled, windowed, inverted where that is called for, colour as RGB.
 
     Parameters
     ----------
@@ -230,8 +243,8 @@ def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> ND
     frame : int
         Frame index, from 0.
     window : Window, (center, width) or str, optional
-        In the modality's unit, or the name of a preset for CT (`PRESETS`). By default the image's VOI LUT or its
-        first usable window; else from the least to the greatest of the frame's values, without the padding.
+        In the modality's unit, or the name of a preset for CT (`PRESETS`). By default the image's first usable
+        window, else its first VOI LUT; else from the least to the greatest of the frame's values, without the padding.
 
     Returns
     -------
@@ -248,9 +261,8 @@ def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> ND
     stored = frame_pixels(ds, frame)
     if stored.ndim == 3:
         return _eight_bits(stored, ds)
-    grey = _grey(stored, ds, frame, as_window(window))
-    shown = np.floor(grey + 0.5).astype(np.uint8)
-    return np.subtract(255, shown, dtype=np.uint8) if _is_inverted(ds) else shown
+    shown = _grey(stored, ds, frame, as_window(window))
+    return np.subtract(255, shown, dtype=np.uint8) if is_inverted(ds) else shown
 
 
 def display_array(values: NDArray[Any], window: WindowLike | None = None) -> NDArray[np.uint8]:
@@ -274,15 +286,15 @@ def display_array(values: NDArray[Any], window: WindowLike | None = None) -> NDA
     return np.floor(grey + 0.5).astype(np.uint8)
 
 
-def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) -> NDArray[np.float64]:
-    if window is None and ds.get("VOILUTSequence") and stored.dtype.kind in "iu":
-        entries, first, _ = table_of_item(ds.VOILUTSequence[0])
-        seen = look_up(modality_values(stored, ds, frame), entries, first).astype(np.float64)
-        # Scanners announce 16 bits for entries that end at 4095: the table's own maximum is white.
-        return seen * (255.0 / max(float(entries.max()), 1.0))
+def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) -> NDArray[np.uint8]:
     values = modality_values(stored, ds, frame)
+    # Windows and LUTs are alternatives (PS3.3 C.11.2.1.1); the window goes first, as docs/pictures.md has it.
+    window = window or default_window(ds, frame)
+    if window is None and voi_lut_count(ds):
+        return voi_lut_of(ds, 0, frame)(values)
     window = window or window_for(ds, frame, values, stored)
-    return apply_window(values, window.center, window.width, function=window.function)
+    grey = apply_window(values, window.center, window.width, function=window.function)
+    return np.floor(grey + 0.5).astype(np.uint8)
 
 
 def window_for(ds: Dataset, frame: int, values: NDArray[Any], stored: NDArray[Any] | None = None) -> Window:
@@ -306,7 +318,7 @@ def window_for(ds: Dataset, frame: int, values: NDArray[Any], stored: NDArray[An
         window = Window(0.5, 1.0, "LINEAR_EXACT")  # 0 is black, also where there is nothing else
     if window is not None:
         return window
-    seen = values if stored is None else values[~_padding(stored, ds)]
+    seen = values if stored is None else values[~padding_of(stored, ds)]
     return window_of_values(seen, percent=0.0)
 
 
@@ -330,7 +342,7 @@ def padding_range(ds: Dataset, stored: NDArray[Any]) -> tuple[int, int] | None:
     return min(ends), max(ends)
 
 
-def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
+def padding_of(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
     """Tell which stored values are padding, none where nothing else would be left."""
     ends = padding_range(ds, stored)
     if ends is None:
@@ -339,8 +351,24 @@ def _padding(stored: NDArray[Any], ds: Dataset) -> NDArray[np.bool_]:
     return inside if not inside.all() else np.zeros(stored.shape, dtype=np.bool_)
 
 
-def _is_inverted(ds: Dataset) -> bool:
-    return str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
+def is_inverted(ds: Dataset) -> bool:
+    """Tell whether the least value is white: MONOCHROME1 (PS3.3 C.7.6.3.1.2), or Presentation LUT Shape INVERSE.
+
+    The two name one and the same inversion (C.8.11.3.1.2), so that both together are one.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.PhotometricInterpretation, ds.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    >>> is_inverted(ds), is_inverted(Dataset())
+    (True, False)
+    """
+    photometric, shape = (
+        str(ds.get(keyword) or "").strip()
+        for keyword in ("PhotometricInterpretation", "PresentationLUTShape")
+    )
+    return photometric == "MONOCHROME1" or shape == "INVERSE"
 
 
 def _eight_bits(colour: NDArray[Any], ds: Dataset) -> NDArray[np.uint8]:
@@ -349,11 +377,3 @@ def _eight_bits(colour: NDArray[Any], ds: Dataset) -> NDArray[np.uint8]:
     is_palette = "PALETTE" in str(ds.get("PhotometricInterpretation", ""))
     bits = 16 if is_palette else int(ds.get("BitsStored", 16))
     return (colour >> max(bits - 8, 0)).astype(np.uint8)
-
-
-def _numbers(ds: Dataset, keyword: str) -> list[float]:
-    value = ds.get(keyword)
-    if value is None:
-        return []
-    several = isinstance(value, (list, tuple)) or hasattr(value, "append")
-    return [float(number) for number in (value if several else [value]) if number not in {None, ""}]

@@ -25,6 +25,7 @@ _FRAME_VOI: Final = 0x00289132
 _SLOPE, _INTERCEPT = 0x00281053, 0x00281052
 _CENTER, _WIDTH, _FUNCTION = 0x00281050, 0x00281051, 0x00281056
 _MODALITY_LUT, _VOI_LUT = 0x00283000, 0x00283010
+_PRESENTATION_SHAPE: Final = 0x20500020
 _PADDING, _PADDING_LIMIT = 0x00280120, 0x00280121
 
 #: R, G, B of full range -> Y, Cb, Cr around their zeros (PS3.3 C.7.6.3.1.2).
@@ -107,8 +108,8 @@ def picture(pixels: Pixels, index: int, window: Window | None = None) -> NDArray
     index : int
         The frame, from 0.
     window : Window, optional
-        For greyscale images; colours have none. By default the image's own: its VOI LUT, else its first possible
-        window, else one from the frame's least value to its greatest, without padding.
+        For greyscale images; colours have none. By default the image's own: its first possible window, else its
+        first VOI LUT, else one from the frame's least value to its greatest, without padding.
 
     Returns
     -------
@@ -131,18 +132,21 @@ def picture(pixels: Pixels, index: int, window: Window | None = None) -> NDArray
     if frame.photometric not in _GREY or layout.samples != 1:
         raise CannotDecode("Images of this Photometric Interpretation cannot be rendered.")
     grey = np.floor(_grey(_own_bits(frame.values, layout), pixels, index, window) + 0.5).astype(np.uint8)
-    return np.subtract(255, grey, dtype=np.uint8) if frame.photometric == "MONOCHROME1" else grey
+    # One and the same inversion, under two names (PS3.3 C.8.11.3.1.2).
+    is_inverted = frame.photometric == "MONOCHROME1" or pixels.file.text(_PRESENTATION_SHAPE) == "INVERSE"
+    return np.subtract(255, grey, dtype=np.uint8) if is_inverted else grey
 
 
 def _grey(stored: NDArray[Any], pixels: Pixels, index: int, window: Window | None) -> NDArray[np.float64]:
     file, layout = pixels.file, pixels.layout
     values = _modality_values(stored, pixels, index)
+    window = window or _own_window(_group(file, index, _FRAME_VOI) or file)
     luts = file.items(_VOI_LUT)
     if window is None and luts and not layout.is_float:
-        table = table_of(luts[0], is_signed=layout.is_signed)
+        may_be_negative = layout.is_signed or _rescale(file, index)[1] < 0
+        table = table_of(luts[0], is_signed=may_be_negative)
         # Scanners announce 16 bits for entries that end at 4095: the table's own greatest entry is white.
-        return table(values).astype(np.float64) * (255.0 / max(float(table.entries.max()), 1.0))
-    window = window or _own_window(_group(file, index, _FRAME_VOI) or file)
+        return table(np.floor(values)).astype(np.float64) * 255.0 / max(float(table.entries.max()), 1.0)
     if window is None and layout.stored == 1:
         window = Window(0.5, 1.0, "LINEAR_EXACT")  # a mask: 0 is black, also where there is nothing else
     if window is None:
@@ -159,17 +163,21 @@ def _modality_values(stored: NDArray[Any], pixels: Pixels, index: int) -> NDArra
     luts = file.items(_MODALITY_LUT)
     if luts:
         return table_of(luts[0], is_signed=pixels.layout.is_signed)(stored).astype(np.float64)
+    slope, intercept = _rescale(file, index)
+    values *= slope
+    values += intercept
+    return values
+
+
+def _rescale(file: Item, index: int) -> tuple[float, float]:
     source = _group(file, index, _VALUE_TRANSFORMATION) or file
     slope, intercept = source.number(_SLOPE), source.number(_INTERCEPT)
-    if slope is not None and intercept is not None:
-        values *= slope
-        values += intercept
-    return values
+    return (1.0, 0.0) if slope is None or intercept is None else (slope, intercept)
 
 
 def _own_window(source: Item) -> Window | None:
     """Give the first window that is possible; real files hold widths of 0."""
-    function = source.text(_FUNCTION)
+    function = source.text(_FUNCTION).upper()
     function = function if function in _LEAST_WIDTH else "LINEAR"
     pairs = zip(source.numbers(_CENTER), source.numbers(_WIDTH), strict=False)
     windows = (Window(center, width, function) for center, width in pairs)

@@ -85,7 +85,7 @@ class Choices:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        texts = [_texts(_column(table, name)) for name in facet.columns_in(table)]
+        texts = [_texts(first_column(table, name)) for name in facet.columns_in(table)]
         values = texts[0]
         for more in texts[1:]:
             values = _joined(values, more)
@@ -135,7 +135,7 @@ class Span:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        first, *rest = (_column(table, name) for name in facet.columns_in(table))
+        first, *rest = (first_column(table, name) for name in facet.columns_in(table))
         if facet.name != "ages":
             self._values = _days(first).astype("datetime64[s]")
         elif first.name == _BIRTH:
@@ -171,7 +171,7 @@ class Words:
 
     def __init__(self, facet: Facet, table: pd.DataFrame) -> None:
         self.facet = facet
-        texts = [_texts(_column(table, name)).fillna("").astype(str) for name in facet.columns_in(table)]
+        texts = [_texts(first_column(table, name)).fillna("").astype(str) for name in facet.columns_in(table)]
         joined = texts[0]
         for more in texts[1:]:
             joined = joined + " " + more
@@ -214,7 +214,7 @@ def _day(given: Any) -> date | None:
     return None if given is None else pd.Timestamp(given).date()
 
 
-def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+def first_column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     """Give a column; the first of that name, where a joined table has two."""
     return table.iloc[:, list(table.columns).index(name)]
 

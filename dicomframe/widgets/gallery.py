@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dicomframe.errors import printable
+from dicomframe.widgets.facets import first_column
 
 #: What tells rows apart without telling whose they are: the first of these that a table has are shown.
 COLUMNS = (
@@ -79,7 +80,7 @@ class Gallery:
     def __repr__(self) -> str:
         texts = pd.DataFrame(
             {
-                printable(str(name)): [printable(_text(value)) for value in _column(self.table, name)]
+                printable(str(name)): [printable(_text(value)) for value in first_column(self.table, name)]
                 for name in self.columns
             },
             index=[printable(label) for label in labels_of(self.table)],
@@ -118,7 +119,7 @@ def html_table(
         Pixels; what is longer scrolls.
     """
     heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(str(name))}</th>' for name in columns)
-    values = [[escaped(_text(value)) for value in _column(table, name)] for name in columns]
+    values = [[escaped(_text(value)) for value in first_column(table, name)] for name in columns]
     rows = "".join(
         f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(label)}</th>'
         + "".join(f'<td style="{_CELL}"><bdi>{text}</bdi></td>' for text in texts)
@@ -193,11 +194,6 @@ def labels_of(table: pd.DataFrame) -> list[str]:
 def shown_columns(table: pd.DataFrame) -> list[str]:
     """Choose what is written beside the pictures: never whose they are."""
     return [name for name in COLUMNS if name in table.columns][:MOST_COLUMNS]
-
-
-def _column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """Give a column; the first of that name, where a joined table has two."""
-    return table.iloc[:, list(table.columns).index(name)]
 
 
 def _cell(row: dict[Any, Any], label: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomframe.images.voi_luts import VoiLut
 from dicomframe.images.windowing import Window, apply_window
 from dicomframe.widgets.planes import Plane
 
@@ -162,8 +163,8 @@ def _cut_layers(slices: Sequence[Slice], plane: Plane, index: int) -> list[Layer
     return list(layers.values())
 
 
-def paint(picture: Slice, window: Window | None, *, inverted: bool = False) -> NDArray[np.uint8]:
-    """Paint a picture: RGB as it is, grey by the window (PS3.3 C.11.2.1.2), halves rounded up.
+def paint(picture: Slice, voi: Window | VoiLut | None, *, inverted: bool = False) -> NDArray[np.uint8]:
+    """Paint a picture: RGB as it is, grey by a window or VOI LUT (PS3.3 C.11.2), halves rounded up.
 
     Returns
     -------
@@ -175,10 +176,13 @@ def paint(picture: Slice, window: Window | None, *, inverted: bool = False) -> N
     >>> paint(Slice(np.array([[-1000, 40, 3000]], np.int16)), Window(40, 400))[0, :, 0].tolist()
     [0, 128, 255]
     """
-    if picture.is_colour or window is None:
+    if picture.is_colour or voi is None:
         return np.array(picture.stored, dtype=np.uint8)
-    grey = apply_window(picture.in_unit(), window.center, window.width, function=window.function)
-    shown = np.floor(grey + 0.5).astype(np.uint8)
+    if isinstance(voi, Window):
+        grey = apply_window(picture.in_unit(), voi.center, voi.width, function=voi.function)
+        shown = np.floor(grey + 0.5).astype(np.uint8)
+    else:
+        shown = voi(picture.in_unit())
     shown = np.subtract(255, shown, dtype=np.uint8) if inverted else shown
     return np.repeat(shown[:, :, np.newaxis], 3, axis=2)
 

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: The plane across each axis of the patient, x to the left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
-PLANES = ("sagittal", "coronal", "axial")
-#: Which way each plane is seen: (axis of the patient, direction) across and down.
-_SEEN = {
-    "axial": ((0, 1), (1, 1)),
-    "coronal": ((0, 1), (2, -1)),
-    "sagittal": ((1, 1), (2, -1)),
-}
-_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
+from dicomframe.images.anatomy import PLANE_AXES, letters_of, nearest_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +97,18 @@ def planes_of(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> dict[
     steps = affine[:3, :3]
     lengths = np.linalg.norm(steps, axis=0)
     directions = steps / np.where(lengths > 0, lengths, 1.0)
-    # Which axis of the patient each axis of the grid is nearest to, no two the same.
-    nearest = max(
-        permutations(range(3)), key=lambda p: sum(abs(directions[p[axis], axis]) for axis in range(3))
-    )
-    grid_axis = {patient: axis for axis, patient in enumerate(nearest)}
-    acquired = PLANES[nearest[0]]
-    found = {}
-    for name in (acquired, *(name for name in reversed(PLANES) if name != acquired)):
+    grid_axis = nearest_axes(affine)
+    acquired = next(name for name, (through, _, _) in PLANE_AXES.items() if grid_axis[through] == 0)
+    found: dict[str, Plane] = {}
+    for name in (acquired, *(name for name in PLANE_AXES if name != acquired)):
         if name == acquired:
-            ways = Way(2), Way(1)
+            down, across = Way(1), Way(2)
         else:
-            ways = tuple(  # type: ignore[assignment]  # there are two
-                Way(grid_axis[patient], bool(np.sign(directions[patient, grid_axis[patient]]) != sign))
-                for patient, sign in _SEEN[name]
+            _, *seen = PLANE_AXES[name]
+            down, across = (
+                Way(grid_axis[patient], bool(np.sign(directions[patient, grid_axis[patient]]) != sense))
+                for patient, sense in seen
             )
-        across, down = ways
         axis = ({0, 1, 2} - {across.axis, down.axis}).pop()
         found[name] = Plane(
             axis,
@@ -138,10 +125,9 @@ def planes_of(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> dict[
 
 def _letters(directions: NDArray[np.float64], across: Way, down: Way) -> dict[str, str]:
     right, below = (directions[:, way.axis] * (-1 if way.reversed else 1) for way in (across, down))
-    return {"left": _named(-right), "right": _named(right), "top": _named(-below), "bottom": _named(below)}
-
-
-def _named(direction: NDArray[np.float64]) -> str:
-    """Name a direction in the patient; an oblique one by several letters, the nearest first."""
-    nearest = np.argsort(-np.abs(direction), kind="stable")
-    return "".join(_LETTERS[axis][int(direction[axis] > 0)] for axis in nearest if abs(direction[axis]) > 0.2)
+    return {
+        "left": letters_of(-right),
+        "right": letters_of(right),
+        "top": letters_of(-below),
+        "bottom": letters_of(below),
+    }

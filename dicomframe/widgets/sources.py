@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.errors import QueryError
-from dicomframe.images.layers import check_grid
-from dicomframe.images.windowing import Window, window_for, window_of_values
+from dicomframe.errors import DecodeError, QueryError
+from dicomframe.images.layers import check_grid, largest_dose
+from dicomframe.images.windowing import Window, is_inverted, window_for, window_of_values, windows_of
 from dicomframe.widgets.painting import Layer, Slice, compact
 from dicomframe.widgets.planes import Plane, plain_plane, planes_of
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dicomframe.images.layers import Overlay
+    from dicomframe.images.voi_luts import VoiLut
     from dicomframe.images.volume import Volume
 
 
@@ -35,11 +36,17 @@ class Look:
     modality, unit : str
         Modality (0008,0060), and the unit of the values.
     window : Window
-        The picture's own.
+        The picture's own, or one that spans its values.
+    windows : sequence of (str, Window)
+        All that the picture names, with their explanations.
+    luts : sequence of VoiLut
+        Its VOI LUTs; like the window they are the first picture's, and serve for all.
+    begins_with_lut : bool
+        Whether the first of them is what it is shown with, because it names no window.
     low, high : float
         The least and the greatest value of the first slice that is shown.
     inverted : bool
-        Whether the least value is white (MONOCHROME1).
+        Whether the least value is white (MONOCHROME1, Presentation LUT Shape INVERSE).
     is_colour : bool
         Whether it is RGB: then there is nothing to window.
     note : str
@@ -52,6 +59,9 @@ class Look:
     modality: str = ""
     unit: str = ""
     window: Window = field(default_factory=lambda: Window(127.5, 255.0, "LINEAR_EXACT"))
+    windows: Sequence[tuple[str, Window]] = ()
+    luts: Sequence[VoiLut] = ()
+    begins_with_lut: bool = False
     low: float = 0.0
     high: float = 255.0
     inverted: bool = False
@@ -209,6 +219,34 @@ class VolumeSource(Source):
         return np.stack([down, across, origin]) if np.isfinite(origin).all() else None
 
 
+def as_source(shown: Any) -> Source:
+    """Make a source of what a viewer is given.
+
+    Raises
+    ------
+    QueryError
+        If it is no array, no volume and no source.
+    """
+    if isinstance(shown, Source):
+        return shown
+    if isinstance(shown, np.ndarray):
+        return ArraySource(shown)
+    if hasattr(shown, "affine") and hasattr(shown, "array"):
+        return VolumeSource(shown)
+    raise QueryError(f"A viewer shows an array or a volume, not {type(shown).__name__}.")
+
+
+def is_index(value: Any, count: int) -> bool:
+    """Tell whether a value counts one of so many things, from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
+
+
+def check_index(count: int, index: Any) -> None:
+    """Refuse an index past the slices."""
+    if index is not None and not is_index(index, count):
+        raise QueryError(f"index= is a whole number from 0 to {count - 1}.")
+
+
 def extremes(values: NDArray[Any]) -> tuple[float, float]:
     """Give the least and the greatest finite value, 0 and 1 where there are none."""
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
@@ -222,22 +260,14 @@ def layers_of(overlays: Sequence[Overlay], index: int) -> list[Layer]:
         part = overlay.array[index]
         contours = [np.ascontiguousarray(points, "<f4") for points in overlay.contours.get(index, ())]
         if overlay.kind == "dose":
-            greatest = greatest_dose(overlay)
-            share = np.nan_to_num(np.clip(part / greatest, 0.0, 1.0), nan=0.0)
+            largest = largest_dose(overlay) or 1.0
+            share = np.nan_to_num(np.clip(part / largest, 0.0, 1.0), nan=0.0)
             if share.any():
                 dose = np.floor(share.astype(np.float64) * 65_535 + 0.5).astype("<u2")
                 layers.append(Layer(number, dose=dose))
         elif part.any() or contours:
             layers.append(Layer(number, bits=np.asarray(part, dtype=np.bool_), contours=contours))
     return layers
-
-
-def greatest_dose(overlay: Overlay) -> float:
-    """Give the greatest value of a dose, 1 where there is none above 0."""
-    greatest = float(
-        np.fmax.reduce(overlay.array, axis=None, initial=0.0)
-    )  # no number where no dose was calculated
-    return greatest if greatest > 0 else 1.0
 
 
 def slice_of(ds: Dataset, frame: int = 0) -> Slice:
@@ -273,7 +303,6 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         names = ("Modality", "StudyDescription", "SeriesDescription")
         texts = [title_of(str(ds.get(name) or "")) for name in names]
         unit = unit_of(ds, frame)
-        is_inverted = str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1"
     title = "\n".join(text for text in dict.fromkeys(texts) if text)
     rate = rate_of(ds)
     if made.is_colour:
@@ -281,17 +310,37 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     values = made.in_unit()
     low, high = extremes(values)
     stored = None if ds.get("ModalityLUTSequence") else made.stored
+    windows = [(title_of(name), window) for name, window in windows_of(ds, frame)]
+    luts, note = _luts_of(ds, frame)
     return Look(
         title=title,
         modality=texts[0][:16],
         unit=unit,
         window=window_for(ds, frame, values, stored),
+        windows=windows,
+        luts=luts,
+        begins_with_lut=bool(luts) and not windows,
         low=low,
         high=high,
-        inverted=is_inverted,
+        inverted=is_inverted(ds),
         rate=rate,
-        note="The image's own VOI LUT is not applied." if ds.get("VOILUTSequence") else "",
+        note=note,
     )
+
+
+def _luts_of(ds: Dataset, frame: int) -> tuple[list[VoiLut], str]:
+    """Give the VOI LUTs that can be read, and a note if one cannot."""
+    from dicomframe.images.voi_luts import voi_lut_count, voi_lut_of
+
+    luts, note = [], ""
+    for number in range(voi_lut_count(ds)):
+        try:
+            lut = voi_lut_of(ds, number, frame)
+        except DecodeError:
+            note = "A VOI LUT of the image cannot be read."
+        else:
+            luts.append(replace(lut, name=title_of(lut.name)))
+    return luts, note
 
 
 def rate_of(ds: Dataset) -> float:

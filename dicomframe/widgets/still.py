@@ -3,12 +3,57 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: It has at most this many pixels each way, and small ones are enlarged up to four times.
 STILL_SIDE = 512
+#: Seconds without a change before it is renewed.
+QUIET = 1.0
+
+
+class Still:
+    """The output after a live view: a picture that is renewed once the view has rested.
+
+    Parameters
+    ----------
+    bundle : callable
+        Gives the picture, by media type.
+    is_live : callable
+        Whether there still is a view that it stands for.
+    """
+
+    def __init__(self, bundle: Callable[[], dict[str, str]], is_live: Callable[[], bool]) -> None:
+        self._bundle = bundle
+        self._is_live = is_live
+        self._shown: Any = None
+        self._timer: threading.Timer | None = None
+
+    def show(self) -> None:
+        """Show it as an output of its own; the one shown last is the one that is renewed."""
+        from IPython.display import display
+
+        self._shown = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def changed(self, _: Any = None) -> None:
+        """Renew it after a while, unless the view changes again before."""
+        self.close()
+        self._timer = threading.Timer(QUIET, self._renew)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def close(self) -> None:
+        """Renew it no more, until there is another change."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _renew(self) -> None:
+        if self._shown is not None and self._is_live():
+            self._shown.update(self._bundle(), raw=True)
 
 
 def png_of(pixels: NDArray[np.uint8], spacing: tuple[float, float]) -> bytes:

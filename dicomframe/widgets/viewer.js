@@ -1,7 +1,8 @@
 // The viewer: its state is the model's, so that Python sees it and sets it; everything else is drawn from that.
 
 const STATE = [
-  "index", "plane", "center", "width", "function", "inverted", "zoom", "pan", "cursor", "playing", "rate", "visible", "opacities",
+  "index", "plane", "center", "width", "function", "lut", "inverted", "zoom", "pan", "cursor", "playing", "rate", "visible",
+  "opacities",
 ];
 /** Milliseconds between two messages to Python about the state, and before something is read out. */
 const SAVE_EVERY = 100;
@@ -85,7 +86,16 @@ class View {
   }
 
   window() {
-    return { center: this.get("center"), width: this.get("width"), function: this.get("function") };
+    const lut = this.stack.setup?.luts[this.get("lut")] ?? null;
+    return { center: this.get("center"), width: this.get("width"), function: this.get("function"), lut };
+  }
+
+  /** What the grey is made by, in words: the table's name, or the window's numbers. */
+  voiInWords(center, width) {
+    const { presets } = this.stack.setup;
+    const lut = this.get("lut");
+    if (lut !== null) return presets.find((preset) => preset.lut === lut).name;
+    return `${center}${spoken(this.get("center"))}${width}${spoken(this.get("width"))}`;
   }
 
   plane() {
@@ -155,7 +165,7 @@ class View {
     const pixel = this.hovered ?? (cross?.index === index ? cross : null);
     const [value, where] = picture && pixel ? this.read(plane, index, picture, pixel) : ["", ""];
     const zoom = Math.abs(this.get("zoom") - 1) < 0.005 ? "" : `  zoom ${this.get("zoom").toFixed(2)}×`;
-    const window = setup.isColour ? "" : `C ${spoken(this.get("center"))}  W ${spoken(this.get("width"))}`;
+    const window = setup.isColour ? "" : this.voiInWords("C ", "  W ");
     say(corners.what, setup.title);
     say(corners.where, `${NAMES[this.get("plane")]} ${index + 1} / ${plane.count}`);
     say(corners.window, `${window}${zoom}`);
@@ -202,7 +212,7 @@ class View {
       const picture = this.stack.picture(this.get("plane"), index);
       const cursor = this.get("cursor");
       const read = cursor && picture ? this.read(plane, index, picture, placeOn(plane, cursor)).join(" at ") : "";
-      const window = this.stack.setup.isColour ? "" : `, window ${spoken(this.get("center"))}, ${spoken(this.get("width"))}`;
+      const window = this.stack.setup.isColour ? "" : `, window ${this.voiInWords("", ", ")}`;
       const text = `${NAMES[this.get("plane")]} ${index + 1} of ${plane.count}${window}${read ? `. ${read}` : ""}`;
       this.status.textContent = text.replaceAll("\n", ", ");
     }, QUIET);
@@ -254,6 +264,7 @@ class View {
     this.put({
       width: Math.max(round(width + across * sensitivity), this.get("function") === "LINEAR" ? 1 : step),
       center: round(center + down * sensitivity),
+      lut: null,
     });
   }
 
@@ -264,7 +275,7 @@ class View {
 
   preset(number) {
     const preset = this.stack.setup?.presets[number];
-    if (preset && !this.stack.setup.isColour) this.put({ center: preset.center, width: preset.width, function: preset.function });
+    if (preset && !this.stack.setup.isColour) this.put(shownBy(preset));
   }
 
   zoom(factor, [x, y] = [0, 0]) {
@@ -350,6 +361,11 @@ class View {
     if (found && this.stack.setup) found.does(this, event.key);
     return found !== undefined;
   }
+}
+
+/** What of a preset is the model's. */
+function shownBy({ center, width, function: kind, lut }) {
+  return { center, width, function: kind, lut };
 }
 
 /** While Ctrl or Cmd is down, keys are JupyterLab's again: Ctrl + S saves the notebook. */

@@ -13,37 +13,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import numpy as np
-import traitlets
 from numpy.typing import NDArray
 
-from dicomframe.errors import DicomFrameError, QueryError
+from dicomframe.errors import DicomFrameError
 from dicomframe.images.layers import Overlays
 from dicomframe.images.windowing import Window, WindowLike, as_window
 from dicomframe.widgets.feed import Feed, packed
 from dicomframe.widgets.painting import Slice, cut, dose_colours, lay_over, line_pixels, paint
-from dicomframe.widgets.planes import Plane
 from dicomframe.widgets.setup import setup_of
-from dicomframe.widgets.sources import ArraySource, Source, VolumeSource
-from dicomframe.widgets.still import png_of
+from dicomframe.widgets.sources import Source, as_source, check_index, is_index
+from dicomframe.widgets.still import Still, png_of
+from dicomframe.widgets.viewer_state import ViewerState
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.images.layers import Overlay
+    from dicomframe.images.voi_luts import VoiLut
     from dicomframe.images.volume import Volume
 
 _HERE = Path(__file__).parent
 #: The order matters: the last one exports what the ones before it define.
 _PARTS = ("viewer_pixels.js", "viewer_stack.js", "viewer_pane.js", "viewer_controls.js", "viewer.js")
-#: Seconds without a change before the notebook's picture is renewed.
-QUIET = 1.0
-
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
-class Viewer(anywidget.AnyWidget):
+class Viewer(ViewerState):
     """A viewer of one stack of slices; `df.dicom.view()` makes it for a series on a service.
 
     The wheel changes the slice, a drag windows, a click reads a value; the ``?`` in its corner lists the rest.
@@ -67,6 +62,9 @@ class Viewer(anywidget.AnyWidget):
         ``"axial"``, ``"coronal"`` or ``"sagittal"``, where the place in the patient is known; else ``"slices"``.
     center, width : float
         The window, in the modality's unit; ``function`` is its VOI LUT function. None for colour.
+    lut : int or None
+        Which of the picture's VOI LUTs is applied in place of the window, from 0. Setting the window takes it off. A
+        picture with LUTs and no window begins with the first.
     inverted : bool
         Whether low values are white.
     zoom : float
@@ -105,25 +103,9 @@ class Viewer(anywidget.AnyWidget):
     _esm = "\n".join((_HERE / part).read_text(encoding="utf-8") for part in _PARTS)
     _css = (_HERE / "viewer.css").read_text(encoding="utf-8")
 
-    # Those that may be None, or are narrower than their trait, have no type that traitlets could give.
-    index = traitlets.Int(0).tag(sync=True)
-    plane = traitlets.Unicode("slices").tag(sync=True)
-    center: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
-    width: Any = traitlets.CFloat(None, allow_none=True).tag(sync=True)
-    function: Any = traitlets.Enum(_FUNCTIONS, "LINEAR").tag(sync=True)
-    inverted = traitlets.Bool(False).tag(sync=True)
-    zoom = traitlets.CFloat(1.0).tag(sync=True)
-    pan = traitlets.List(traitlets.CFloat(), [0.0, 0.0], 2, 2).tag(sync=True)
-    cursor: Any = traitlets.List(traitlets.Int(), None, 3, 3, allow_none=True).tag(sync=True)
-    playing = traitlets.Bool(False).tag(sync=True)
-    rate = traitlets.CFloat(10.0).tag(sync=True)
-    visible = traitlets.List(traitlets.Bool()).tag(sync=True)
-    opacities = traitlets.List(traitlets.CFloat()).tag(sync=True)
-
     # Also of a viewer that could not be made: ipywidgets closes it all the same.
     _feed: Feed | None = None
-    _timer: threading.Timer | None = None
-    _still: Any = None
+    _still: Still | None = None
 
     def __init__(
         self,
@@ -134,23 +116,25 @@ class Viewer(anywidget.AnyWidget):
         overlays: Sequence[Overlay] = (),
     ) -> None:
         chosen = as_window(window)
-        self._source = _as_source(source)
+        self._source = as_source(source)
         self._overlays = Overlays(overlays)
         if isinstance(overlays, Overlays):
             self._overlays = overlays
         self._source.lay(self._overlays)
-        _check_index(self._source.count, index)
+        check_index(self._source.count, index)
         first = self._source.count // 2 if index is None else index
         shown = self._source.slice(first)
         self._look = self._source.look(first)
         self._window = None if self._look.is_colour else chosen or self._look.window
+        begins_with_lut = chosen is None and self._look.begins_with_lut
+        self._begins_with = self._look.luts[0] if begins_with_lut else self._window
         self._feed = Feed(self._source.slice, self._tell, shown.stored.nbytes)
         self._bytes_each = shown.stored.nbytes
-        # Whether several attributes are being set at once, by someone who keeps them together.
         self._is_told = True
         super().__init__(
             index=first,
             plane=self._source.acquired,
+            lut=0 if begins_with_lut else None,
             inverted=self._look.inverted,
             rate=self._look.rate,
             visible=[True] * len(self._overlays),
@@ -159,6 +143,7 @@ class Viewer(anywidget.AnyWidget):
         )
         self._is_told = False
         self.on_msg(self._hear)
+        self._still = Still(self._still_bundle, lambda: self.comm is not None)
 
     def _window_traits(self) -> dict[str, Any]:
         if self._window is None:
@@ -197,7 +182,7 @@ class Viewer(anywidget.AnyWidget):
         [0, 128, 255]
         """
         picture = self._picture(self.plane, self.index)
-        pixels = paint(picture, self._present_window(), inverted=self.inverted)
+        pixels = paint(picture, self._present_voi(), inverted=self.inverted)
         for layer in picture.layers:
             if self.visible[layer.overlay]:
                 overlay = self._overlays[layer.overlay]
@@ -232,8 +217,8 @@ class Viewer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the viewer and free what it holds."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._still is not None:
+            self._still.close()
         if self._feed is not None:
             self._feed.close()
         super().close()
@@ -241,6 +226,7 @@ class Viewer(anywidget.AnyWidget):
     def __repr__(self) -> str:
         unit = f" {self._look.unit}" if self._look.unit else ""
         window = "" if self.center is None else f", window {self.center:g}/{self.width:g}{unit}"
+        window = window if self.lut is None else f", VOI LUT {self.lut}"
         return f"<Viewer: {self._what()}, {self.plane} {self.index}{window}>"
 
     def _what(self) -> str:
@@ -248,77 +234,17 @@ class Viewer(anywidget.AnyWidget):
         what = f"{self._look.modality} " if self._look.modality else ""
         return f"{what}{plane.count} x {plane.rows} x {plane.columns}"
 
-    # -- state -----------------------------------------------------------------------------------------------------
-
-    def _present_window(self) -> Window | None:
+    def _present_voi(self) -> Window | VoiLut | None:
+        if self.lut is not None:
+            lut: VoiLut = self._look.luts[self.lut]
+            return lut
         return None if self._window is None else Window(self.center, self.width, self.function)
-
-    def _plane(self) -> Plane:
-        return self._source.planes[self.plane]
 
     def _picture(self, plane: str, index: int) -> Slice:
         if plane == self._source.acquired:
             return self._source.slice(index)
         slices = [self._source.slice(number) for number in range(self._source.count)]
         return cut(slices, self._source.planes[plane], index)
-
-    @traitlets.validate("plane")
-    def _check_plane(self, proposal: Any) -> str:
-        if proposal["value"] not in self._source.planes:
-            why = f" {self._look.note}" if self._look.note else ""
-            raise QueryError(f"The planes of this viewer are {', '.join(self._source.planes)}.{why}")
-        return str(proposal["value"])
-
-    @traitlets.validate("index")
-    def _check_index(self, proposal: Any) -> int:
-        _check_index(self._plane().count, proposal["value"])
-        return int(proposal["value"])
-
-    @traitlets.validate("cursor")
-    def _check_cursor(self, proposal: Any) -> list[int] | None:
-        place: list[int] | None = proposal["value"]
-        plane = self._source.planes[self._source.acquired]
-        sides = (plane.count, plane.rows, plane.columns)
-        if place is not None and not all(0 <= at < side for at, side in zip(place, sides, strict=True)):
-            raise QueryError(f"The crosshair must be inside {sides}: slice, row and column, each from 0.")
-        return place
-
-    @traitlets.validate("center", "width", "function")
-    def _check_window(self, proposal: Any) -> Any:
-        wanted = {name: getattr(self, name) for name in ("center", "width", "function")}
-        wanted[proposal["trait"].name] = proposal["value"]
-        if self._look.is_colour and (wanted["center"] is not None or wanted["width"] is not None):
-            raise QueryError("A picture in colour has no window.")
-        if wanted["center"] is not None and wanted["width"] is not None:
-            Window(**wanted)
-        return proposal["value"]
-
-    @traitlets.validate("visible", "opacities")
-    def _check_overlays(self, proposal: Any) -> Any:
-        if len(proposal["value"]) != len(self._overlays):
-            raise QueryError(f"There are {len(self._overlays)} overlays: give one value for each.")
-        return proposal["value"]
-
-    @traitlets.observe("plane")
-    def _on_plane(self, _: Any) -> None:
-        if not self._is_told:
-            plane = self._plane()
-            self.index = plane.count // 2 if self.cursor is None else self.cursor[plane.axis]
-
-    @traitlets.observe("index")
-    def _on_index(self, _: Any) -> None:
-        if not self._is_told and self.cursor is not None:
-            self.cursor = [
-                self.index if axis == self._plane().axis else at for axis, at in enumerate(self.cursor)
-            ]
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take the state from the page, which keeps plane, index and crosshair together by itself."""
-        self._is_told = True
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._is_told = False
 
     # -- the page --------------------------------------------------------------------------------------------------
 
@@ -328,7 +254,7 @@ class Viewer(anywidget.AnyWidget):
 
     def _ask(self, indices: Sequence[Any], *, first: bool) -> None:
         if self._feed is not None:
-            wanted = [index for index in indices if _is_index(index, self._source.count)]
+            wanted = [index for index in indices if is_index(index, self._source.count)]
             self._feed.ask(wanted, first=first)
 
     def _hear(self, _: Any, content: Any, __: Any) -> None:
@@ -340,14 +266,16 @@ class Viewer(anywidget.AnyWidget):
             self._set_up(str(content.get("name", "")))
         elif kind == "ask" and isinstance(content.get("slices"), list):
             self._ask(content["slices"], first=bool(content.get("first")))
-        elif kind == "ask_plane" and _is_index(content.get("index"), self._count_of(name)):
+        elif kind == "ask_plane" and is_index(content.get("index"), self._count_of(name)):
             threading.Thread(target=self._cut, args=(name, content["index"]), daemon=True).start()
 
     def _count_of(self, plane: str) -> int:
         return self._source.planes[plane].count if plane in self._source.planes else 0
 
     def _set_up(self, name: str) -> None:
-        content, tables = setup_of(self._source, self._look, self._window, self._overlays, self._bytes_each)
+        content, tables = setup_of(
+            self._source, self._look, self._begins_with, self._overlays, self._bytes_each
+        )
         self._tell({**content, "name": name}, tables)
         if self.plane == self._source.acquired:
             # Before the page has read the message: it asks for this one first of all.
@@ -387,24 +315,12 @@ class Viewer(anywidget.AnyWidget):
         bundle, metadata = super()._repr_mimebundle_() or ({}, {})
         bundle["text/plain"] = f"Viewer of {self._what()}"
         display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        still = display(self._still_bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        if self._still is None:
-            self.observe(self._on_change, [*self._drawn])
-        self._still = still
+        if self._still is not None:
+            self._still.show()
+            self.observe(self._still.changed, [*self._drawn])
 
     #: What the picture depends on.
-    _drawn = ("index", "plane", "center", "width", "function", "inverted", "visible", "opacities")
-
-    def _on_change(self, _: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(QUIET, self._renew)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _renew(self) -> None:
-        if self._still is not None and self.comm is not None:
-            self._still.update(self._still_bundle(), raw=True)
+    _drawn = ("index", "plane", "center", "width", "function", "lut", "inverted", "visible", "opacities")
 
     def _still_bundle(self) -> dict[str, str]:
         bundle = {"text/plain": repr(self)}
@@ -414,22 +330,3 @@ class Viewer(anywidget.AnyWidget):
             # The live view says why; a reader of the saved notebook gets the words.
             return bundle
         return bundle | {"image/png": base64.b64encode(png_of(pixels, self._plane().spacing)).decode()}
-
-
-def _as_source(source: Any) -> Source:
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, np.ndarray):
-        return ArraySource(source)
-    if hasattr(source, "affine") and hasattr(source, "array"):
-        return VolumeSource(source)
-    raise QueryError(f"A viewer shows an array or a volume, not {type(source).__name__}.")
-
-
-def _is_index(value: Any, count: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
-
-
-def _check_index(count: int, index: Any) -> None:
-    if index is not None and not _is_index(index, count):
-        raise QueryError(f"index= is a whole number from 0 to {count - 1}.")

@@ -65,8 +65,8 @@ class Controls {
       onchange: () => view.preset(Number(this.presets.value)),
       ...OWN_KEYS,
     });
-    this.center = this.number("Window center", (center) => ({ center }));
-    this.width = this.number("Window width", (width) => ({ width: Math.max(width, view.leastWidth()) }));
+    this.center = this.number("Window center", (center) => ({ center, lut: null }));
+    this.width = this.number("Window width", (width) => ({ width: Math.max(width, view.leastWidth()), lut: null }));
     this.window = make("div", "dfv-group", { role: "group", "aria-label": "Window" }, [
       this.presets,
       make("label", "dfv-label", { text: "C " }, [this.center]),
@@ -218,5 +218,6 @@ class Controls {
 }
 
 function isWindow(preset, window) {
+  if (preset.lut !== null || window.lut) return preset.lut === (window.lut?.number ?? null);
   return preset.center === window.center && preset.width === window.width && preset.function === window.function;
 }

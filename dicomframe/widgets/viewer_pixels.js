@@ -19,8 +19,13 @@ function arrayOf(type, view) {
   return new ARRAYS[type](bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
-/** The VOI functions of PS3.3 C.11.2.1.2 and C.11.2.1.3: a value to 0 … 255, halves rounded up, no number to 0. */
-function voi({ center, width, function: kind }) {
+/** The VOI functions of PS3.3 C.11.2: a value to 0 … 255, by a table or a window; halves rounded up, no number to 0. */
+function voi({ center, width, function: kind, lut }) {
+  if (lut) {
+    const { first, grey } = lut;
+    const last = grey.length - 1;
+    return (x) => (Number.isNaN(x) ? 0 : grey[Math.max(0, Math.min(Math.floor(x) - first, last))]);
+  }
   if (kind === "SIGMOID") {
     return (x) => Math.floor((1 / (1 + Math.exp((-4 * (x - center)) / width))) * 255 + 0.5) || 0;
   }
@@ -63,7 +68,7 @@ class Painter {
   /** A colour for each stored value of 8 or 16 bits; those below zero have the upper half. */
   tableFor(values, slope, intercept, window, inverted) {
     const type = values.constructor.name;
-    const key = [type, slope, intercept, window.center, window.width, window.function, inverted].join();
+    const key = [type, slope, intercept, window.center, window.width, window.function, window.lut?.number, inverted].join();
     if (key === this.key) return this.table;
     const size = values.BYTES_PER_ELEMENT === 1 ? 0x100 : 0x10000;
     const firstNegative = type.startsWith("Int") ? size / 2 : size;

@@ -74,6 +74,7 @@ class Stack {
     for (const overlay of setup.overlays) {
       if (overlay.kind === "dose") overlay.table = arrayOf("uint8", parts.shift());
     }
+    setup.luts.forEach((lut, number) => Object.assign(lut, { number, grey: arrayOf("uint8", parts.shift()) }));
     this.setup = setup;
     const isAcquired = this.model.get("plane") === setup.acquired;
     this.at = isAcquired ? this.model.get("index") : Math.floor(setup.count / 2);

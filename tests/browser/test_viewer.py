@@ -1,11 +1,14 @@
 """The viewer's page against what Python and the standard make of the same numbers, without JupyterLab."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import plain_page
 import pytest
 
 from dicomframe.images.layers import Overlay
+from dicomframe.images.voi_luts import VoiLut
 from dicomframe.images.volume import Volume
 from dicomframe.images.windowing import Window, apply_window
 from dicomframe.widgets.sources import VolumeSource
@@ -130,6 +133,47 @@ def test_monochrome1_rgb_and_sigmoid(show):
     np.testing.assert_array_equal(plain.pixels(), colours[2])
     assert not plain.page.locator(".dfv-number").first.is_visible()
     assert plain.view.center is None
+
+
+class Tabled(VolumeSource):
+    """A volume whose images name no window but two VOI LUTs, one that begins below 0 and is no ramp."""
+
+    def look(self, index):
+        luts = [
+            VoiLut("CONTRAST", -500, RANDOM.integers(0, 256, 2000).astype(np.uint8)),
+            VoiLut("VOI <b>2</b>", 40, np.array([0, 255, 7], np.uint8)),
+        ]
+        return replace(super().look(index), luts=luts, begins_with_lut=True)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_a_voi_lut_is_applied_listed_and_left_by_a_drag(show, kind):
+    view = Viewer(Tabled(volume(CT.astype(kind))))
+    plain = show(view)
+    luts = view._look.luts
+    assert view.lut == 0
+    np.testing.assert_array_equal(plain.pixels()[..., 0], luts[0](CT[4]))
+    chosen = plain.page.locator("select[aria-label=Window]")
+    assert chosen.locator("option").all_inner_texts()[:3] == ["CONTRAST", "VOI <b>2</b>", "full range"]
+    assert plain.page.locator(".dfv-window").inner_text() == "CONTRAST"
+    chosen.select_option("1")
+    plain.settle()
+    assert view.lut == 1
+    np.testing.assert_array_equal(plain.pixels()[..., 0], luts[1](CT[4]))
+    np.testing.assert_array_equal(plain.pixels(), view.snapshot())
+    plain.page.locator("[data-plane=coronal]").click()
+    plain.settle()
+    np.testing.assert_array_equal(plain.pixels(), view.snapshot())
+    drag(plain.page, 40, 20)
+    plain.settle()
+    assert view.lut is None
+    np.testing.assert_array_equal(plain.pixels(), view.snapshot())
+    assert chosen.input_value() == "-1"
+    plain.page.locator(".dfv-pane").press("r")
+    plain.settle()
+    assert view.lut == 0
+    view.inverted = True
+    np.testing.assert_array_equal(plain.pixels(), view.snapshot())
 
 
 def test_a_person_finds_a_slice_windows_it_and_reads_a_value(show):

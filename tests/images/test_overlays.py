@@ -287,6 +287,41 @@ def test_frames_between_the_slices_of_a_coarser_volume_are_reported_as_such() ->
     assert found.problems[["what", "where"]].to_numpy().tolist() == [["between the slices", "frames 2, 3, 4"]]
 
 
+def test_a_segment_that_the_volume_has_a_part_of_is_reported_as_cut() -> None:
+    frame = np.zeros((12, 16), bool)
+    frame[2:6, 3:8] = True
+    aside = [(-20 - 5, -10, 30), (-20, -10 + 7, 32), (-20, -10, 34)]
+    ds = segmentation([(1, place, frame) for place in aside] + [(2, aside[2], frame)], ["A", "B"])
+    found = overlays_of(ds, volume_of())
+    # Of columns 3 … 7 moved by -5 two lie beyond the left edge, of rows 2 … 5 moved by 7 one beyond the lower one.
+    assert [int(each.array.sum()) for each in found] == [20 - 8 + 20 - 5 + 20, 20]
+    assert found.problems[["label", "what", "where"]].to_numpy().tolist() == [
+        ["A", "partly beside the volume", "frames 1, 2"]
+    ]
+    assert "13 of the 40 pixels" in found.problems["detail"][0]
+
+
+@given(angles=st.tuples(*[st.floats(-180, 180)] * 3), shift=st.tuples(*[st.floats(-12, 12)] * 3))
+def test_what_is_cut_of_a_turned_segment_is_counted(
+    angles: tuple[float, float, float], shift: tuple[float, float, float]
+) -> None:
+    """One frame of isotropic voxels: its pixels are counted by hand, up to those at the very edge."""
+    turned = Rotation.from_euler("zyx", angles, degrees=True).as_matrix()
+    orientation = [*turned[:, 0], *turned[:, 1]]
+    onto = make_volume(np.zeros((12, 12, 12), np.int16), affine_of((0, 0, 0), (1, 1, 1)))
+    origin = 5.5 + np.array(shift) - turned[:, :2] @ [2, 2]
+    found = overlays_of(
+        segmentation([(1, origin, np.ones((5, 5), bool))], spacing=(1, 1, 1), orientation=orientation), onto
+    )
+    places = [origin + turned[:, 0] * column + turned[:, 1] * row for row in range(5) for column in range(5)]
+    index = onto.to_index(places)
+    far = (index < -1.1) | (index > 12.1)
+    if far.any() and found[0].array.any():
+        assert "partly beside the volume" in found.problems["what"].tolist()
+    if ((index > -0.49) & (index < 11.49)).all():
+        assert found.problems.empty
+
+
 def test_a_tilted_gantry_shifts_its_planes() -> None:
     """Positions that move down by 1 mm a slice: so do the frames, and so does the volume's affine."""
     affine = affine_of((-20, -10, 30), (2, 1, 1))
@@ -426,6 +461,17 @@ def test_what_of_a_structure_set_is_not_used_is_reported() -> None:
         ["Far", "beside the slices"],
         ["Line", "malformed contour"],
         ["Nothing", "no contours"],
+    ]
+
+
+def test_a_region_that_reaches_beyond_the_volume_is_reported_as_cut() -> None:
+    def square(left: float, z: float) -> tuple[str, list[list[float]]]:
+        return "CLOSED_PLANAR", [[left, -8, z], [left + 6, -8, z], [left + 6, -4, z], [left, -4, z]]
+
+    ds = structure_set(("A", [square(-23, 30), square(-18, 32)]), ("B", [square(-20.5, 30)]))
+    found = overlays_of(ds, volume_of())
+    assert found.problems[["label", "what", "where"]].to_numpy().tolist() == [
+        ["A", "partly beside the volume", "ROI 1, slice 0 first"]
     ]
 
 

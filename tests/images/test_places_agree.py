@@ -1,23 +1,31 @@
 """What lies over what: nothing is drawn beside its place, or under a unit that nobody named."""
 
 import datetime as dt
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset, dcmread, examples
 from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import apply_rescale, apply_voi
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomframe.errors import QueryError
 from dicomframe.images.assembly import volume_of
-from dicomframe.images.layers import Overlay
+from dicomframe.images.layers import Overlay, Overlays
 from dicomframe.images.overlays import overlays_of
 from dicomframe.images.planes import planes
 from dicomframe.images.windowing import display
+from dicomframe.service.picture import picture
+from dicomframe.service.pixels import Pixels
 from dicomframe.widgets.gallery import labels_of
 from dicomframe.widgets.painting import paint
-from dicomframe.widgets.sources import VolumeSource, look_of, slice_of
+from dicomframe.widgets.planes import plain_plane
+from dicomframe.widgets.setup import setup_of
+from dicomframe.widgets.sources import Source, VolumeSource, look_of, slice_of
 from dicomframe.widgets.viewer import Viewer
 
 
@@ -137,6 +145,149 @@ def test_the_viewers_first_grey_is_that_of_the_picture():
         made = slice_of(ds)
         look = look_of(ds, 0, made)
         assert np.array_equal(paint(made, look.window)[..., 0], display(ds))
+
+
+def voi_lut(entries, first, vr="US", **more):
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, [len(entries), first, 16])
+    item.add_new("LUTData", "US", [int(entry) for entry in entries])
+    for name, value in more.items():
+        setattr(item, name, value)
+    return item
+
+
+def everywhere(ds, folder):
+    """Give an image as each place shows it: still, local service, viewer; checked to be the same."""
+    path = folder / "image.dcm"
+    ds.save_as(path, enforce_file_format=True, overwrite=True)
+    read = dcmread(path)
+    made = slice_of(read)
+    look = look_of(read, 0, made)
+    begins_with = look.luts[0] if look.begins_with_lut else look.window
+    still = display(read)
+    shown = paint(made, begins_with, inverted=look.inverted)[..., 0]
+    assert np.array_equal(shown, still)
+    assert np.abs(picture(Pixels.open(path), 0).astype(int) - still).max() <= (0 if look.luts else 1)
+    return still
+
+
+def grey_of_oracle(ds, lut):
+    """What pydicom makes of values in the modality's unit, the greatest entry being white."""
+    values = np.floor(apply_rescale(ds.pixel_array, ds)).astype(np.int64)
+    mapped = apply_voi(values, ds).astype(float)
+    return np.floor(mapped * 255 / max(int(np.max(lut)), 1) + 0.5).astype(np.uint8)
+
+
+@settings(max_examples=40)
+@given(
+    entries=st.lists(st.integers(0, 65_535), min_size=2, max_size=40),
+    offset=st.integers(-20, 40),
+    slope=st.sampled_from([1, 0.5, 3]),
+    intercept=st.sampled_from([0, -1024, 10]),
+    signed=st.booleans(),
+    more=st.sampled_from(
+        [{}, {"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}]
+    ),
+)
+@example(entries=[0, 10, 500, 3, 900], offset=4, slope=1, intercept=-1024, signed=False, more={})
+def test_a_voi_lut_is_the_oracles_everywhere(
+    tmp_path_factory, entries, offset, slope, intercept, signed, more
+):
+    start = -10 if signed else 1000
+    values = (np.arange(20).reshape(4, 5) + start).astype(np.int16 if signed else np.uint16)
+    first = int(start * slope + intercept) + offset
+    vr = "SS" if signed else "US"
+    ds = image(1, 0.0, values, RescaleSlope=slope, RescaleIntercept=intercept, **more)
+    ds.VOILUTSequence = [voi_lut(entries, first if signed else first % 65536, vr)]
+    shown = everywhere(ds, tmp_path_factory.mktemp("voi"))
+    ds.VOILUTSequence = [voi_lut(entries, first, "SS")]  # the oracle takes the first value as it is written
+    expected = grey_of_oracle(ds, entries)
+    assert np.array_equal(shown, 255 - expected if more else expected)
+
+
+def test_what_inverts_does_so_once_everywhere(tmp_path):
+    words = {"WindowCenter": 10, "WindowWidth": 20}
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    plain = everywhere(image(1, 0.0, values, **words), tmp_path)
+    for photometric, shape, is_inverted in (
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", None, True),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME2", "IDENTITY", False),
+    ):
+        ds = image(1, 0.0, values, PhotometricInterpretation=photometric, **words)
+        if shape:
+            ds.PresentationLUTShape = shape
+        assert np.array_equal(everywhere(ds, tmp_path), 255 - plain if is_inverted else plain)
+        volume = volume_of([ds])
+        assert volume.inverted == is_inverted
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", "NONE_SUCH", None])
+@pytest.mark.parametrize("width", [0.25, 1, 2, 300.5])
+def test_each_voi_function_is_one_everywhere(tmp_path, function, width):
+    ds = image(1, 0.0, np.arange(-200, 200, 20, dtype=np.int16).reshape(4, 5), RescaleSlope=0.5)
+    ds.WindowCenter, ds.WindowWidth = 7.5, width
+    if function:
+        ds.VOILUTFunction = function
+    shown = everywhere(ds, tmp_path)
+    x = apply_rescale(ds.pixel_array, ds)
+    if function == "SIGMOID":
+        expected = 255 / (1 + np.exp(np.minimum(-4 * (x - 7.5) / width, 700)))
+    elif function == "LINEAR_EXACT":
+        expected = np.clip(((x - 7.5) / width + 0.5) * 255, 0, 255)
+    elif width < 1:  # no window: from the least to the greatest value
+        expected = (x - x.min()) / np.ptp(x) * 255
+    elif width == 1:
+        expected = np.where(x <= 7.0, 0, 255)
+    else:
+        expected = np.clip(((x - 7.0) / (width - 1) + 0.5) * 255, 0, 255)
+    assert np.abs(shown - expected).max() <= 0.5 + 1e-9
+
+
+def test_the_viewer_lists_windows_and_tables_and_setting_a_window_takes_the_table_off():
+    ds = image(1, 0.0, np.arange(20, dtype=np.uint8).reshape(4, 5))
+    ds.WindowCenter, ds.WindowWidth = [10, 5, 3], [20, 0, 4]
+    ds.WindowCenterWidthExplanation = ["WIDE", "BROKEN", "FINE"]
+    table = voi_lut([0, 100, 50], 7, LUTExplanation="CONTRAST")
+    ds.VOILUTSequence = [table, voi_lut([0, 1], 0), Dataset()]
+
+    class One(Source):
+        planes: ClassVar = plain_plane((1, 4, 5))
+
+        def _make(self, index):
+            return slice_of(ds)
+
+        def look(self, index):
+            return look_of(ds, 0, self.slice(index))
+
+    def listed(view):
+        setup, buffers = setup_of(view._source, view._look, view._begins_with, Overlays(), 20)
+        assert [bytes(each) for each in buffers] == [bytes([0, 255, 128]), bytes([0, 255])]
+        assert setup["luts"] == [{"first": 7}, {"first": 0}]
+        assert "cannot be read" in setup["note"]
+        return [(preset["name"], preset["lut"]) for preset in setup["presets"]]
+
+    view = Viewer(One())
+    assert view.lut is None
+    assert listed(view)[:5] == [
+        ("default", None), ("FINE", None), ("CONTRAST", 0), ("VOI LUT 2", 1), ("full range", None)
+    ]  # fmt: skip
+    assert np.array_equal(view.snapshot()[..., 0], display(ds))
+    view.lut = 0
+    assert view.snapshot()[1, 2:4, 0].tolist() == [0, 255]
+    assert "VOI LUT 0" in repr(view)
+    view.width = 4
+    assert view.lut is None
+    for bad in (2, -1):
+        with pytest.raises(QueryError, match="it has 2"):
+            view.lut = bad
+    del ds.WindowCenter
+    view = Viewer(One())
+    assert view.lut == 0
+    assert listed(view)[:3] == [("CONTRAST", 0), ("VOI LUT 2", 1), ("full range", None)]
+    assert np.array_equal(view.snapshot()[..., 0], display(ds))
+    assert Viewer(One(), window=(1, 2)).lut is None
 
 
 def test_rows_are_not_named_after_people():

@@ -157,8 +157,9 @@ def windowed(center: object, width: object, **more: object) -> Dataset:
         (windowed("40", "0.5"), None),
         (windowed("40", "0.5", VOILUTFunction="LINEAR_EXACT"), Window(40, 0.5, "LINEAR_EXACT")),
         (windowed("40", "400", VOILUTFunction="SIGMOID"), Window(40, 400, "SIGMOID")),
-        (windowed("40", "400", VOILUTFunction="BROKEN"), None),
+        (windowed("40", "400", VOILUTFunction="BROKEN"), Window(40, 400)),
         (windowed("", ""), None),
+        (windowed(["", "40"], ["80", "400"]), Window(40, 400)),
         (windowed(None, None), None),
         (windowed("40", ""), None),
         (Dataset(), None),
@@ -250,16 +251,18 @@ def test_without_a_usable_window_the_values_decide_but_not_the_padding() -> None
     assert display(ds).shape == (4, 4)
 
 
-def test_a_voi_table_comes_before_the_window_and_its_own_maximum_is_white() -> None:
+def test_a_voi_table_serves_where_there_is_no_window_and_its_own_maximum_is_white() -> None:
     item = Dataset()
     item.add_new("LUTDescriptor", "US", [256, 0, 16])
     item.add_new("LUTData", "US", [4095 - 16 * entry for entry in range(256)])
     stored = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    ds = image(stored, VOILUTSequence=[item], WindowCenter=40, WindowWidth=400)
+    ds = image(stored, VOILUTSequence=[item])
     shown = display(ds)
     assert shown[0, 0] == 255
     assert np.all(np.diff(shown.ravel().astype(int)) <= 0)
     assert not np.array_equal(display(ds, window=(128, 256)), shown)
+    ds.WindowCenter, ds.WindowWidth = 128, 256
+    assert np.array_equal(display(ds), display(ds, window=(128, 256)))
 
 
 def test_colour_is_shown_as_it_is_in_eight_bits() -> None:

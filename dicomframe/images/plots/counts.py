@@ -93,7 +93,7 @@ def count(values: pd.Series[Any]) -> tuple[pd.Series[Any], int]:
     ({'CT': 2, 'SEG': 1}, 1)
     """
     cells = pd.DataFrame({"row": np.arange(len(values)), "value": values.array})
-    if _holds_lists(values):
+    if holds_lists(values):
         cells = cells.explode("value")
     known = cells.dropna()
     missing = len(values) - known["row"].nunique()
@@ -113,13 +113,13 @@ def _values(table: pd.DataFrame, by: str, what: str) -> tuple[str, pd.Series[Any
         return "scanner (manufacturer, model)", scanners(table), []
     if by != "modality":
         values = column(table, by)
-        notes = ["A row with several values is counted for each."] if _holds_lists(values) else []
+        notes = ["A row with several values is counted for each."] if holds_lists(values) else []
         return by, values, notes
     for name in ("Modality", "ModalitiesInStudy"):
         if name in table.columns:
             values = column(table, name)
             several = f"Of {what} with several modalities, each is counted."
-            return "modality", values, [several] if _holds_lists(values) else []
+            return "modality", values, [several] if holds_lists(values) else []
     raise TableError(
         "There is no column 'Modality' or 'ModalitiesInStudy' to count. Ask the search for it:"
         " search_studies(fields=['ModalitiesInStudy']) or search_series()."
@@ -202,7 +202,8 @@ def _write_heights(axes: Axes, heights: Sequence[int]) -> None:
     axes.margins(x=0.1)
 
 
-def _holds_lists(values: pd.Series[Any]) -> bool:
+def holds_lists(values: pd.Series[Any]) -> bool:
+    """Tell whether a column has several values in a row."""
     if isinstance(values.dtype, pd.ArrowDtype):
         import pyarrow as pa
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from dicomframe.images.plots.counts import _holds_lists
+from dicomframe.images.plots.counts import holds_lists
 from dicomframe.images.plots.page import (
     INKS,
     MARKERS,
@@ -88,7 +88,7 @@ def _studies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         notes.append("The table tells no modality; ask the search for it: fields=['ModalitiesInStudy'].")
     else:
         found["modality"] = column(table, source).to_numpy(dtype=object)
-        if _holds_lists(table[source]):
+        if holds_lists(table[source]):
             found = found.explode("modality", ignore_index=True)
     # Of a study without a UID nobody knows whether two rows are the same.
     found = found[~found.duplicated() | found["study"].isna()]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError
+from dicomframe.images.geometry import unit_directions
 
 if TYPE_CHECKING:
     from dicomframe.images.volume import Volume
@@ -23,7 +24,7 @@ _ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class ParallelPlanes:
     """Planes of equal pixels, side by side along their normal, at whatever distances.
 
     Parameters
@@ -79,7 +80,7 @@ class Stack:
 
 
 def axes_of(orientation: Sequence[float]) -> Floats:
-    """Turn Image Orientation (Patient) into the axes of a `Stack` (PS3.3 C.7.6.2.1.1).
+    """Turn Image Orientation (Patient) into the axes of `ParallelPlanes` (PS3.3 C.7.6.2.1.1).
 
     Raises
     ------
@@ -94,18 +95,18 @@ def axes_of(orientation: Sequence[float]) -> Floats:
     numbers = np.asarray([float(number) for number in orientation])
     if numbers.shape != (6,) or not np.isfinite(numbers).all():
         raise DecodeError("Image Orientation (Patient) must be six numbers.")
-    right, down = numbers[:3], numbers[3:]
-    if abs(right @ down) > 0.01 or abs(right @ right - 1) > 0.01 or abs(down @ down - 1) > 0.01:
+    pair = unit_directions(numbers)
+    if pair is None:
         raise DecodeError("Image Orientation (Patient) must be two unit vectors at a right angle.")
-    right = right / np.linalg.norm(right)
+    right, down = pair
     down = down - (down @ right) * right
     down = down / np.linalg.norm(down)
     return np.stack([np.cross(right, down), down, right])
 
 
-def stacked(
+def parallel_planes(
     positions: Sequence[Sequence[float]], axes: Floats, spacing: tuple[float, float]
-) -> tuple[Stack, NDArray[np.intp]]:
+) -> tuple[ParallelPlanes, NDArray[np.intp]]:
     """Sort planes by their positions along the normal, never by their order in a file.
 
     Parameters
@@ -113,11 +114,11 @@ def stacked(
     positions : sequence of three floats
         Image Position (Patient) of each frame.
     axes, spacing
-        As of `Stack`.
+        As of `ParallelPlanes`.
 
     Returns
     -------
-    Stack
+    ParallelPlanes
         Frames at one place share a plane.
     planes : ndarray of int
         The plane of each frame.
@@ -128,7 +129,7 @@ def stacked(
     starts = np.diff(heights[order], prepend=-np.inf) > SAME_PLANE
     planes = np.empty(len(order), dtype=np.intp)
     planes[order] = np.cumsum(starts) - 1
-    return Stack(origins[order[starts]], axes, spacing), planes
+    return ParallelPlanes(origins[order[starts]], axes, spacing), planes
 
 
 def nearest(sorted_heights: Floats, heights: Floats) -> NDArray[np.intp]:
