@@ -1,7 +1,8 @@
 """A few attributes of the objects themselves, for servers without metadata, or where the file is what counts.
 
 An object's first bytes usually hold what is wanted; then the rest goes past unread. What `elements` does not wholly
-understand is read by pydicom, as a whole. Both give the same JSON, of which the table is made.
+understand is read by pydicom, as a whole. Both give the same JSON, of which the table is made. It is text from the
+start: an attribute that is the same in many objects is written once, and no row is held as Python objects.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from dicomframe.client.elements import HEAD_BYTES, Unusual, find_elements, text
+from dicomframe.client.elements import HEAD_BYTES, ElementFinder, Unusual, text
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import (
@@ -40,14 +41,15 @@ _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 #: The character sets read here, with Python's codec; other text than ASCII is pydicom's in any other one.
 _CODECS = {"": "iso8859", "ISO_IR 6": "iso8859", "ISO_IR 100": "latin_1", "ISO_IR 192": "utf8"}
-_INSTANCE = "00080018"
+_INSTANCE = 0x00080018
 _ESCAPE = b"\x1b"
 #: Attributes that are remembered at a time, while the objects of one call are read.
 _MOST_KNOWN = 10_000
 #: Rows that become one page of JSON.
 _ROWS_A_PAGE = 1_000
 
-JsonRow = dict[str, Any]
+#: By tag, in order: an attribute's name and content as in a DICOM JSON object, ``"00280010":{"vr":"US","Value":[5]}``.
+JsonRow = dict[int, bytes]
 
 
 class HeaderReader:
@@ -66,11 +68,13 @@ class HeaderReader:
             int(each.tag, 16): (each.tag, "UN" if _is_private(each) else each.vr)
             for each in sorted({*uids, *wanted}, key=lambda each: each.tag)
         }
-        self._known: dict[Any, dict[str, Any]] = {}
-        self._sought = self._names.keys() | {_CHARACTER_SET}
+        self._finder = ElementFinder(self._names.keys() | {_CHARACTER_SET})
+        # By what their bytes mean (byte order, character set), then by tag, VR and value field.
+        self._known: dict[tuple[str, bytes], dict[tuple[int, tuple[bytes, bytes]], bytes]] = {}
+        self._count = 0
 
     def read(self, body: ObjectBody) -> JsonRow:
-        """Read one object's attributes as a DICOM JSON object; those that it does not have are not in it.
+        """Read one object's attributes; those that it does not have are not in the row.
 
         Raises
         ------
@@ -91,29 +95,41 @@ class HeaderReader:
         Unusual
             If that might give anything else than pydicom.
         """
-        found = find_elements(head, self._sought, is_whole=is_whole)
-        character_set = found.elements.get(_CHARACTER_SET, (b"", b""))[1]
+        elements, order = self._finder.find(head, is_whole=is_whole)
+        character_set = elements.get(_CHARACTER_SET, (b"", b""))[1]
+        if _CHARACTER_SET not in self._names:
+            elements.pop(_CHARACTER_SET, None)
+        known = self._known.get((order, character_set)) or self._known.setdefault((order, character_set), {})
         row: JsonRow = {}
-        for tag, element in found.elements.items():
-            if tag not in self._names:
-                continue
-            # Most attributes are the same in object after object.
-            key = tag, element, found.order, character_set
-            known = self._known.get(key)
-            if known is None:
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known = {}
-                known = self._known[key] = self._attribute(tag, *element, found.order, character_set)
-            row[self._names[tag][0]] = known
-        if "Value" not in row.get(_INSTANCE, {}):
+        # Most attributes are the same in object after object.
+        for key in elements.items():
+            written = known.get(key)
+            if written is None:
+                tag, (letters, content) = key
+                written = self._written(tag, letters, content, order, character_set)
+                self._remember(known, key, written)
+            row[key[0]] = written
+        if b"Value" not in row.get(_INSTANCE, b""):
             raise Unusual
         return row
 
-    def _attribute(
-        self, tag: int, letters: bytes, content: bytes, order: str, character_set: bytes
-    ) -> dict[str, Any]:
-        """Read one attribute, or raise `Unusual`."""
-        vr = letters.decode() or self._names[tag][1]
+    def _remember(
+        self,
+        known: dict[tuple[int, tuple[bytes, bytes]], bytes],
+        key: tuple[int, tuple[bytes, bytes]],
+        written: bytes,
+    ) -> None:
+        if self._count >= _MOST_KNOWN:
+            self._known.clear()
+            known.clear()
+            self._count = 0
+        known[key] = written
+        self._count += 1
+
+    def _written(self, tag: int, letters: bytes, content: bytes, order: str, character_set: bytes) -> bytes:
+        """Write one attribute, or raise `Unusual`."""
+        name, expected_vr = self._names[tag]
+        vr = letters.decode() or expected_vr
         codec = _CODECS.get(text(character_set))
         reader = READERS.get(vr)
         if reader is None or _ESCAPE in content or not (codec or content.isascii()):
@@ -122,19 +138,23 @@ class HeaderReader:
             values = reader(content, order, [codec or ""])
         except struct.error:
             raise Unusual from None
-        return {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr}
+        return _json(name, {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr})
 
     def thorough(self, body: ObjectBody) -> JsonRow:
         """Read with pydicom."""
         with quiet():
             dataset = read_dataset(body)
             # What "US or SS" means is said by another attribute.
-            kept = {*self._sought, _PIXEL_REPRESENTATION}
+            kept = {*self._names, _CHARACTER_SET, _PIXEL_REPRESENTATION}
             for tag in list(dataset.keys()):
                 if int(tag) not in kept and not _is_creator(int(tag)):
                     del dataset[tag]
             row = from_dataset(dataset, bulk="drop")
-        return {name: row[name] for name, _ in self._names.values() if name in row}
+        return {tag: _json(name, row[name]) for tag, (name, _) in self._names.items() if name in row}
+
+
+def _json(name: str, attribute: dict[str, Any]) -> bytes:
+    return b'"%b":%b' % (name.encode(), orjson.dumps(attribute))
 
 
 def _is_private(attribute: tags.Attribute) -> bool:
@@ -189,19 +209,22 @@ def retrieve_headers(
     reader = HeaderReader(wanted)
 
     def pages_of(path: ResourcePath) -> list[bytes] | DicomFrameError:
-        rows: list[JsonRow] = []
+        check = _Check(path)
+        rows: list[bytes] = []
         pages = begun[path] = []
         try:
             for body in retriever.bodies(path, original=original):
-                rows.append(_checked(reader.read(body), path))
+                row = reader.read(body)
+                check(row)
+                rows.append(b"{%b}" % b",".join(row.values()))
                 bar.update()
                 if len(rows) == _ROWS_A_PAGE:
-                    pages.append(orjson.dumps(rows))
+                    pages.append(_page(rows))
                     rows = []
         except DicomFrameError as error:
             return error
         finally:
-            pages.append(orjson.dumps(rows))
+            pages.append(_page(rows))
         return pages
 
     def all_pages() -> Generator[bytes]:
@@ -244,12 +267,35 @@ def _wanted(keywords: Sequence[str]) -> list[tags.Attribute]:
     return wanted
 
 
-def _checked(row: JsonRow, path: ResourcePath) -> JsonRow:
-    """Give a row back if it is of what was asked for."""
-    for keyword, uid in zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False):
-        found = row.get(tags.attribute(keyword).tag, {}).get("Value", [""])
-        if found != [uid]:
-            raise UnexpectedAnswerError(
-                200, f"GET /{path.url_path}", message=f"the server sent an object of another {keyword}"
-            )
-    return row
+def _page(rows: list[bytes]) -> bytes:
+    return b"[%b]" % b",".join(rows)
+
+
+class _Check:
+    """Refuses rows of other things than what was asked for."""
+
+    def __init__(self, path: ResourcePath) -> None:
+        self._path = path
+        asked = zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)
+        self._asked = [
+            (int(each.tag, 16), _json(each.tag, {"vr": "UI", "Value": [uid]}), each.keyword, uid)
+            for each, uid in ((tags.attribute(keyword), uid) for keyword, uid in asked)
+        ]
+
+    def __call__(self, row: JsonRow) -> None:
+        for tag, usual, keyword, uid in self._asked:
+            # Other text may still say the same, with another VR.
+            if row.get(tag) != usual and _values(row, tag) != [uid]:
+                raise UnexpectedAnswerError(
+                    200,
+                    f"GET /{self._path.url_path}",
+                    message=f"the server sent an object of another {keyword}",
+                )
+
+
+def _values(row: JsonRow, tag: int) -> Any:
+    """Give an attribute's values; of none an empty one."""
+    if tag not in row:
+        return [""]
+    (attribute,) = orjson.loads(b"{%b}" % row[tag]).values()
+    return attribute.get("Value", [""])
