@@ -41,6 +41,13 @@ _CACHE_KIB = 64 * 1024
 _BRIEF_KEYS = 300
 _BRIEF_OFFSET = 10_000
 _ANSWERS = ", ".join(API_VERSIONS)
+#: By the number of UIDs.
+_FIND = {
+    len(tests): "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax"
+    " FROM study t JOIN series s ON s.study = t.key JOIN instance i ON i.series = s.key"
+    f" WHERE t.partition = ? AND {' AND '.join(tests)} ORDER BY i.version"
+    for tests in (["t.uid = ?"], ["t.uid = ?", "s.uid = ?"], ["t.uid = ?", "s.uid = ?", "i.uid = ?"])
+}
 _FORGET_ORIGINAL = "DELETE FROM original WHERE key = ? RETURNING version"
 
 
@@ -362,13 +369,7 @@ class Index:
 
 def find_instances(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
     """Give the instances of a study, series or instance, oldest first; `Index.find` has the rest."""
-    levels = zip(("t.uid = ?", "s.uid = ?", "i.uid = ?"), uids, strict=False)
-    where = " AND ".join(test for test, _ in levels)
-    rows = connection.execute(
-        "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax FROM study t JOIN series s ON s.study = t.key"
-        f" JOIN instance i ON i.series = s.key WHERE t.partition = ? AND {where} ORDER BY i.version",
-        (partition, *uids),
-    )
+    rows = connection.execute(_FIND[len(uids)], (partition, *uids))
     return [Stored(row[3], row[:3], *row[4:]) for row in rows]
 
 
