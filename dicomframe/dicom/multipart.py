@@ -32,6 +32,8 @@ MOST_BOUNDARY_BYTES = 256
 #: Bytes read from a file at a time. With smaller pieces sending costs more, with larger ones eight workers hold more.
 CHUNK_BYTES = 512 * 1024
 
+_LINE_FEEDS_TRIED = 64
+
 _PARAMETER = re.compile(r""";\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))""")
 _ESCAPED = re.compile(r"\\(.)")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -235,7 +237,7 @@ class MultipartParser:
     def _read_data(self, events: list[Event]) -> bool:
         """Pass bytes on up to the next delimiter; false while that is missing."""
         buffer, delimiter = self._buffer, self._delimiter
-        found = buffer.find(delimiter, self._search)
+        found = _find(buffer, delimiter, self._search)
         while found >= 0:
             after = found + len(delimiter)
             ends_body = buffer.startswith(b"--", after)
@@ -247,7 +249,7 @@ class MultipartParser:
                 self._pass_on(events, found)
                 return False
             # The boundary's text at the start of a longer line is data.
-            found = buffer.find(delimiter, found + 1)
+            found = _find(buffer, delimiter, found + 1)
         if found < 0:
             self._pass_on(events, _possible_delimiter(buffer, delimiter))
             return False
@@ -270,6 +272,20 @@ class MultipartParser:
         if self._in_part:
             events.append(PartData(memoryview(self._buffer)[self._content : end]))
         self._search = self._content = end
+
+
+def _find(buffer: bytes, delimiter: bytes, start: int) -> int:
+    """Do what ``buffer.find`` does, for a delimiter that begins with a line feed.
+
+    A single byte is sought a hundred times as fast as a short text, so that what has few line feeds, such as the
+    background of an image, is passed over in no time; what has many is left to the search for the text.
+    """
+    for _ in range(_LINE_FEEDS_TRIED):
+        start = buffer.find(b"\n", start)
+        if start < 0 or buffer.startswith(delimiter, start):
+            return start
+        start += 1
+    return buffer.find(delimiter, start)
 
 
 def _possible_delimiter(buffer: bytes, delimiter: bytes) -> int:
