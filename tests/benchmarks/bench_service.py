@@ -89,13 +89,13 @@ def made(studies, size, series=1):
 LIMITS = {
     "retrieval of a 512 KB object": (
         "one event loop on one core, while Orthanc uses both. Of 0.2 to 0.28 ms CPU a request, half is the kernel's,"
-        " which sends the file itself and wakes the client (sendfile alone: 0.07 to 0.14 ms beside the same client), 0.07"
-        " are admission, routing, the index and the answer, and the rest is uvicorn's reading of the request."
+        " which sends the file itself and wakes the client (sendfile alone: 0.07 to 0.14 ms beside the same client),"
+        " 0.07 are admission, routing, the index and the answer, and the rest is uvicorn's reading of the request."
     ),
     "STOW": (
         "one event loop and the interpreter's lock, while Orthanc stores on both cores. Of 1.8 ms CPU a store, 0.23 are"
-        " reading and judging the header in Python, 0.2 to 0.3 the index, and most of the others the kernel's: receiving,"
-        " creating and writing the file, and waking threads."
+        " reading and judging the header in Python, 0.2 to 0.3 the index, and most of the others the kernel's:"
+        " receiving, creating and writing the file, and waking threads."
     ),
 }
 
