@@ -102,6 +102,7 @@ WITHOUT_PARTITION: Final = {
 }
 _PARTITION_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _MOST_HEADER_BYTES: Final = 64 * 1024
+_VERSIONS: Final[dict[str, ApiVersion]] = {version: version for version in API_VERSIONS}
 _VERSION_HEADERS: Final = ((b"api-supported-versions", ", ".join(API_VERSIONS).encode()),)
 
 
@@ -133,7 +134,7 @@ class Dispatcher:
                 Fault(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "The service failed; see its log.")
             )
         try:
-            await answer.send(send, receive, _VERSION_HEADERS)
+            await answer.send(scope, receive, send, _VERSION_HEADERS)
         except Exception as error:  # noqa: BLE001 - the status is sent; only cutting the body off can tell now
             _log(scope, error)
             raise ConnectionAbortedError("An answer was cut off.") from None
@@ -180,7 +181,7 @@ class Dispatcher:
     def _split(self, path: str) -> tuple[ApiVersion, str, list[str]]:
         """Take a path apart into version, partition and the rest."""
         first, *segments = path.strip("/").split("/")
-        version = next((known for known in API_VERSIONS if known == first.lower()), None)
+        version = _VERSIONS.get(first.lower())
         if version is None:
             raise not_found("There is no such route: paths start with /v1 or /v2.")
         if not segments or segments[0].lower() != "partitions":

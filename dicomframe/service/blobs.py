@@ -11,7 +11,8 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import IO, Self
 
@@ -72,23 +73,15 @@ class Blobs:
             self._made.add(path.parent)
         new.path.replace(path)
 
-    def chunks(self, version: int) -> Iterator[bytes]:
-        """Yield a file's bytes.
+    def open(self, version: int) -> StoredBytes:
+        """Open a file to send it.
 
         Raises
         ------
         FileNotFoundError
-            If it was deleted; at the first step, never later.
+            If it was deleted. Once it is open, its bytes stay.
         """
-        # With as few system calls as it takes: they are what sending a small object costs.
-        file = os.open(self._name(version), os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            left = os.fstat(file).st_size
-            while left and (chunk := os.read(file, min(left, CHUNK_BYTES))):
-                left -= len(chunk)
-                yield chunk
-        finally:
-            os.close(file)
+        return StoredBytes(self._name(version))
 
     def size(self, version: int) -> int:
         """Give a file's length in bytes."""
@@ -124,6 +117,25 @@ class Blobs:
                 continue  # its process lives, or it has just been removed
             lock.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class StoredBytes(FileIO):
+    """A stored file that is being sent.
+
+    Attributes
+    ----------
+    size : int
+        Its length in bytes.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.size = os.fstat(self.fileno()).st_size
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Read so many bytes; fewer at the end only."""
+        self.seek(offset)
+        return self.read(count)
 
 
 class NewBlob:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ import orjson
 from starlette.requests import ClientDisconnect
 
 from dicomframe.service.attributes import ApiVersion
+from dicomframe.service.blobs import CHUNK_BYTES, StoredBytes
 from dicomframe.service.faults import Fault, bad_request, not_found
+from dicomframe.service.shortway import SHORT_WAY, ShortWay
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -139,6 +141,10 @@ class Call:
             raise bad_request("The body is no JSON.", "InvalidJson") from None
 
 
+#: What is sent piece by piece: bytes, and whole stored files, which are closed when they are sent.
+Pieces = AsyncGenerator[bytes | StoredBytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A response.
@@ -147,18 +153,19 @@ class Answer:
     ----------
     status : int
         The HTTP status.
-    body : bytes or async iterator of bytes
-        What is sent; an iterator is streamed.
+    body : bytes or async generator
+        What is sent; `Pieces` are streamed.
     headers : mapping
-        Content-Length comes by itself where the body is bytes.
+        Content-Length comes by itself where the body is bytes. Where it is given, stored files among the pieces may go
+        the short way.
     """
 
     status: HTTPStatus = HTTPStatus.OK
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncIterator[bytes] | Pieces = b""
     headers: Mapping[str, str] | None = None
 
     async def send(
-        self, send: Send, receive: Receive, more_headers: Iterable[tuple[bytes, bytes]] = ()
+        self, scope: Scope, receive: Receive, send: Send, more_headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> None:
         """Send it."""
         headers = [
@@ -171,33 +178,82 @@ class Answer:
         whole = self.body if isinstance(self.body, bytes) else None
         if whole is not None and self.status not in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
             headers.append((b"content-length", b"%d" % len(whole)))
-        await send({"type": "http.response.start", "status": int(self.status), "headers": headers})
+        start = {"type": "http.response.start", "status": int(self.status), "headers": headers}
         if isinstance(self.body, bytes):
+            await send(start)
             await send({"type": "http.response.body", "body": whole})
             return
-        await self._stream(self.body, send, receive)
-
-    async def _stream(self, body: AsyncIterator[bytes], send: Send, receive: Receive) -> None:
-        """Send piece by piece, giving other requests their turn; stop when the client has gone."""
-        pieces = 0
-        gone: asyncio.Task[None] | None = None
+        way: ShortWay | None = None
+        if "Content-Length" in (self.headers or {}):
+            way = scope.get("extensions", {}).get(SHORT_WAY)
+        if way is not None:
+            way.hold(back=True)
         try:
-            async for chunk in body:
-                if not chunk:
-                    continue
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                pieces += 1
-                if pieces < _PIECES_UNWATCHED:
-                    continue
-                if gone is None:
-                    gone = asyncio.create_task(_disconnect(receive))
-                await asyncio.sleep(0)
-                if gone.done():
+            await send(start)
+            await _Streaming(scope, receive, send, way).run(self.body)
+        finally:
+            if way is not None:
+                way.hold(back=False)
+
+
+class _Streaming:
+    """Sends piece by piece, giving other requests their turn; stops when the client has gone."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, way: ShortWay | None) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._way = way
+        self._pieces = 0
+        self._gone: asyncio.Task[None] | None = None
+
+    async def run(self, body: AsyncIterator[bytes] | Pieces) -> None:
+        """Send a body to its end."""
+        try:
+            async for piece in body:
+                if isinstance(piece, bytes):
+                    await self._send_bytes(piece)
+                else:
+                    with piece:
+                        await self._send_file(piece)
+                if self._has_gone:
                     return
         finally:
-            if gone is not None:
-                gone.cancel()
-        await send({"type": "http.response.body"})
+            if self._gone is not None:
+                self._gone.cancel()
+        await self._send({"type": "http.response.body"})
+
+    async def _send_file(self, file: StoredBytes) -> None:
+        place = 0
+        while place < file.size and not self._has_gone:
+            count = min(file.size - place, CHUNK_BYTES)
+            sent = 0 if self._way is None else self._way.send(self._scope, file.fileno(), place, count)
+            if sent:
+                await self._give_way()
+            else:
+                chunk = file.read_at(place, count)
+                if not chunk:
+                    return  # it has become shorter; the server tells the client, whose Content-Length is not met
+                await self._send_bytes(chunk)
+                sent = len(chunk)
+            place += sent
+
+    async def _send_bytes(self, chunk: bytes) -> None:
+        if chunk:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._give_way()
+
+    @property
+    def _has_gone(self) -> bool:
+        return self._gone is not None and self._gone.done()
+
+    async def _give_way(self) -> None:
+        self._pieces += 1
+        if self._pieces < _PIECES_UNWATCHED:
+            return
+        if self._gone is None:
+            self._gone = asyncio.create_task(_disconnect(self._receive))
+        await asyncio.sleep(0)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -41,6 +41,15 @@ _CACHE_KIB = 64 * 1024
 _BRIEF_KEYS = 300
 _BRIEF_OFFSET = 10_000
 _ANSWERS = ", ".join(API_VERSIONS)
+#: By the number of UIDs.
+_FIND = {
+    len(tests): "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax"
+    " FROM study t JOIN series s ON s.study = t.key JOIN instance i ON i.series = s.key"
+    f" WHERE t.partition = ? AND {' AND '.join(tests)} ORDER BY i.version"
+    for tests in (["t.uid = ?"], ["t.uid = ?", "s.uid = ?"], ["t.uid = ?", "s.uid = ?", "i.uid = ?"])
+}
+#: What a row stands below; there it is the only one of its UID.
+_PARENTS: dict[Level, str] = {"study": "partition", "series": "study", "instance": "series"}
 _FORGET_ORIGINAL = "DELETE FROM original WHERE key = ? RETURNING version"
 
 
@@ -59,6 +68,8 @@ class NewInstance:
 
     Parameters
     ----------
+    partition : int
+        The partition's key.
     uids : tuple of str
         Study, series and SOP instance UID.
     transfer_syntax : str
@@ -67,12 +78,17 @@ class NewInstance:
         The metadata's attributes.
     metadata : bytes
         The same as one DICOM JSON object.
+    keep_bytes : callable
+        Is called with the version, within the transaction, when nothing speaks against the instance any more; it must
+        put the bytes in place. Only then is the transaction committed.
     """
 
+    partition: int
     uids: tuple[str, str, str]
     transfer_syntax: str
     pieces: Pieces
     metadata: bytes
+    keep_bytes: Callable[[int], None]
 
 
 class Plan(NamedTuple):
@@ -187,48 +203,34 @@ class Index:
 
     # -- write -----------------------------------------------------------------------------------------------
 
-    def store(self, partition: int, new: NewInstance, keep_bytes: Callable[[int], None]) -> int:
-        """Index an instance; give its version.
+    def store(self, wanted: Sequence[NewInstance]) -> list[Exception | None]:
+        """Index instances in one transaction, which costs as much as several of them.
 
         Parameters
         ----------
-        partition : int
-            The partition's key.
-        new : NewInstance
-            What is to be known of it.
-        keep_bytes : callable
-            Is called with the version, within the transaction, when nothing speaks against the instance any
-            more; it must put the bytes in place. Only then is the transaction committed.
+        wanted : sequence of NewInstance
+            One that cannot be stored does not keep the others from it.
 
-        Raises
-        ------
-        AlreadyStored
-            If it is there.
+        Returns
+        -------
+        list of Exception or None
+            What went wrong with each: `AlreadyStored` if it is there.
         """
-        rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
+        problems: list[Exception | None] = []
         with self.transaction() as writer:
-            if find_instances(writer, partition, new.uids):
-                raise AlreadyStored
-            (version,) = writer.execute(
-                "UPDATE counter SET version = version + 1 RETURNING version"
-            ).fetchone()
-            study = _keep_row(writer, "study", {"partition": partition}, rows["study"], version)
-            series = _keep_row(
-                writer, "series", {"study": study, "partition": partition}, rows["series"], version
-            )
-            writer.execute(
-                "INSERT INTO instance (key, partition, study, series, uid, version, transfer_syntax)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (version, partition, study, series, new.uids[2], version, new.transfer_syntax),
-            )
-            writer.execute(
-                f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
-                (version, *rows["instance"].answers, new.metadata),
-            )
-            tagindex.add_instance(writer, {"study": study, "series": series, "instance": version}, new.pieces)
-            log_changes(writer, "Create", partition, [(*new.uids, version)])
-            keep_bytes(version)
-        return int(version)
+            for new in wanted:
+                writer.execute("SAVEPOINT one")
+                problem = None
+                try:
+                    _store(writer, new)
+                except Exception as error:
+                    if not writer.in_transaction:
+                        raise  # SQLite has ended it: nothing of it is stored
+                    problem = error
+                    writer.execute("ROLLBACK TO one")
+                writer.execute("RELEASE one")
+                problems.append(problem)
+        return problems
 
     def delete(self, partition: int, uids: Sequence[str]) -> list[int]:
         """Take a study, series or instance out of the index; give the versions whose bytes may go.
@@ -362,28 +364,53 @@ class Index:
 
 def find_instances(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
     """Give the instances of a study, series or instance, oldest first; `Index.find` has the rest."""
-    levels = zip(("t.uid = ?", "s.uid = ?", "i.uid = ?"), uids, strict=False)
-    where = " AND ".join(test for test, _ in levels)
-    rows = connection.execute(
-        "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax FROM study t JOIN series s ON s.study = t.key"
-        f" JOIN instance i ON i.series = s.key WHERE t.partition = ? AND {where} ORDER BY i.version",
-        (partition, *uids),
-    )
+    rows = connection.execute(_FIND[len(uids)], (partition, *uids))
     return [Stored(row[3], row[:3], *row[4:]) for row in rows]
 
 
-def _keep_row(
-    writer: sqlite3.Connection, level: Level, parents: dict[str, int], row: Row, version: int
-) -> int:
-    """Make or bring up to date the row of a study or series; give its key."""
-    parent, parent_key = next(iter(parents.items()))
-    found = writer.execute(
-        f"SELECT key FROM {level} WHERE {parent} = ? AND uid = ?",
-        (parent_key, row.columns["uid"]),
+def _store(writer: sqlite3.Connection, new: NewInstance) -> None:
+    """Write the rows of an instance, and bring those of its study and series up to date."""
+    partition = new.partition
+    study_uid, series_uid, uid = new.uids
+    study = _key(writer, "study", partition, study_uid)
+    series = None if study is None else _key(writer, "series", study, series_uid)
+    if series is not None and _key(writer, "instance", series, uid) is not None:
+        raise AlreadyStored
+    rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
+    (version,) = writer.execute("UPDATE counter SET version = version + 1 RETURNING version").fetchone()
+    study = _keep_row(writer, "study", study, {"partition": partition}, rows["study"], version)
+    series = _keep_row(
+        writer, "series", series, {"study": study, "partition": partition}, rows["series"], version
+    )
+    writer.execute(
+        "INSERT INTO instance (key, partition, study, series, uid, version, transfer_syntax)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (version, partition, study, series, uid, version, new.transfer_syntax),
+    )
+    writer.execute(
+        f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
+        (version, *rows["instance"].answers, new.metadata),
+    )
+    tagindex.add_instance(writer, {"study": study, "series": series, "instance": version}, new.pieces)
+    log_changes(writer, "Create", partition, [(*new.uids, version)])
+    new.keep_bytes(version)
+
+
+def _key(writer: sqlite3.Connection, level: Level, parent: int, uid: str) -> int | None:
+    """Give the key of a study, series or instance below its parent; None if it is not there."""
+    row = writer.execute(
+        f"SELECT key FROM {level} WHERE {_PARENTS[level]} = ? AND uid = ?", (parent, uid)
     ).fetchone()
-    if found is not None:
-        _change_row(writer, level, found[0], row)
-        return int(found[0])
+    return None if row is None else int(row[0])
+
+
+def _keep_row(
+    writer: sqlite3.Connection, level: Level, key: int | None, parents: dict[str, int], row: Row, version: int
+) -> int:
+    """Bring the row of a study or series up to date, or make it where it has no key yet; give its key."""
+    if key is not None:
+        _change_row(writer, level, key, row)
+        return key
     columns = {"key": version, **parents, **row.columns}
     writer.execute(
         f"INSERT INTO {level} ({', '.join(columns)}) VALUES ({_marks(columns)})",

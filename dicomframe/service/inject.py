@@ -205,7 +205,7 @@ class Injector:
         """Answer one request, or fail it."""
         if scope["path"] == CONTROL:
             answer = await self._control(scope, receive)
-            await answer.send(send, receive)
+            await answer.send(scope, receive, send)
             return
         chosen = self._faults.choose(scope["method"], scope["path"])
         scope = self._paged(scope, chosen)
@@ -215,7 +215,7 @@ class Injector:
                 await asyncio.sleep(rule.seconds + rule.jitter * latency.dice.random())
         refusal = _refusal(chosen)
         if refusal is not None:
-            await _answer_of(refusal).send(send, receive)
+            await _answer_of(refusal).send(scope, receive, send)
             return
         spoiler = next(_of(chosen, BadValues), None)
         if spoiler is not None and scope["method"] == "GET" and _holds_rows(scope["path"]):

@@ -6,6 +6,7 @@ header, to retrieve a study without a transfer syntax), that is served by defaul
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,9 @@ _FRAME_SYNTAXES: Final = {
 _BULK_SYNTAXES: Final = (EXPLICIT_LITTLE, AS_STORED)
 # What stands between commas; one within quotes does not separate. It takes a header of any length in one pass.
 _RANGE = re.compile(r'(?:[^",]+|"[^"]*(?:"|$))+')
+
+# Clients send the same few headers again and again. A header is 64 KiB at most.
+_remembered = functools.lru_cache(maxsize=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
     return ranges
 
 
+@_remembered
 def json_type(accept: str | None, *, required: bool) -> str:
     """Decide as which JSON type search results, metadata and store answers are sent.
 
@@ -100,6 +105,7 @@ def json_type(accept: str | None, *, required: bool) -> str:
     raise not_acceptable(f"This can be sent as {DICOM_JSON} only; the Accept header does not allow that.")
 
 
+@_remembered
 def objects(accept: str | None, *, single: bool, strict: bool) -> Wanted:
     """Decide how objects are sent.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 
 from dicomframe.dicom.multipart import closing, part_head
 from dicomframe.service import negotiation, transcoding, versions
 from dicomframe.service.attributes import LEVELS
-from dicomframe.service.call import Answer, Call
+from dicomframe.service.blobs import StoredBytes
+from dicomframe.service.call import Answer, Call, Pieces
 from dicomframe.service.delete import missing
 from dicomframe.service.faults import Fault, bad_request, not_acceptable
 from dicomframe.service.index import Stored
@@ -36,16 +36,16 @@ async def objects(call: Call) -> Answer:
         if _matches(call.header(b"if-none-match"), tag):
             return Answer(HTTPStatus.NOT_MODIFIED)
         try:
-            answer = await send(call, found, wanted)
+            return await send(call, found, wanted, {"ETag": tag})
         except Fault as fault:
             if fault.status != HTTPStatus.NOT_FOUND:
                 raise
-            continue
-        return replace(answer, headers={**(answer.headers or {}), "ETag": tag})
     raise missing(LEVELS[len(call.uids) - 1])
 
 
-async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
+async def send(
+    call: Call, found: Sequence[Stored], wanted: Wanted, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Send objects that were found.
 
     Raises
@@ -53,29 +53,29 @@ async def send(call: Call, found: Sequence[Stored], wanted: Wanted) -> Answer:
     Fault
         406 if one cannot be brought into the transfer syntax, 404 if they are gone.
     """
-    if not all(transcoding.can_send(stored.transfer_syntax, wanted.transfer_syntax) for stored in found):
+    syntax = wanted.transfer_syntax
+    if not all(transcoding.can_send(stored.transfer_syntax, syntax) for stored in found):
         raise not_acceptable(
             "An object's stored transfer syntax cannot be brought into the one asked for; ask for the bytes as"
             " stored with transfer-syntax=*."
         )
     content_type, heads, end = _frame(found, wanted)
-    body = _body(call, found, wanted, heads, end)
+    headers = {"Content-Type": content_type, **(headers or {})}
     try:
         # What can fail for the first object, fails before a status is sent.
-        first = await anext(body)
-        headers = {"Content-Type": content_type}
-        if not any(
-            transcoding.needs_transcoding(each.transfer_syntax, wanted.transfer_syntax) for each in found
+        others = sum(call.service.blobs.size(stored.version) for stored in found[1:])
+        first = await _object(call, found[0], syntax)
+        if isinstance(first, StoredBytes) and not any(
+            transcoding.needs_transcoding(stored.transfer_syntax, syntax) for stored in found
         ):
-            sizes = sum(call.service.blobs.size(stored.version) for stored in found)
-            headers["Content-Length"] = str(sizes + sum(map(len, heads)) + len(end))
+            headers["Content-Length"] = str(first.size + others + sum(map(len, heads)) + len(end))
     except FileNotFoundError:
         raise missing(LEVELS[len(call.uids) - 1]) from None
     except transcoding.CannotTranscode:
         raise not_acceptable(
             "The pixels of an object cannot be decoded; ask for the bytes as stored with transfer-syntax=*."
         ) from None
-    return Answer(body=_after(first, body), headers=headers)
+    return Answer(body=_body(call, first, found, syntax, heads, end), headers=headers)
 
 
 async def find(call: Call) -> list[Stored]:
@@ -102,35 +102,37 @@ async def find_versions(call: Call) -> list[Stored]:
 
 def _wants_original(call: Call) -> bool:
     """Read ``msdicom-request-original``, which asks for what was stored before all bulk updates."""
-    said = (call.header(b"msdicom-request-original") or "false").strip().lower()
+    said = call.header(b"msdicom-request-original")
+    if not said:
+        return False
+    said = said.strip().lower()
     if said not in {"true", "false"}:
         raise bad_request("The header msdicom-request-original must be true or false.")
     return said == "true"
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+async def _object(call: Call, stored: Stored, syntax: str) -> bytes | StoredBytes:
+    """Give an object in a transfer syntax: the file itself, or what is made of it."""
+    blobs, offload = call.service.blobs, call.service.offload
+    if transcoding.needs_transcoding(stored.transfer_syntax, syntax):
+        return await offload.lengthy(transcoding.transcoded, blobs.path(stored.version), syntax)
+    return await offload.brief(blobs.open, stored.version)
 
 
 async def _body(
-    call: Call, found: Sequence[Stored], wanted: Wanted, heads: Sequence[bytes], end: bytes
-) -> AsyncIterator[bytes]:
+    call: Call,
+    first: bytes | StoredBytes,
+    found: Sequence[Stored],
+    syntax: str,
+    heads: Sequence[bytes],
+    end: bytes,
+) -> Pieces:
     """Yield the body: each object behind its head, then the end."""
-    service = call.service
-    for stored, head in zip(found, heads, strict=True):
-        if transcoding.needs_transcoding(stored.transfer_syntax, wanted.transfer_syntax):
-            path = service.blobs.path(stored.version)
-            whole = await service.offload.lengthy(transcoding.transcoded, path, wanted.transfer_syntax)
-            chunks = iter([whole])
-        else:
-            chunks = service.blobs.chunks(stored.version)
-        chunk = await service.offload.brief(next, chunks, b"")
+    yield heads[0]
+    yield first
+    for stored, head in zip(found[1:], heads[1:], strict=True):
         yield head
-        while chunk:
-            yield chunk
-            chunk = await service.offload.brief(next, chunks, b"")
+        yield await _object(call, stored, syntax)
     yield end
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import NamedTuple
@@ -44,7 +44,20 @@ class _Node:
     """One step into a path: what may follow, and what is answered here by version and method."""
 
     children: dict[str, _Node] = field(default_factory=dict)
+    # Not among the children: a request may spell the wildcards out, too, and there they are names like any other.
+    any_one: _Node | None = None
+    rest: _Node | None = None
     routes: dict[tuple[str, str], Route] = field(default_factory=dict)
+
+    def below(self, segment: str) -> _Node:
+        """Give the node that a segment of a route leads to; make it if it is missing."""
+        if segment == "{}":
+            self.any_one = self.any_one or _Node()
+            return self.any_one
+        if segment == "{*}":
+            self.rest = self.rest or _Node()
+            return self.rest
+        return self.children.setdefault(segment, _Node())
 
 
 class Found(NamedTuple):
@@ -69,11 +82,11 @@ class RouteTree:
         for route in routes:
             node = self._root
             for segment in route.path.split("/"):
-                node = node.children.setdefault(segment, _Node())
+                node = node.below(segment)
             for version in route.versions:
                 node.routes[version, route.method] = route
 
-    def find(self, version: ApiVersion, method: str, segments: Iterable[str]) -> Found:
+    def find(self, version: ApiVersion, method: str, segments: Sequence[str]) -> Found:
         """Find the route of a path.
 
         Parameters
@@ -82,7 +95,7 @@ class RouteTree:
             The path's version.
         method : str
             The request's verb.
-        segments : iterable of str
+        segments : sequence of str
             The path behind version and partition. Letter case matters in the names in it only.
 
         Raises
@@ -90,26 +103,27 @@ class RouteTree:
         Fault
             404 if there is none, 405 if it does not answer the verb, 400 if a UID is malformed.
         """
-        node: _Node | None = self._root
+        node = self._root
         uids: list[str] = []
         names: list[str] = []
         before = ""
-        rest = False
-        for segment in segments:
+        for place, segment in enumerate(segments):
             lower = segment.lower()
-            if rest:
-                names[-1] += f"/{segment}"
-                continue
-            step = _step(node, lower) if segment else _NOWHERE
-            if step.node is None:
+            child = node.children.get(lower)
+            if child is None and segment:
+                if node.any_one is None and node.rest is not None:
+                    names.append("/".join(segments[place:]))
+                    node = node.rest
+                    break
+                child = node.any_one
+                if before in _UID_NAMES:
+                    uids.append(_checked(segment, before))
+                else:
+                    names.append(segment)
+            if child is None:
                 raise not_found("There is no such route.")
-            node, rest = step.node, step.is_rest
-            if step.is_name and before in _UID_NAMES:
-                uids.append(_checked(segment, before))
-            elif step.is_name:
-                names.append(segment)
-            before = lower
-        known = node.routes if node is not None else {}
+            node, before = child, lower
+        known = node.routes
         route = known.get((version, method))
         if route is not None:
             return Found(route, tuple(uids), tuple(names))
@@ -122,29 +136,6 @@ class RouteTree:
             f"This route answers {', '.join(methods)}, not {method[:20]}.",
             headers={"Allow": ", ".join(methods)},
         )
-
-
-class _Step(NamedTuple):
-    """Where one segment leads; whether it is a name of the request's, not of the API's; whether it takes the rest."""
-
-    node: _Node | None
-    is_name: bool = False
-    is_rest: bool = False
-
-
-_NOWHERE = _Step(None)
-# A request may spell these out, too; there they are names like any other, and malformed where a UID must stand.
-_WILDCARDS = ("{}", "{*}")
-
-
-def _step(node: _Node | None, lower: str) -> _Step:
-    if node is None:
-        return _NOWHERE
-    if lower in node.children and lower not in _WILDCARDS:
-        return _Step(node.children[lower])
-    if "{}" in node.children:
-        return _Step(node.children["{}"], is_name=True)
-    return _Step(node.children.get("{*}"), is_name=True, is_rest=True)
 
 
 def _checked(uid: str, collection: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import signal
 import socket
@@ -11,7 +10,7 @@ import threading
 import time
 import warnings
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from dicomframe.errors import DicomFrameError
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 #: The service holds patient data and has no encryption: it answers this machine only.
 HOST = "127.0.0.1"
-#: A small object goes out whole, without waiting for the client between its head, its bytes and the closing line.
-_WRITE_BUFFER_BYTES = 1 << 20
 _SECONDS_TO_START = 10
 _SECONDS_FOR_RUNNING_REQUESTS = 1
 
@@ -135,32 +132,14 @@ def serve_forever(service: Service, port: int = 8080) -> None:
 
 
 def _protocol(service: Service) -> type[asyncio.Protocol]:
-    """Give what speaks HTTP: the quiet protocol, or what can also cut connections where faults are injected."""
+    """Give what speaks HTTP, or what can also cut connections where faults are injected."""
     if service.faults is None:
-        return _quiet_protocol()
+        from dicomframe.service.protocol import ServiceProtocol
+
+        return ServiceProtocol
     from dicomframe.service.cutting import CuttableProtocol
 
     return CuttableProtocol
-
-
-@functools.cache
-def _quiet_protocol() -> type[asyncio.Protocol]:
-    """Give uvicorn's protocol without its log of requests: paths hold UIDs, queries hold names.
-
-    ``access_log=False`` alone only cuts the logger off from its handlers, which whoever sets handlers up again undoes.
-    """
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class QuietProtocol(HttpToolsProtocol):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self.access_log = False
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-
-    return QuietProtocol
 
 
 def _listen(port: int) -> socket.socket:

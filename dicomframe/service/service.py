@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dicomframe.service.admission import Admission
 from dicomframe.service.blobs import Blobs
 from dicomframe.service.index import Index
+from dicomframe.service.intake import Intake
 from dicomframe.service.offload import Offload
 from dicomframe.service.operations import Operations
 
@@ -77,6 +78,7 @@ class Service:
         self.export_root = None if export_root is None else Path(export_root)
         self.base_url = ""
         self.offload = Offload()
+        self.intake = Intake(index, blobs, self.offload)
         self.operations = Operations(self, operation_polls)
         self.faults = faults
         self._temporary = temporary

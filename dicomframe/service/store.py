@@ -6,7 +6,6 @@ off or malformed stores nothing and can be made again.
 
 from __future__ import annotations
 
-import mmap
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,14 +16,12 @@ import orjson
 from dicomframe.dicom.multipart import MediaType, MultipartParser, PartBegin, PartData
 from dicomframe.errors import DecodeError
 from dicomframe.service import negotiation
-from dicomframe.service.acceptance import ALREADY_STORED, Refusal, Verdict, judge
+from dicomframe.service.acceptance import Refusal, Verdict
 from dicomframe.service.blobs import NewBlob
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, unsupported_media_type
-from dicomframe.service.header import PREAMBLE, read_header
-from dicomframe.service.index import AlreadyStored, NewInstance
+from dicomframe.service.intake import Arrived, Outcome
 from dicomframe.service.negotiation import DICOM, MULTIPART
-from dicomframe.service.tagindex import Tag, indexed_tags
 
 #: The hosted service's limit on one request.
 MOST_BYTES: Final = 4 << 30
@@ -40,7 +37,11 @@ async def store(call: Call) -> Answer:
         blobs = await receive(call, unfinished)
         if not blobs:
             return Answer(HTTPStatus.NO_CONTENT)
-        report = await call.service.offload.lengthy(_store_all, call, blobs)
+        study = call.uids[0] if call.uids else None
+        outcomes = await call.service.intake.store(Arrived(call.partition, call.version, study, blobs))
+    report = _Report(call)
+    for outcome in outcomes:
+        report.add(outcome)
     return report.answer(json_type)
 
 
@@ -125,8 +126,14 @@ class _Report:
     has_warnings: bool = False
     multiple_values: set[str] = field(default_factory=set)
 
-    def add_stored(self, verdict: Verdict) -> None:
-        """Note a success."""
+    def add(self, outcome: Outcome) -> None:
+        """Note what became of one."""
+        if isinstance(outcome, Verdict):
+            self._add_stored(outcome)
+        else:
+            self._add_failed(outcome)
+
+    def _add_stored(self, verdict: Verdict) -> None:
         study, series, instance = verdict.uids
         url = f"{self.call.base}/studies/{study}/series/{series}/instances/{instance}"
         item: dict[str, object] = {
@@ -143,8 +150,7 @@ class _Report:
             self.multiple_values |= set(verdict.multiple_values)
         self.stored.append(item)
 
-    def add_failed(self, refusal: Refusal) -> None:
-        """Note a failure."""
+    def _add_failed(self, refusal: Refusal) -> None:
         item = {
             "00081150": _attribute("UI", refusal.sop_class),
             "00081155": _attribute("UI", refusal.instance),
@@ -182,32 +188,3 @@ def _attribute(vr: str, value: object) -> dict[str, object]:
 def _comments(comments: tuple[str, ...]) -> dict[str, object]:
     items = [{"00000902": _attribute("LO", f"DICOM100: {comment}")} for comment in comments]
     return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-
-
-def _store_all(call: Call, blobs: list[NewBlob]) -> _Report:
-    report = _Report(call)
-    extended = indexed_tags(call.service.index.reader)
-    for blob in blobs:
-        try:
-            report.add_stored(_store_one(call, blob, extended))
-        except Refusal as refusal:
-            report.add_failed(refusal)
-    return report
-
-
-def _store_one(call: Call, blob: NewBlob, extended: list[Tag]) -> Verdict:
-    if blob.path.stat().st_size < len(PREAMBLE):
-        raise Refusal(272, comments=("The part is empty, or too short for a DICOM file.",))
-    with blob.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            header = read_header(data)
-        except DecodeError as error:
-            raise Refusal(272, comments=(str(error),)) from None
-        verdict = judge(header, call.version, call.uids[0] if call.uids else None, extended)
-    new = NewInstance(verdict.uids, header.transfer_syntax, verdict.pieces, verdict.metadata)
-    service = call.service
-    try:
-        service.index.store(call.partition, new, lambda version: service.blobs.keep(blob, version))
-    except AlreadyStored:
-        raise Refusal(ALREADY_STORED, verdict.sop_class, verdict.uids[2]) from None
-    return verdict

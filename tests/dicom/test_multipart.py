@@ -20,6 +20,7 @@ from dicomframe.dicom.multipart import (
     MultipartWriter,
     PartData,
     PartEnd,
+    _find,
     fill_parts,
     iter_parts,
 )
@@ -395,3 +396,14 @@ def test_parts_go_to_files_as_they_come(tmp_path):
             lengths.append(part.write_to(file))
     assert lengths == [5_000, 0]
     assert (tmp_path / "0").read_bytes() == b"a" * 5_000
+
+
+@given(
+    st.lists(st.sampled_from([b"\n", b"\n--", b"\n--b", b"x", bytes(50), b"\n" * 70]), max_size=12).map(
+        b"".join
+    ),
+    st.integers(0, 40),
+    st.integers(0, 400),
+)
+def test_a_delimiter_is_sought_as_find_does(buffer, start, end):
+    assert _find(buffer, b"\n--b", start, end) == buffer.find(b"\n--b", start, end)

@@ -154,8 +154,8 @@ def test_starting_needs_no_heavy_package():
 def test_a_client_that_goes_is_not_served_on(tmp_path, http_for, dicom, monkeypatch):
     service = Service.open(tmp_path)
     read = []
-    chunks = service.blobs.chunks
-    monkeypatch.setattr(service.blobs, "chunks", lambda version: (read.append(version), chunks(version))[1])
+    opened = service.blobs.open
+    monkeypatch.setattr(service.blobs, "open", lambda version: (read.append(version), opened(version))[1])
     with Server(service) as server:
         http = http_for(None, server.url)
         for number in range(60):
