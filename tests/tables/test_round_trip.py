@@ -354,6 +354,13 @@ def test_every_cell_can_be_set(backend):
         assert table.loc[0, name] == value
 
 
+def test_tables_of_the_same_columns_share_no_header():
+    one, other = dfr.from_json("[]"), dfr.from_json("[]")
+    one.columns.name = "keyword"
+    assert other.columns.name is None
+    assert dfr.from_json("[]").columns.name is None
+
+
 def test_an_edited_cell_gives_its_new_value_and_the_others_what_came_in():
     objects = with_uids(
         [{"00200013": {"vr": "IS", "Value": ["07"]}, "00100020": {"vr": "LO"}} for _ in range(2)]
