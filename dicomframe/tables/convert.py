@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -367,13 +368,23 @@ def _table(
         row, tag, raw, reason = batch.issues[0]
         keyword, vr = (columns[tag].name, columns[tag].vr) if tag else ("", "")
         raise ValueRefused(row, keyword, vr, reason, raw)
-    cells = {
-        column.name: _to_pandas(batch.cells.pop(tag), column, dtype_backend)
-        for tag, column in columns.items()
-    }
-    table = pd.DataFrame(cells, index=pd.RangeIndex(batch.length) if index is None else index, copy=False)
+    # A view has a name of its own.
+    names = _header(tuple([column.name for column in columns.values()])).view()
+    cells = [_to_pandas(batch.cells.pop(tag), column, dtype_backend) for tag, column in columns.items()]
+    index = pd.RangeIndex(batch.length) if index is None else index
+    # The public constructor looks at each array once more, for half of its time. This one also moves dates into pandas'
+    # own memory: Arrow's cannot be written to, so setting a cell would fail.
+    table: pd.DataFrame = pd.DataFrame._from_arrays(  # type: ignore[attr-defined]  # noqa: SLF001
+        cells, names, index, verify_integrity=False
+    )
     table.attrs["dicom"] = {**(attrs or {}), "level": level, **notes.attrs_of(batch, columns, table, level)}
     return table
+
+
+@lru_cache(maxsize=64)
+def _header(names: tuple[str, ...]) -> pd.Index[Any]:
+    """Make the index of column names, which takes a tenth of what a page of 200 rows takes; pages are much alike."""
+    return pd.Index(names)
 
 
 def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
@@ -384,6 +395,12 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
         return lists
     if isinstance(dtype, str):
         return cells.to_numpy(zero_copy_only=False)
+    if isinstance(dtype, pd.Int64Dtype | pd.Float64Dtype):
+        # What `__from_arrow__` does, in less than half of its time.
+        missing = np.array(cells.is_null()) if cells.null_count else np.zeros(len(cells), np.bool_)
+        numbers = np.array(cells.fill_null(0) if cells.null_count else cells)
+        of = pd.arrays.IntegerArray if column.kind == "integer" else pd.arrays.FloatingArray
+        return of(numbers, missing)
     if isinstance(dtype, pd.ArrowDtype):
         cells = cells.cast(dtype.pyarrow_dtype)
     return dtype.__from_arrow__(cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]))

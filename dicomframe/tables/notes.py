@@ -46,6 +46,10 @@ def noted(table: pd.DataFrame | pd.Series[Any], which: str) -> Any:
 def row_names(table: pd.DataFrame, level: Level) -> list[str]:
     """Give each row's name in the notes."""
     keyword = UID_KEYWORD_OF_LEVEL[level]
+    if keyword in table.columns:
+        named = table[keyword].tolist()
+        if set(map(type, named)) == {str} and len(set(named)) == len(named):
+            return named
     labels = [f"#{label}" for label in table.index]
     if keyword not in table.columns:
         return labels

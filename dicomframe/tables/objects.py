@@ -13,6 +13,9 @@ from dicomframe.tables.schema import Column
 
 _MOMENTS = frozenset({"date", "datetime", "time"})
 
+#: Among fewer texts, to find those that repeat costs more than it spares.
+_MANY = 1_000
+
 
 def lists(cells: pa.ListArray | pa.ChunkedArray) -> list[list[Any] | None]:
     """Give a column of lists as Python lists, None where one is missing."""
@@ -37,7 +40,7 @@ def plain(column: Column, cells: Any) -> list[Any]:
 
 def _scalars(flat: pa.Array) -> list[Any]:
     """Give single values, by way of numpy where that is quicker than Arrow's own; one object for texts that repeat."""
-    if pa.types.is_large_string(flat.type):
+    if pa.types.is_large_string(flat.type) and len(flat) >= _MANY:
         encoded = flat.dictionary_encode()
         if flat.null_count or len(encoded.dictionary) * 2 > len(flat):
             return list(flat.to_numpy(zero_copy_only=False).tolist())

@@ -178,13 +178,14 @@ class _Cells:
 
     def _take_all(self, attributes: Sequence[Any]) -> list[Any] | None:
         """Take the values of several rows if all have the usual form."""
+        vr = self._column.vr
         try:
-            if set(map(len, attributes)) != {2} or set(map(_VR, attributes)) != {self._column.vr}:
-                return None
-            listed = list(map(_VALUE, attributes))
+            listed = [one["Value"] for one in attributes if len(one) == 2 and one["vr"] == vr]
         except (KeyError, TypeError):
             return None
-        return self._take(listed) if set(map(type, listed)) == {list} else None
+        if len(listed) < len(attributes) or set(map(type, listed)) != {list}:
+            return None
+        return self._take(listed)
 
     def _read_one(self, batch: Batch, at: int, attribute: Any) -> Any:
         value, exact, reason = read_attribute(self._column, attribute)
@@ -233,8 +234,6 @@ class _Cells:
 
 # -- what has the usual form, and what is plainly right ---------------------------------------------------------------
 
-_VR = itemgetter("vr")
-_VALUE = itemgetter("Value")
 _MOMENTS = frozenset({"date", "datetime", "time"})
 #: From raw things to the values of cells, or to None if one of them is not plainly right.
 Reader = Callable[[list[Any]], list[Any] | None]
@@ -286,19 +285,39 @@ def _find_odd(column: Column, values: list[Any]) -> Sequence[int]:
     present = [value for value in values if value is not None]
     if not present or read(present) is not None:
         return []
+    types = _TYPES[column.kind]
+    typed = [value for value in present if type(value) in types]
+    if typed and read(typed) is not None:
+        # All others are right; to look at each by itself would take several times as long.
+        return [at for at, value in enumerate(values) if value is not None and type(value) not in types]
     return [at for at, value in enumerate(values) if value is not None and read([value]) is None]
 
 
 def _find_odd_moments(column: Column, values: list[Any]) -> Sequence[int]:
-    texts = {at: value for at, value in enumerate(values) if type(value) is str and value.isascii()}
+    if set(map(type, values)) == {str} and "".join(values).isascii():
+        found = read_moments(column.kind, pa.array(values, pa.string()))
+        if found.exact.all():
+            values[:] = found.values.tolist()
+            return []
+        texts = dict(enumerate(values))
+    else:
+        texts = {at: value for at, value in enumerate(values) if type(value) is str and value.isascii()}
+        found = read_moments(column.kind, pa.array(texts.values(), pa.string()))
     odd = [at for at, value in enumerate(values) if value is not None and at not in texts]
-    found = read_moments(column.kind, pa.array(texts.values(), pa.string()))
     for at, value, exact in zip(texts, found.values.tolist(), found.exact.tolist(), strict=True):
         if exact:
             values[at] = value
         else:
             odd.append(at)
     return odd
+
+
+#: What a plainly right value may be in Python.
+_TYPES: dict[str, frozenset[type]] = {
+    "text": frozenset({str}),
+    "integer": frozenset({int}),
+    "float": frozenset({int, float}),
+}
 
 
 def _plain_reader(column: Column) -> Reader:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import orjson
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,10 +14,12 @@ import dicomframe as dfr
 from dicomframe.dicom.tags import ALL_VRS
 from dicomframe.errors import DecodeError, QueryError, ValueRefused
 from dicomframe.tables.arrow_reader import Refused, read_fast
+from dicomframe.tables.cells import read_attribute
 from dicomframe.tables.convert import from_pages
-from dicomframe.tables.schema import columns_for
+from dicomframe.tables.jsontext import dumps
+from dicomframe.tables.schema import column_of, columns_for
 from dicomframe.tables.shape import sample
-from dicomframe.tables.tolerant import TolerantReader
+from dicomframe.tables.tolerant import TolerantReader, read_tolerant
 
 BACKENDS = ["numpy_nullable", "pyarrow"]
 
@@ -206,6 +209,39 @@ def test_both_readers_see_the_same_in_numbers_that_are_written_as_texts(objects,
     assert fast.dicom.to_json() == tolerant.dicom.to_json() == objects
 
 
+JUDGED = {
+    "LO": "00100020",
+    "IS": "00200013",
+    "DS": "00101030",
+    "DA": "00080020",
+    "TM": "00080030",
+    "DT": "0008002A",
+}
+
+
+@patient
+@given(
+    vr=st.sampled_from(list(JUDGED)),
+    raws=st.lists(
+        scalars | st.text(max_size=3) | st.sampled_from(["20240131", 7, 7.5, "\ud800"]), max_size=8
+    ),
+)
+def test_a_column_is_read_as_each_of_its_values_by_itself(vr, raws):
+    tag = JUDGED[vr]
+    column = column_of(tag, vr)
+    attributes = [{"vr": vr, "Value": [raw]} for raw in raws]
+    batch = read_tolerant([{tag: attribute} for attribute in attributes], {tag: column})
+    readings = [read_attribute(column, attribute) for attribute in attributes]
+    if raws:
+        expected = pa.array([reading.value for reading in readings], column.arrow_type)
+        assert batch.cells[tag].equals(expected)
+    noted = [row for row, reading in enumerate(readings) if not reading.exact]
+    assert sorted(batch.notes) == [(row, tag, dumps(attributes[row])) for row in noted]
+    assert sorted((row, reason) for row, _, _, reason in batch.issues) == [
+        (row, reading.reason) for row, reading in enumerate(readings) if reading.reason is not None
+    ]
+
+
 def test_a_column_of_numbers_and_texts_is_read_by_the_tolerant_reader():
     objects = with_uids([{"00200013": {"vr": "IS", "Value": [it]}} for it in (1, "2", "x", 2.5, 3, "1.0")])
     table = dfr.from_json(orjson.dumps(objects))
@@ -304,6 +340,25 @@ def test_raise_names_the_row_and_the_reason_but_not_the_value():
     assert "Secret" not in str(caught.value)
     assert "Secret" in caught.value.raw
     assert (caught.value.row, caught.value.keyword, caught.value.vr) == (0, "PatientName", "PN")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_cell_can_be_set(backend):
+    raws = {"DA": "20240131", "TM": "103000", "DT": "20240131103000", "IS": 3, "DS": 1.5, "LO": "one"}
+    row = {JUDGED[vr]: {"vr": vr, "Value": [raw]} for vr, raw in raws.items()}
+    table = dfr.from_json(orjson.dumps([row, row]), "study", backend)
+    for name in (column_of(tag).name for tag in row):
+        value = table.loc[1, name]
+        table.loc[0, name] = pd.NA
+        table.loc[0, name] = value
+        assert table.loc[0, name] == value
+
+
+def test_tables_of_the_same_columns_share_no_header():
+    one, other = dfr.from_json("[]"), dfr.from_json("[]")
+    one.columns.name = "keyword"
+    assert other.columns.name is None
+    assert dfr.from_json("[]").columns.name is None
 
 
 def test_an_edited_cell_gives_its_new_value_and_the_others_what_came_in():
