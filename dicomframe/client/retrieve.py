@@ -360,16 +360,21 @@ def note_failures(table: pd.DataFrame, service: str, what: str, failed: list[Fai
         raise failed[0][1]
     about: dict[str, Any] = {"service": service}
     if failed:
-        about["failed"] = [
-            {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
-            for path, error in failed
-        ]
+        about["failed"] = failures_in_words(failed)
         warn_caller(
             f"The {what} of {len(failed)} of {count} resources could not be retrieved;"
             ' df.attrs["dicom"]["failed"] tells which, and why.',
             IncompleteRetrievalWarning,
         )
     table.attrs["dicom"] = about | table.attrs["dicom"]
+
+
+def failures_in_words(failed: Iterable[Failure]) -> list[dict[str, str]]:
+    """Give each failure's UIDs, by keyword, and its ``error``."""
+    return [
+        {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
+        for path, error in failed
+    ]
 
 
 def _names(keywords: Sequence[str]) -> Iterable[str]:

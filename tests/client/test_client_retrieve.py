@@ -1,5 +1,6 @@
 """Objects and metadata from servers that answer in every permitted way, and in some others."""
 
+import copy
 import io
 import json
 import tracemalloc
@@ -16,6 +17,8 @@ from dicomframe.errors import (
     BadRequestError,
     ConnectionFailed,
     DecodeError,
+    IncompleteRetrievalError,
+    IncompleteRetrievalWarning,
     NotAcceptableError,
     NotFoundError,
     QueryError,
@@ -167,6 +170,46 @@ def test_a_body_that_ends_before_its_boundary(serve, connect, reply):
     site = serve(reply(200, shortened, {"Content-Type": body.content_type}))
     with pytest.raises(TruncatedBody):
         list(connect(site.url).retrieve_study("1.2"))
+
+
+def test_a_stream_of_many_passes_over_what_cannot_be_had(serve, connect, reply):
+    """A bad object costs itself, a cut answer what stood behind the cut; both are told, and nothing else is missed."""
+    padded = CT + b"\xfc\xff\xfc\xff\x4f\x42\x00\x00\x00\x00\x10\x00" + b"\0" * 0x100000
+    answers = {
+        "1.2": multipart(reply, [b"no DICOM", MR, b"none either", CT]),
+        "1.3": multipart(reply, [padded, MR], send_only=len(MultipartWriter([padded, MR])) - 3000),
+        "1.21": multipart(reply, [CT]),
+        "1.22": multipart(reply, []),
+        "1.23": reply(503),
+        "1.5": multipart(reply, [MR]),
+    }
+    client = connect(serve(lambda asked: answers[asked.path.rpartition("/")[2]]).url)
+    paths = [ResourcePath(uid) for uid in answers]
+    paths[1], paths[-1] = ResourcePath("1.2", "1.3"), ResourcePath("1.2", "1.3", "1.5")
+    given, stream = [], client.collect_datasets(paths)
+    with (
+        pytest.warns(IncompleteRetrievalWarning) as warned,
+        pytest.raises(IncompleteRetrievalError) as caught,
+    ):
+        given.extend(dataset.Modality for dataset in stream)
+    assert given == ["MR", "CT", "CT", "MR"]
+    assert len(warned) == 6
+    assert str(caught.value).startswith("Of 6 resources, 5")
+    told = [(each["StudyInstanceUID"], each.get("SeriesInstanceUID")) for each in caught.value.failed]
+    assert told == [
+        ("1.2", None),
+        ("1.2", None),
+        ("1.2", "1.3"),
+        ("1.21", None),
+        ("1.22", None),
+        ("1.23", None),
+    ]
+    reasons = ["no DICOM", "no DICOM", "cut off", "another", "no object", "503"]
+    assert [
+        words for words, each in zip(reasons, caught.value.failed, strict=True) if words not in each["error"]
+    ] == []
+    again = copy.copy(caught.value)
+    assert (again.failed, str(again)) == (caught.value.failed, str(caught.value))
 
 
 def test_a_reset_is_typed(serve, connect, reply):
