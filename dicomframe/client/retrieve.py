@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from mmap import ACCESS_READ, mmap
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
+from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
@@ -18,6 +20,7 @@ from dicomframe.client.partial import give_back, read_until_interrupted, remaini
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.search import Search
 from dicomframe.client.session import Session
+from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, iter_parts
@@ -298,8 +301,22 @@ def checked(dataset: Dataset, path: ResourcePath) -> Dataset:
     return dataset
 
 
-def _is_cut_off(dataset: Dataset) -> bool:
-    """Whether the last element is shorter than it says; pydicom reads what is there without a word."""
+def _is_cut_off(file: IO[bytes], size: int) -> bool:
+    """Whether an object ends in the middle of something; pydicom may read it without a word, or without its pixels."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if ends_with_pixels(head, size):
+        return False
+    file.seek(0)
+    if size <= SPOOL_BYTES:
+        return is_cut_off(head, file.read())
+    # What is in a file need not be brought into memory.
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return is_cut_off(head, content)
+
+
+def _is_last_short(dataset: Dataset) -> bool:
+    """Whether the last element is shorter than it says, which shows also where the encoding is unusual."""
     from pydicom.dataelem import RawDataElement
 
     last: Any = dataset.get_item(max(dataset.keys())) if len(dataset) else None
@@ -322,7 +339,9 @@ def read_dataset(body: ObjectBody) -> Dataset:
     from pydicom.errors import InvalidDicomError
 
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
-        body.write_to(cast("BinaryIO", file))
+        size = body.write_to(cast("BinaryIO", file))
+        if _is_cut_off(file, size):
+            raise TruncatedBody(CUT_OFF)
         file.seek(0)
         force = may_lack_preamble(file.read(2))
         file.seek(0)
@@ -330,14 +349,14 @@ def read_dataset(body: ObjectBody) -> Dataset:
             dataset = dcmread(file, force=force)
         except InvalidDicomError:
             problem = "The server sent something that is no DICOM object."
-        except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
+        except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on damaged objects
             problem = f"The server sent an object that cannot be read ({type(error).__name__})."
         else:
             # The temporary file goes; nothing of the data set is still to be read from it.
             dataset.buffer = None
             dataset.filename = None
-            if _is_cut_off(dataset):
-                raise TruncatedBody("The server sent an object that is cut off within its last element.")
+            if _is_last_short(dataset):
+                raise TruncatedBody(CUT_OFF)
             if "SOPInstanceUID" in dataset:
                 return dataset
             problem = "The server sent an object without a SOP Instance UID."

@@ -1,5 +1,6 @@
 """Downloads: whole or not there, taken up again, inside the folder, one row each."""
 
+import io
 import json
 import os
 import shutil
@@ -16,7 +17,14 @@ from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import DicomFrameError, NotFoundError, QueryError, TableError, UnavailableError
+from dicomframe.errors import (
+    DicomFrameError,
+    NotFoundError,
+    QueryError,
+    TableError,
+    TruncatedBody,
+    UnavailableError,
+)
 
 STUDY, SERIES = "1.2.826.0.1", "1.2.826.0.1.1"
 
@@ -334,6 +342,115 @@ def test_truncated_single_instances_are_tried_again(stubborn, connect, reply, fi
 
     table = connect(stubborn(spoil).url).download(STUDY, tmp_path / "out")
     assert table["status"].tolist() == ["saved"] * 10
+
+
+def of_parts(reply, *parts):
+    body = MultipartWriter(list(parts))
+    return reply(200, b"".join(body), {"Content-Type": body.content_type})
+
+
+@pytest.fixture(params=["native", "in fragments"])
+def picture(request):
+    """Give one object, whole, and cut off within its pixels."""
+    name = "MR_small.dcm" if request.param == "native" else "MR_small_RLE.dcm"
+    content = Path(get_testdata_file(name, download=False)).read_bytes()
+    return content, content[:-1500]
+
+
+def test_an_object_cut_off_in_a_whole_body_is_damaged_until_it_comes_whole(
+    serve, connect, reply, as_json, picture, tmp_path
+):
+    """What came is kept, but not under the name of a whole file."""
+    whole, cut = picture
+    uids = read_identity(io.BytesIO(whole))
+    other = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    other.StudyInstanceUID = uids.study
+    other.save_as(file := io.BytesIO())
+    other = file.getvalue()
+    rows = [
+        {
+            tag: {"vr": "UI", "Value": [uid]}
+            for tag, uid in (("0020000E", each.series), ("00080018", each.instance))
+        }
+        for each in (uids, read_identity(io.BytesIO(other)))
+    ]
+    sent = {"now": cut}
+
+    def answer(asked):
+        if asked.path.endswith("/instances"):
+            return as_json(rows[int(asked.params["offset"]) :], api_supported_versions="2")
+        return (
+            of_parts(reply, sent["now"])
+            if "/instances/" in asked.path
+            else of_parts(reply, sent["now"], other)
+        )
+
+    site = serve(answer)
+    client = connect(site.url)
+    table = client.download(uids.study, tmp_path)
+    assert table["status"].tolist() == ["saved", "damaged"]
+    row = table.iloc[1]
+    assert (row["SOPInstanceUID"], row["bytes"]) == (uids.instance, len(cut))
+    assert "cut off" in row["error"]
+    assert row["path"].endswith(".dcm.damaged")
+    assert Path(row["path"]).read_bytes() == cut
+    # With all others, then twice by itself.
+    assert len([asked for asked in site.asked if "/instances/" in asked.path]) == 2
+    with pytest.raises(TruncatedBody, match="cut off"):
+        client.download(uids.study, tmp_path, errors="raise")
+    sent["now"] = whole
+    again = client.download(uids.study, tmp_path).set_index("SOPInstanceUID")["status"]
+    assert (again[uids.instance], sorted(again)) == ("saved", ["kept", "saved"])
+    assert not list(tmp_path.rglob("*.damaged"))
+    assert not list(tmp_path.rglob("*.part"))
+    assert set(client.download(uids.study, tmp_path)["status"]) == {"kept"}
+
+
+def test_an_object_that_is_cut_off_once_is_whole_in_the_end(stubborn, connect, reply, files, tmp_path):
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+    seen = set()
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(404)
+        if uid in seen:
+            return None
+        seen.add(uid)
+        return of_parts(reply, contents[uid][:-900])
+
+    table = connect(stubborn(spoil).url).download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 10
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_what_came_is_kept_where_the_second_try_gives_nothing(stubborn, connect, reply, files, tmp_path):
+    content = files[0].read_bytes()
+    answers = [of_parts(reply, content[:-900]), reply(404)]
+    site = stubborn(lambda level, *_: answers.pop(0) if level == "instances" else None)
+    uids = read_identity(files[0])
+    table = connect(site.url).download(ResourcePath(uids.study, uids.series, uids.instance), tmp_path)
+    assert (table["status"].tolist(), table["bytes"].tolist()) == (["damaged"], [len(content) - 900])
+
+
+def test_a_damaged_object_of_a_server_that_cannot_list(serve, connect, reply, picture, tmp_path):
+    whole, cut = picture
+    study = read_identity(io.BytesIO(whole)).study
+    site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else of_parts(reply, cut))
+    assert connect(site.url).download(study, tmp_path)["status"].tolist() == ["damaged"]
+    assert listed(tmp_path) == []
+
+
+def test_each_failure_has_its_own_reason(stubborn, connect, reply, tmp_path):
+    """Although several workers fail at the same time."""
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(404)
+        return reply(403, f"not number {uid[-1]}".encode(), pause=0.01)
+
+    table = connect(stubborn(spoil).url, max_workers=8).download(STUDY, tmp_path)
+    for row in table.itertuples():
+        assert f"not number {row.SOPInstanceUID[-1]}" in row.error
 
 
 def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):

@@ -134,6 +134,33 @@ def test_an_object_cut_off_inside_a_whole_body_is_an_error(serve, connect, reply
         client.retrieve_instance("1.2", "1.3", "1.4")
 
 
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("MR_small_RLE.dcm", 900), ("JPEG2000.dcm", 8), ("reportsi.dcm", 700), ("image_dfl.dcm", 99)],
+)
+def test_a_cut_is_noticed_where_the_last_element_has_no_length(serve, connect, reply, name, lost):
+    """In fragments, in sequences and in what is deflated; pydicom leaves out what it cannot read, or all."""
+    whole = bytes_of(name, "1.4")
+    client = connect(serve(multipart(reply, [whole[:-lost]])).url)
+    with pytest.raises(DecodeError):
+        client.retrieve_instance("1.2", "1.3", "1.4")
+    client = connect(serve(multipart(reply, [whole])).url)
+    assert client.retrieve_instance("1.2", "1.3", "1.4").SOPInstanceUID == "1.4"
+
+
+def test_a_large_object_that_is_cut_off(serve, connect, reply, monkeypatch):
+    """Larger ones than are held in memory are looked at in their file."""
+    from dicomframe.client import retrieve
+
+    monkeypatch.setattr(retrieve, "SPOOL_BYTES", 1000)
+    whole = bytes_of("MR_small_RLE.dcm", "1.4")
+    client = connect(serve(multipart(reply, [whole[:-900]])).url)
+    with pytest.raises(TruncatedBody):
+        client.retrieve_instance("1.2", "1.3", "1.4")
+    client = connect(serve(multipart(reply, [whole])).url)
+    assert client.retrieve_instance("1.2", "1.3", "1.4").pixel_array.shape == (64, 64)
+
+
 @pytest.mark.parametrize("garbage", [b"", b"no DICOM at all", b"\0" * 200, CT[:90] + b"DICM"])
 def test_objects_that_are_none(serve, connect, reply, garbage):
     with pytest.raises(DecodeError):
