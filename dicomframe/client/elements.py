@@ -75,7 +75,8 @@ def find_elements(head: bytes, wanted: AbstractSet[int], *, is_whole: bool) -> F
         order = ">" if syntax == _BIG_ENDIAN else "<"
         walker = _Walker(head, order, implicit=syntax == _IMPLICIT)
         return Found(walker.find(start, wanted, max(wanted), is_whole=is_whole), order)
-    except struct.error:
+    except (struct.error, RecursionError):
+        # Items within items without end are no reason to fail otherwise than for this object.
         raise Unusual from None
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+import struct
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
+    DecodeError,
     DicomFrameError,
     NotFoundError,
     QueryError,
@@ -438,6 +440,26 @@ def test_a_damaged_object_of_a_server_that_cannot_list(serve, connect, reply, pi
     site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else of_parts(reply, cut))
     assert connect(site.url).download(study, tmp_path)["status"].tolist() == ["damaged"]
     assert listed(tmp_path) == []
+
+
+def test_items_within_items_without_end_cost_one_row(stubborn, connect, reply, files, tmp_path):
+    level = struct.pack("<HH2sHLHHL", 8, 6, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    hostile = files[4].read_bytes()[:132] + struct.pack("<HH2sH", 2, 16, b"UI", 20) + b"1.2.840.10008.1.2.1\0"
+    hostile += level * 5000
+
+    def spoil(kind, uid, _):
+        if kind == "studies":
+            return of_parts(reply, files[0].read_bytes(), hostile)
+        return of_parts(reply, hostile) if uid.endswith(".4") else None
+
+    client = connect(stubborn(spoil).url)
+    table = client.download(STUDY, tmp_path)
+    assert table["status"].value_counts().to_dict() == {"saved": 9, "failed": 1}
+    assert "DecodeError" in table["error"].dropna().item()
+    for read in (client.retrieve_headers, client.retrieve_instance):
+        options = {"keywords": ["Modality"]} if read == client.retrieve_headers else {}
+        with pytest.raises(DecodeError):
+            read(STUDY, SERIES, f"{SERIES}.4", **options)
 
 
 def test_each_failure_has_its_own_reason(stubborn, connect, reply, tmp_path):
