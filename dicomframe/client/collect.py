@@ -190,13 +190,15 @@ def instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePa
     if path.level == "instance":
         return [path]
     try:
+        rows = retriever.instances_of(path)
         listed = [
             ResourcePath(row["StudyInstanceUID"], row["SeriesInstanceUID"], row["SOPInstanceUID"])
-            for row in retriever.instances_of(path)
+            for row in rows
         ]
     except (DicomFrameError, KeyError):
-        listed = []
-    return listed or [path]
+        return [path]
+    # Where there may be more than is listed, only the resource itself has them all.
+    return listed if listed and rows.is_whole else [path]
 
 
 def collected(

@@ -332,7 +332,8 @@ class Downloader:
         for uids in expected:
             self._keep(job, uids)
         missing = [uids for uids in expected if uids.instance not in job.rows]
-        if path.level != "instance" and len(missing) == len(expected) != 1:
+        # Where there may be more than is listed, all are asked for: nobody can name the others.
+        if path.level != "instance" and (not job.is_listed or len(missing) == len(expected) != 1):
             self._stream(job)
         job.missing = [uids for uids in missing if uids.instance not in job.rows]
 
@@ -352,7 +353,7 @@ class Downloader:
             ]
         except (DicomFrameError, KeyError):
             return []
-        job.is_listed = bool(listed)
+        job.is_listed = bool(listed) and rows.is_whole
         return listed
 
     def _stream(self, job: Job) -> None:

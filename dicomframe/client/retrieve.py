@@ -99,6 +99,18 @@ class WholeBody:
         return length
 
 
+class Listing(list[dict[str, Any]]):
+    """Rows of a search.
+
+    Attributes
+    ----------
+    is_whole : bool
+        Whether they are known to be all there are: the server may have ended before, or rows may have moved.
+    """
+
+    is_whole: bool = True
+
+
 class Retriever:
     """Retrieval from one service; it remembers which Accept header the server understands.
 
@@ -235,19 +247,22 @@ class Retriever:
             decode_rows(answer.content)
         return answer.content
 
-    def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def instances_of(self, path: ResourcePath, fields: Sequence[str] = ()) -> Listing:
         """Search the instances of a study or series; each a mapping from keyword to its first value."""
         try:
             return self._below(path, "instance", fields)
         except (NotFoundError, NotBuiltError):
             # Some servers list instances below a series only.
-            series = self._below(path, "series") if path.level == "study" else []
+            series = self._below(path, "series") if path.level == "study" else Listing()
             if not series:
                 raise
         below = [ResourcePath(path.study, row["SeriesInstanceUID"]) for row in series]
-        return [row for each in below for row in self._below(each, "instance", fields)]
+        listings = [series, *(self._below(each, "instance", fields) for each in below)]
+        listed = Listing(row for each in listings[1:] for row in each)
+        listed.is_whole = all(each.is_whole for each in listings)
+        return listed
 
-    def _below(self, path: ResourcePath, level: Level, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def _below(self, path: ResourcePath, level: Level, fields: Sequence[str] = ()) -> Listing:
         search = Search.of(
             self.session,
             level,
@@ -259,7 +274,11 @@ class Retriever:
             page_size=200,
         )
         rows = [_first_values(row) for page in search.pages() for row in page]
-        return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
+        listed = Listing(
+            {"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows
+        )
+        listed.is_whole = search.completeness == "complete"
+        return listed
 
     def representative(self, path: ResourcePath) -> Dataset:
         """Retrieve the instance that stands for a resource; see `representative_path`."""

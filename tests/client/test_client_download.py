@@ -21,6 +21,7 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
+    IncompleteSearchWarning,
     NotFoundError,
     QueryError,
     TableError,
@@ -473,6 +474,54 @@ def test_each_failure_has_its_own_reason(stubborn, connect, reply, tmp_path):
     table = connect(stubborn(spoil).url, max_workers=8).download(STUDY, tmp_path)
     for row in table.itertuples():
         assert f"not number {row.SOPInstanceUID[-1]}" in row.error
+
+
+@pytest.fixture
+def capped(serve, reply, as_json, files):
+    """A service that lists four of ten instances and says that there are more; `cut` cuts the study's answer."""
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+
+    def start(cut):
+        def answer(asked):
+            if asked.path.endswith("/instances"):
+                uids = list(contents)[:4][int(asked.params["offset"]) :][: int(asked.params["limit"])]
+                rows = [
+                    {
+                        tag: {"vr": "UI", "Value": [value]}
+                        for tag, value in (("0020000E", SERIES), ("00080018", uid))
+                    }
+                    for uid in uids
+                ]
+                return as_json(rows, Warning='299 test: "There are additional results that can be requested"')
+            if "/instances/" in asked.path:
+                return of_parts(reply, contents[asked.path.rpartition("/")[2]])
+            body = MultipartWriter(list(contents.values()))
+            whole = b"".join(body)
+            shown = len(whole) // 4 if cut else None
+            return reply(200, whole, {"Content-Type": body.content_type}, send_only=shown)
+
+        return serve(answer)
+
+    return start
+
+
+def test_more_instances_than_the_server_lists_are_downloaded(capped, connect, tmp_path):
+    client = connect(capped(cut=False).url)
+    for _ in range(2):
+        with pytest.warns(IncompleteSearchWarning):
+            assert len(client.download(STUDY, tmp_path)) == len(listed(tmp_path)) == 10
+    with pytest.warns(IncompleteSearchWarning):
+        pixels = client.collect_pixels([ResourcePath(STUDY)])
+    assert pixels["status"].tolist() == ["decoded"] * 10
+
+
+def test_a_list_that_has_an_end_is_no_proof_that_all_came(capped, connect, tmp_path):
+    """Of the listed ones each is there; that there may be others is told by a row of the study's own."""
+    with pytest.warns(IncompleteSearchWarning):
+        table = connect(capped(cut=True).url).download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 4 + ["failed"]
+    assert table["SOPInstanceUID"].isna().tolist() == [False] * 4 + [True]
+    assert "TruncatedBody" in table["error"].dropna().item()
 
 
 def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):
