@@ -36,7 +36,7 @@ def datasets(
     failed: list[Failure] = []
     has_given = False
     for path in paths:
-        for found in _of_one(retriever, path, original=original):
+        for found in objects_or_failures(retriever, path, original=original):
             if isinstance(found, DicomFrameError):
                 failed.append((path, found))
                 # Whoever stops before the end has been told, too.
@@ -54,8 +54,8 @@ def datasets(
         raise IncompleteRetrievalError(failures_in_words(failed), len(paths)) from failed[0][1]
 
 
-def _of_one(
-    retriever: Retriever, path: ResourcePath, *, original: bool
+def objects_or_failures(
+    retriever: Retriever, path: ResourcePath, *, original: bool = False
 ) -> Iterator[Dataset | DicomFrameError]:
     """Yield one resource's objects, and in place of each that cannot be read, why; the last is why no more come."""
     is_empty = True

@@ -239,6 +239,27 @@ def test_a_stream_of_many_passes_over_what_cannot_be_had(serve, connect, reply):
     assert (again.failed, str(again)) == (caught.value.failed, str(caught.value))
 
 
+def test_a_bad_object_of_a_server_that_cannot_list_costs_only_itself(serve, connect, reply):
+    answers = {
+        "1.2": multipart(reply, [CT, b"no DICOM", MR, CT[:-9000], CT]),
+        "1.22": multipart(reply, []),
+        "1.3": multipart(reply, [b"no DICOM", CT]),
+    }
+    site = serve(lambda asked: answers.get(asked.path.rpartition("/")[2], reply(404)))
+    client = connect(site.url)
+    paths = [ResourcePath("1.2"), ResourcePath("1.22")]
+    table = client.collect_pixels(paths)
+    assert table["status"].tolist() == ["decoded", "failed", "decoded", "failed", "decoded", "failed"]
+    words = table["error"].dropna().str.cat()
+    assert all(each in words for each in ("no DICOM", "cut off", "no object"))
+    counts, notes = client.collect_pixel_counts(paths)
+    assert sum(count.tally.counts.sum() for count in counts) == 2 * 128 * 128 + 64 * 64
+    assert len(notes) == 3
+    volume = client.retrieve_volume("1.2", "1.3")
+    assert volume.array.shape == (1, 128, 128)
+    assert "no DICOM" in volume.problems.to_string()
+
+
 def test_a_reset_is_typed(serve, connect, reply):
     with pytest.raises(ConnectionFailed):
         list(connect(serve(reply(reset=True)).url).retrieve_study("1.2"))
