@@ -26,6 +26,7 @@
      |    +-- UnexpectedAnswerError       a status or body no DICOM service should send (an HTML page, say)
      +-- OperationFailedError             a long operation ended in failure
      +-- LakeError                        a lake cannot be read or written, or is another service's
+     +-- IncompleteRetrievalError         a stream of many resources gave what it could, and not all
 
     DicomFrameWarning (UserWarning)
      +-- IncompleteSearchWarning          a search may have missed rows
@@ -266,6 +267,39 @@ class LakeError(DicomFrameError):
     """A lake cannot be read or written, belongs to another service, or is written by another program."""
 
 
+class IncompleteRetrievalError(DicomFrameError):
+    """Ends a stream of the objects of many resources, of which some could not be retrieved; the others were given.
+
+    Parameters
+    ----------
+    failed : sequence of dict
+        Of each failure, in order: the UIDs of the resource that was asked for, by keyword, and ``error``, why.
+    count : int
+        How many resources were asked for.
+
+    Examples
+    --------
+    >>> print(IncompleteRetrievalError([{"StudyInstanceUID": "1.2.3", "error": "404: gone"}], 5))
+    Of 5 resources, 1 could not be retrieved whole; the error's failed tells which, and why.
+    """
+
+    def __init__(self, failed: Sequence[Mapping[str, str]], count: int) -> None:
+        self.failed, self.count = [dict(each) for each in failed], count
+        super().__init__(failed, count)
+
+    def __str__(self) -> str:
+        # An entry for each object that cannot be read: several may be of the same study.
+        resources = {tuple(value for name, value in each.items() if name != "error") for each in self.failed}
+        return (
+            f"Of {self.count} resources, {len(resources)} could not be retrieved whole; the error's failed tells"
+            " which, and why."
+        )
+
+    def __repr__(self) -> str:
+        # Not the arguments, which hold UIDs.
+        return f"IncompleteRetrievalError({str(self)!r})"
+
+
 class DicomFrameWarning(UserWarning):
     """The root of all warnings that dicomframe gives."""
 
@@ -275,7 +309,7 @@ class IncompleteSearchWarning(DicomFrameWarning):
 
 
 class IncompleteRetrievalWarning(DicomFrameWarning):
-    """Of several resources, some could not be retrieved: the others' rows are there."""
+    """Of several resources, some could not be retrieved: the others' rows or objects are there."""
 
 
 class ErroneousAttributesWarning(DicomFrameWarning):

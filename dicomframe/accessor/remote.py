@@ -170,21 +170,27 @@ class RemoteMethods(TableBase):
         return client.collect_headers(addresses(self._table), keywords, progress=progress)
 
     def datasets(self) -> Iterator[Dataset]:
-        """Retrieve the objects of the rows, one at a time, as pydicom Datasets.
+        """Retrieve the objects of the rows, one at a time, as pydicom Datasets; see `Client.collect_datasets`.
 
-        A stream: only one object is held, and it ends with the error of the first row that cannot be retrieved. To
-        have the others' then, and the reason of each failure, use `download` or `pixels`.
+        A stream: only one object is held. A row that fails does not end it; the error at its end tells which they are.
 
         Yields
         ------
         pydicom.Dataset
 
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            When an object is passed over.
+
         Raises
         ------
         TableError
             If a UID column is missing, or a UID in it.
+        IncompleteRetrievalError
+            At the end, if some rows' objects could not be retrieved; its ``failed`` lists their UIDs and the error.
         ServiceError, TransportError, DecodeError
-            If a row's objects cannot be retrieved.
+            If there is one row alone, or none of any row could be retrieved.
 
         Examples
         --------
@@ -199,9 +205,7 @@ class RemoteMethods(TableBase):
         ...     [dataset.Modality for dataset in table.dicom.datasets()]
         ['CT']
         """
-        client = self._client
-        for path in addresses(self._table):
-            yield from client.retrieve(path)
+        return self._client.collect_datasets(addresses(self._table))
 
     def download(self, folder: str | Path, **options: Any) -> pd.DataFrame:
         """Save the objects of the rows as files; `Client.download` has the options and the columns returned.

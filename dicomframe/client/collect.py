@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dicomframe.client.bulkdata import BulkRetriever, ElementPath
+from dicomframe.client.datasets import objects_or_failures
 from dicomframe.client.download import explain
 from dicomframe.client.frames import FrameRetriever, check_frames
 from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
@@ -142,12 +143,10 @@ def pixels(
     def work(path: ResourcePath) -> list[Row]:
         if path.level == "instance":
             return [row(retriever.instance(path))]
-        rows: list[Row] = []
-        try:
-            rows.extend(map(row, retriever.objects(path)))
-        except DicomFrameError as error:
-            rows.append(failed_row(path, error))
-        return rows
+        return [
+            failed_row(path, found) if isinstance(found, DicomFrameError) else row(found)
+            for found in objects_or_failures(retriever, path)
+        ]
 
     named = _Named(retriever, paths)
     found: dict[ResourcePath, list[Row]] = {}
@@ -190,13 +189,15 @@ def instances_below(retriever: Retriever, path: ResourcePath) -> list[ResourcePa
     if path.level == "instance":
         return [path]
     try:
+        rows = retriever.instances_of(path)
         listed = [
             ResourcePath(row["StudyInstanceUID"], row["SeriesInstanceUID"], row["SOPInstanceUID"])
-            for row in retriever.instances_of(path)
+            for row in rows
         ]
     except (DicomFrameError, KeyError):
-        listed = []
-    return listed or [path]
+        return [path]
+    # Where there may be more than is listed, only the resource itself has them all.
+    return listed if listed and rows.is_whole else [path]
 
 
 def collected(

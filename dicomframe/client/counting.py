@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomframe.client.collect import Row, collected, failed_row, in_parallel, instances_below, uids_of
+from dicomframe.client.datasets import objects_or_failures
 from dicomframe.client.download import explain
 from dicomframe.client.outcomes import UID_COLUMNS
 from dicomframe.client.progress import Progress
@@ -50,12 +51,10 @@ def pixel_counts(
     def work(path: ResourcePath) -> list[Row]:
         if path.level == "instance":
             return [row(retriever.instance(path))]
-        rows: list[Row] = []
-        try:
-            rows.extend(map(row, retriever.objects(path)))
-        except DicomFrameError as error:
-            rows.append(failed_row(path, error))
-        return rows
+        return [
+            failed_row(path, found) if isinstance(found, DicomFrameError) else row(found)
+            for found in objects_or_failures(retriever, path)
+        ]
 
     below = list(
         dict.fromkeys(each for path in dict.fromkeys(paths) for each in instances_below(retriever, path))

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from io import FileIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
@@ -21,6 +22,7 @@ from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
 from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.retrieve import ObjectBody, Retriever
+from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
@@ -30,6 +32,7 @@ from dicomframe.errors import (
     QueryError,
     ServiceError,
     TransportError,
+    TruncatedBody,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +46,33 @@ _LEDGER = ".dicomframe-download.jsonl"
 # Requests at a time for the list of a study's instances. Most have few pages, and what is asked for past the last one
 # is in vain; the objects take so much longer that nobody waits for the list.
 _LISTING_WIDTH = 2
+
+# Stands there for what came damaged the last time.
+_NOT_WHOLE = (-1, False)
+
+#: What the name of a file ends with whose object came cut off; one that is whole takes its place later.
+DAMAGED = ".damaged"
+
+
+class Saved(NamedTuple):
+    """An object that was written to a file.
+
+    Parameters
+    ----------
+    uids : Identity
+        Which it is.
+    path : str
+        Its file.
+    size : int
+        In bytes.
+    is_damaged : bool
+        Whether it is cut off; then the file has a name that nobody takes for a whole one's.
+    """
+
+    uids: Identity
+    path: str
+    size: int
+    is_damaged: bool
 
 
 class Folder:
@@ -84,8 +114,8 @@ class Folder:
             return None
         return (path, size) if self._sizes.get(name) == (size, self._original) else None
 
-    def save(self, body: ObjectBody, expected: Identity | None = None) -> tuple[Identity, str, int]:
-        """Write an object to a temporary file, and give it its name once it is whole.
+    def save(self, body: ObjectBody, expected: Identity | None = None) -> Saved:
+        """Write an object to a temporary file, and give it its name once it is whole, or one that says it is not.
 
         Raises
         ------
@@ -99,15 +129,18 @@ class Folder:
             with FileIO(part, "x+") as file:
                 head, size = _write(body, file)
                 uids = _expected(read_identity(cast("BinaryIO", file), head), expected)
+                is_damaged = not ends_with_pixels(head, size) and _is_cut_off(file, head)
             name = self._layout.path_of(uids)
-            path = self._path(name)
+            path = self._path(name + DAMAGED if is_damaged else name)
             self._make_folder(path.rpartition(os.sep)[0])
             os.replace(part, path)  # noqa: PTH105 - a Path made of each file takes longer
         except BaseException:
             Path(part).unlink(missing_ok=True)
             raise
-        self._enter(name, size)
-        return uids, path, size
+        if self._sizes.get(name) == _NOT_WHOLE and not is_damaged:
+            Path(self._path(name + DAMAGED)).unlink(missing_ok=True)
+        self._enter(name, None if is_damaged else size)
+        return Saved(uids, path, size, is_damaged)
 
     def _path(self, name: str) -> str:
         return self._front + name.replace("/", os.sep)
@@ -117,15 +150,16 @@ class Folder:
             Path(path).mkdir(parents=True, exist_ok=True)
             self._made.add(path)
 
-    def _enter(self, name: str, size: int) -> None:
-        """Put a finished file into the ledger, at once: the machine may stop."""
+    def _enter(self, name: str, size: int | None) -> None:
+        """Put a finished file into the ledger, at once: the machine may stop; without a size, that it came damaged."""
         # The line break stands in front as well: the last line may have been cut off when it stopped before.
+        damaged_or_size = '"damaged": true' if size is None else f'"bytes": {size}'
         original = ', "original": true' if self._original else ""
-        line = f'\n{{"path": {json.dumps(name)}, "bytes": {size}{original}}}\n'.encode()
+        line = f'\n{{"path": {json.dumps(name)}, {damaged_or_size}{original}}}\n'.encode()
         with self._lock:
             if self._ledger is None:
                 self._ledger = FileIO(self._front + _LEDGER, "a")
-            self._sizes[name] = size, self._original
+            self._sizes[name] = _NOT_WHOLE if size is None else (size, self._original)
             self._ledger.write(line)
 
     def close(self) -> None:
@@ -134,6 +168,11 @@ class Folder:
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None
+
+
+def _is_cut_off(file: FileIO, head: bytes) -> bool:
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return is_cut_off(head, content)
 
 
 def _expected(uids: Identity, expected: Identity | None) -> Identity:
@@ -166,7 +205,10 @@ def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:
     for line in lines:
         try:
             entry = json.loads(line)
-            yield str(entry["path"]), (int(entry["bytes"]), bool(entry.get("original")))
+            if entry.get("damaged"):
+                yield str(entry["path"]), _NOT_WHOLE
+            else:
+                yield str(entry["path"]), (int(entry["bytes"]), bool(entry.get("original")))
         except (ValueError, KeyError, TypeError, AttributeError):
             # An empty line, or one that was cut off: that file is fetched again.
             continue
@@ -189,7 +231,9 @@ class Job:
     is_listed : bool
         Whether the server could say which instances there are.
     failures : list of Exception
-        Whatever went wrong, in order.
+        What went wrong while all of it came in one answer.
+    to_blame : list of Exception
+        Why the rows that tell of a failure do so.
     """
 
     path: ResourcePath
@@ -198,16 +242,31 @@ class Job:
     expected: list[Identity] = field(default_factory=list)
     is_listed: bool = False
     failures: list[Exception] = field(default_factory=list)
+    to_blame: list[Exception] = field(default_factory=list)
 
-    def note(self, uids: Identity, status: str, path: str | None = None, size: int | None = None) -> None:
-        """Write down an instance's outcome; a failed one's reason is the latest failure."""
+    def note(
+        self,
+        uids: Identity,
+        status: str,
+        path: str | None = None,
+        size: int | None = None,
+        blame: Exception | None = None,
+    ) -> None:
+        """Write down an instance's outcome, and why it is not what was asked for."""
+        if blame is not None:
+            self.to_blame.append(blame)
         self.rows[uids.instance] = {
             **dict(zip(UID_COLUMNS, (uids.study, uids.series, uids.instance), strict=True)),
             "path": path,
             "status": status,
             "bytes": size,
-            "error": explain(self.failures[-1]) if status == "failed" else None,
+            "error": explain(blame) if blame else None,
         }
+
+    def note_saved(self, uids: Identity, saved: Saved) -> None:
+        """Write down the outcome of an object whose file is there, whole or not."""
+        status, blame = ("damaged", TruncatedBody(CUT_OFF)) if saved.is_damaged else ("saved", None)
+        self.note(uids, status, saved.path, saved.size, blame)
 
     def so_far(self) -> list[dict[str, Any]]:
         """Give the rows of a download that was interrupted, with those of what was not begun."""
@@ -226,6 +285,7 @@ class Job:
             self.failures.append(
                 NotFoundError(404, f"GET /{self.path.url_path}", message="no instances were found")
             )
+        self.to_blame.append(self.failures[-1])
         uids = dict(zip(UID_COLUMNS, self.path.uids, strict=False))
         return [*rows, {**uids, "status": "failed", "error": explain(self.failures[-1])}]
 
@@ -289,7 +349,8 @@ class Downloader:
         for uids in expected:
             self._keep(job, uids)
         missing = [uids for uids in expected if uids.instance not in job.rows]
-        if path.level != "instance" and len(missing) == len(expected) != 1:
+        # Where there may be more than is listed, all are asked for: nobody can name the others.
+        if path.level != "instance" and (not job.is_listed or len(missing) == len(expected) != 1):
             self._stream(job)
         job.missing = [uids for uids in missing if uids.instance not in job.rows]
 
@@ -309,42 +370,52 @@ class Downloader:
             ]
         except (DicomFrameError, KeyError):
             return []
-        job.is_listed = bool(listed)
+        job.is_listed = bool(listed) and rows.is_whole
         return listed
 
     def _stream(self, job: Job) -> None:
         try:
             for body in self._retriever.bodies(job.path, original=self._original):
-                uids, path, size = self._folder.save(body)
-                job.note(uids, "saved", path, size)
-                self._bar.update()
+                saved = self._folder.save(body)
+                # What came damaged is fetched once more by itself, if it will be missed.
+                if not (saved.is_damaged and job.is_listed):
+                    job.note_saved(saved.uids, saved)
+                    self._bar.update()
         except (DicomFrameError, OSError) as error:
             job.failures.append(error)
 
     def _fetch(self, job: Job, uids: Identity) -> None:
         """Fetch one instance; once more if it comes cut or broken, because nothing else retries a stream."""
+        damaged: Saved | None = None
+        # Its own: the other workers note theirs meanwhile.
+        blame: Exception | None = None
         for _ in range(2):
             try:
-                job.note(uids, "saved", *self._fetch_once(uids))
+                saved = self._fetch_once(uids)
             except (TransportError, DecodeError) as broken:
-                job.failures.append(broken)
+                blame = broken
             except (ServiceError, OSError, QueryError) as refused:
-                job.failures.append(refused)
+                blame = refused
                 break
             else:
-                break
+                if not saved.is_damaged:
+                    job.note_saved(uids, saved)
+                    break
+                damaged = saved
         if uids.instance not in job.rows:
-            job.note(uids, "failed")
+            if damaged is not None:
+                job.note_saved(uids, damaged)
+            else:
+                job.note(uids, "failed", blame=blame)
         self._bar.update()
 
-    def _fetch_once(self, uids: Identity) -> tuple[str, int]:
-        saved: tuple[str, int] | None = None
+    def _fetch_once(self, uids: Identity) -> Saved:
+        saved: Saved | None = None
         # Read to the end of the answer, so that its connection can be used again.
         path = ResourcePath(uids.study, uids.series, uids.instance)
         for body in self._retriever.bodies(path, original=self._original):
             if saved is None:
-                _, file, size = self._folder.save(body, expected=uids)
-                saved = file, size
+                saved = self._folder.save(body, expected=uids)
         if saved is None:
             raise DecodeError("the answer holds no object")
         return saved
@@ -388,6 +459,6 @@ def download(
     ):
         Downloader(retriever, target, bar, max_workers, original=original, overwrite=overwrite).run(jobs)
     made = table(row for job in jobs for row in job.all_rows())
-    if errors == "raise" and (made["status"] == "failed").any():
-        raise next(failure for job in jobs for failure in job.failures)
+    if errors == "raise" and (blame := [each for job in jobs for each in job.to_blame]):
+        raise blame[0]
     return made

@@ -17,21 +17,22 @@ HEAD_BYTES: Final = 32 * 1024
 
 _TRANSFER_SYNTAX = 0x00020010
 _LAST_OF_META = 0x0002FFFF
-_IMPLICIT = "1.2.840.10008.1.2"
+_META_GROUP = b"\x02\x00"
+IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT = "1.2.840.10008.1.2.1"
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
 # The VRs with a length of 16 bits, and of 32 (PS3.5 tables 7.1-1 and 7.1-2).
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 # By byte order: what reads an element's head with a VR, one without, and a length of 32 bits.
 _UNPACKERS = {
     order: tuple(struct.Struct(order + form).unpack_from for form in ("HH2sH", "HHL", "L")) for order in "<>"
 }
-_UNDEFINED = 0xFFFFFFFF
+UNDEFINED = 0xFFFFFFFF
 #: Tags that are held to vary; more than that, and what was learnt is forgotten.
 _MOST_VARYING = 1_000
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 
 
 class Unusual(Exception):
@@ -98,7 +99,8 @@ class ElementFinder:
                 raise Unusual
             walker = self._walker(syntax)
             elements, end = walker.find(head, start)
-        except struct.error:
+        except (struct.error, RecursionError):
+            # Items within items without end are no reason to fail otherwise than for this object.
             raise Unusual from None
         if end == len(head) and not is_whole:
             raise Unusual
@@ -106,11 +108,11 @@ class ElementFinder:
 
     def _walker(self, syntax: str) -> _Walker:
         # All others are alike, and the server may send any text for one.
-        known = syntax if syntax in {_IMPLICIT, _BIG_ENDIAN} else _EXPLICIT
+        known = syntax if syntax in {IMPLICIT, BIG_ENDIAN} else _EXPLICIT
         walker = self._walkers.get(known)
         if walker is None:
-            order = ">" if known == _BIG_ENDIAN else "<"
-            walker = _Walker(self._wanted, max(self._wanted), order, implicit=known == _IMPLICIT)
+            order = ">" if known == BIG_ENDIAN else "<"
+            walker = _Walker(self._wanted, max(self._wanted), order, implicit=known == IMPLICIT)
             self._walkers[known] = walker
         return walker
 
@@ -118,6 +120,24 @@ class ElementFinder:
 def text(value: bytes) -> str:
     """Read a UID or another short word, without its padding."""
     return value.decode("ascii", "replace").strip(" \0")
+
+
+def read_meta(head: bytes) -> tuple[str, int]:
+    """Give the transfer syntax, and where the data set begins; the group's own length is often wrong.
+
+    Raises
+    ------
+    Unusual, struct.error
+        If these bytes do not hold group 0002, or something odd.
+    """
+    walker = _Walker(frozenset(), _LAST_OF_META, "<", implicit=False)
+    syntax, at = "", 132
+    while head.startswith(_META_GROUP, at):
+        tag, after = walker.step(head, at)
+        if tag == _TRANSFER_SYNTAX:
+            syntax = text(head[at + 8 : after])
+        at = after
+    return syntax, at
 
 
 class _Stretch(NamedTuple):
@@ -166,7 +186,7 @@ class _Walker:
                     last = stretch.last
                     at += len(stretch.content)
                     continue
-            # What `_step` does, without a call for each of the many elements.
+            # What `step` does, without a call for each of the many elements.
             value_at = at + 8
             if implicit:
                 vr = b""
@@ -179,12 +199,14 @@ class _Walker:
                 raise Unusual
             if tag > last_wanted:
                 break
-            if vr not in _SHORT_VRS and not implicit:
-                if vr not in _LONG_VRS:
+            if vr not in SHORT_VRS and not implicit:
+                if vr not in LONG_VRS:
                     raise Unusual
                 length = long(buffer, value_at)[0]
                 value_at += 4
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
+                if implicit and tag in wanted:
+                    raise Unusual  # a sequence, or not: nothing here tells
                 at = self._behind_items(buffer, vr, value_at)
                 value = b""
             else:
@@ -228,12 +250,12 @@ class _Walker:
         """Give where each element begins and ends, of bytes that were walked over before."""
         places: dict[int, tuple[int, int]] = {}
         while at < end:
-            tag, after = self._step(buffer, at)
+            tag, after = self.step(buffer, at)
             places[tag] = at, after
             at = after
         return places
 
-    def _step(self, buffer: bytes, at: int) -> tuple[int, int]:
+    def step(self, buffer: bytes, at: int) -> tuple[int, int]:
         """Give an element's tag, and where the next one begins."""
         if self._implicit:
             vr = b""
@@ -241,14 +263,14 @@ class _Walker:
         else:
             group, number, vr, length = self._with_vr(buffer, at)
         at += 8
-        if vr not in _SHORT_VRS and not self._implicit:
-            if vr not in _LONG_VRS:
+        if vr not in SHORT_VRS and not self._implicit:
+            if vr not in LONG_VRS:
                 raise Unusual
             length = self._long(buffer, at)[0]
             at += 4
         return group << 16 | number, self._behind_items(
             buffer, vr, at
-        ) if length == _UNDEFINED else at + length
+        ) if length == UNDEFINED else at + length
 
     def _behind_items(self, buffer: bytes, vr: bytes, at: int) -> int:
         """Give the place behind a sequence without a length, and the items in it."""
@@ -257,15 +279,15 @@ class _Walker:
         while True:
             group, number, length = self._without_vr(buffer, at)
             tag, at = group << 16 | number, at + 8
-            if tag == _SEQUENCE_END:
+            if tag == SEQUENCE_END:
                 return at
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise Unusual
-            at = self._behind_item(buffer, at) if length == _UNDEFINED else at + length
+            at = self._behind_item(buffer, at) if length == UNDEFINED else at + length
 
     def _behind_item(self, buffer: bytes, at: int) -> int:
         while True:
             group, number, _ = self._without_vr(buffer, at)
-            if group << 16 | number == _ITEM_END:
+            if group << 16 | number == ITEM_END:
                 return at + 8
-            _, at = self._step(buffer, at)
+            _, at = self.step(buffer, at)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from mmap import ACCESS_READ, mmap
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
+from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
@@ -18,6 +20,7 @@ from dicomframe.client.partial import give_back, read_until_interrupted, remaini
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.search import Search
 from dicomframe.client.session import Session
+from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType, fill_parts
@@ -94,6 +97,18 @@ class WholeBody:
             file.write(chunk)
             length += len(chunk)
         return length
+
+
+class Listing(list[dict[str, Any]]):
+    """Rows of a search.
+
+    Attributes
+    ----------
+    is_whole : bool
+        Whether they are known to be all there are: the server may have ended before, or rows may have moved.
+    """
+
+    is_whole: bool = True
 
 
 class Retriever:
@@ -234,7 +249,7 @@ class Retriever:
 
     def instances_of(
         self, path: ResourcePath, fields: Sequence[str] = (), width: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Listing:
         """Search the instances of a study or series; each a mapping from keyword to its first value.
 
         Parameters
@@ -250,15 +265,18 @@ class Retriever:
             return self._below(path, "instance", fields, width)
         except (NotFoundError, NotBuiltError):
             # Some servers list instances below a series only.
-            series = self._below(path, "series") if path.level == "study" else []
+            series = self._below(path, "series") if path.level == "study" else Listing()
             if not series:
                 raise
         below = [ResourcePath(path.study, row["SeriesInstanceUID"]) for row in series]
-        return [row for each in below for row in self._below(each, "instance", fields, width)]
+        listings = [series, *(self._below(each, "instance", fields, width) for each in below)]
+        listed = Listing(row for each in listings[1:] for row in each)
+        listed.is_whole = all(each.is_whole for each in listings)
+        return listed
 
     def _below(
         self, path: ResourcePath, level: Level, fields: Sequence[str] = (), width: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Listing:
         search = Search.of(
             self.session,
             level,
@@ -271,7 +289,11 @@ class Retriever:
         )
         search.width = width
         rows = [_first_values(row) for page in search.pages() for row in page]
-        return [{"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows]
+        listed = Listing(
+            {"StudyInstanceUID": path.study, "SeriesInstanceUID": path.series, **row} for row in rows
+        )
+        listed.is_whole = search.completeness == "complete"
+        return listed
 
     def representative(self, path: ResourcePath) -> Dataset:
         """Retrieve the instance that stands for a resource; see `representative_path`."""
@@ -313,8 +335,22 @@ def checked(dataset: Dataset, path: ResourcePath) -> Dataset:
     return dataset
 
 
-def _is_cut_off(dataset: Dataset) -> bool:
-    """Whether the last element is shorter than it says; pydicom reads what is there without a word."""
+def _is_cut_off(file: IO[bytes], size: int) -> bool:
+    """Whether an object ends in the middle of something; pydicom may read it without a word, or without its pixels."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if ends_with_pixels(head, size):
+        return False
+    file.seek(0)
+    if size <= SPOOL_BYTES:
+        return is_cut_off(head, file.read())
+    # What is in a file need not be brought into memory.
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return is_cut_off(head, content)
+
+
+def _is_last_short(dataset: Dataset) -> bool:
+    """Whether the last element is shorter than it says, which shows also where the encoding is unusual."""
     from pydicom.dataelem import RawDataElement
 
     last: Any = dataset.get_item(max(dataset.keys())) if len(dataset) else None
@@ -337,7 +373,9 @@ def read_dataset(body: ObjectBody) -> Dataset:
     from pydicom.errors import InvalidDicomError
 
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as file:
-        body.write_to(cast("BinaryIO", file))
+        size = body.write_to(cast("BinaryIO", file))
+        if _is_cut_off(file, size):
+            raise TruncatedBody(CUT_OFF)
         file.seek(0)
         force = may_lack_preamble(file.read(2))
         file.seek(0)
@@ -345,14 +383,14 @@ def read_dataset(body: ObjectBody) -> Dataset:
             dataset = dcmread(file, force=force)
         except InvalidDicomError:
             problem = "The server sent something that is no DICOM object."
-        except (ValueError, KeyError, AttributeError, TypeError, EOFError, NotImplementedError) as error:
+        except Exception as error:  # noqa: BLE001 - pydicom raises many kinds on damaged objects
             problem = f"The server sent an object that cannot be read ({type(error).__name__})."
         else:
             # The temporary file goes; nothing of the data set is still to be read from it.
             dataset.buffer = None
             dataset.filename = None
-            if _is_cut_off(dataset):
-                raise TruncatedBody("The server sent an object that is cut off within its last element.")
+            if _is_last_short(dataset):
+                raise TruncatedBody(CUT_OFF)
             if "SOPInstanceUID" in dataset:
                 return dataset
             problem = "The server sent an object without a SOP Instance UID."
@@ -375,16 +413,21 @@ def note_failures(table: pd.DataFrame, service: str, what: str, failed: list[Fai
         raise failed[0][1]
     about: dict[str, Any] = {"service": service}
     if failed:
-        about["failed"] = [
-            {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
-            for path, error in failed
-        ]
+        about["failed"] = failures_in_words(failed)
         warn_caller(
             f"The {what} of {len(failed)} of {count} resources could not be retrieved;"
             ' df.attrs["dicom"]["failed"] tells which, and why.',
             IncompleteRetrievalWarning,
         )
     table.attrs["dicom"] = about | table.attrs["dicom"]
+
+
+def failures_in_words(failed: Iterable[Failure]) -> list[dict[str, str]]:
+    """Give each failure's UIDs, by keyword, and its ``error``."""
+    return [
+        {**dict(zip(UID_KEYWORD_OF_LEVEL.values(), path.uids, strict=False)), "error": str(error)}
+        for path, error in failed
+    ]
 
 
 def _names(keywords: Sequence[str]) -> Iterable[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dicomframe.client.collect import instances_below
+from dicomframe.client.datasets import objects_or_failures
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.workers import Workers, in_order
@@ -38,8 +39,14 @@ def retrieve_volume(
             if path.level == "instance":
                 assembly.add(retriever.instance(path))
                 return
-            for dataset in retriever.objects(path):
-                assembly.add(dataset)
+            for found in objects_or_failures(retriever, path):
+                try:
+                    if isinstance(found, DicomFrameError):
+                        raise found
+                    assembly.add(found)
+                except DicomFrameError as error:
+                    # Those behind it may be slices all the same.
+                    assembly.fail("", error)
         except DicomFrameError as error:
             assembly.fail(path.instance or "", error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 log = logging.getLogger(__name__)
+
+#: From the first quotation mark to the last one of its kind: a value may hold some itself.
+_QUOTED = re.compile(r"""(['"]).*\1""", re.DOTALL)
 
 
 @contextmanager
@@ -45,7 +49,7 @@ def reading(what: str) -> Iterator[None]:
             raise DecodeError(f"{what[0].upper()}{what[1:]} cannot be read: {_reason(error)}") from error
         finally:
             for warning in caught:
-                log.warning("while reading %s: %s", what, warning.message)
+                log.warning("while reading %s: %s", what, _without_values(str(warning.message)))
             caught.clear()
 
 
@@ -77,3 +81,14 @@ def _reason(error: Exception) -> str:
     """Give the last line of a message: pydicom lists the decoders it tried first, and the reason after."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]
+
+
+def _without_values(words: str) -> str:
+    """Leave out what stands in quotes: pydicom repeats values there, which may be names and UIDs.
+
+    Examples
+    --------
+    >>> _without_values("Invalid value for VR PN: 'O'Neil^Jean'. See the standard.")
+    'Invalid value for VR PN: …. See the standard.'
+    """
+    return _QUOTED.sub("…", words)

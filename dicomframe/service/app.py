@@ -135,9 +135,11 @@ class Dispatcher:
             )
         try:
             await answer.send(scope, receive, send, _VERSION_HEADERS)
+        except FileNotFoundError:
+            # Deleted while what stands before it was sent, here or by another process. Returning cuts the body off.
+            logger.info("%s: what was still to be sent was deleted meanwhile", scope["method"])
         except Exception as error:  # noqa: BLE001 - the status is sent; only cutting the body off can tell now
             _log(scope, error)
-            raise ConnectionAbortedError("An answer was cut off.") from None
 
     def admit(self, scope: Scope) -> None:
         """Raise a `Fault` where a request would not be looked at: for its headers, its sender or its token."""

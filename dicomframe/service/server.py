@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from dicomframe.errors import DicomFrameError
 
 if TYPE_CHECKING:
+    from dicomframe.service.patience import Patience
     from dicomframe.service.service import Service
 
 #: The service holds patient data and has no encryption: it answers this machine only.
@@ -32,6 +33,8 @@ class Server:
         What is served. The server owns it: `stop` closes it, and so does a port that is taken.
     port : int
         0 takes any free port.
+    patience : Patience, optional
+        How long it waits for slow clients.
 
     Attributes
     ----------
@@ -51,9 +54,12 @@ class Server:
     True
     """
 
-    def __init__(self, service: Service, port: int = 0) -> None:
+    def __init__(self, service: Service, port: int = 0, patience: Patience | None = None) -> None:
         import uvicorn
 
+        from dicomframe.service.patience import Patience, PatientServer, counting
+
+        patience = patience or Patience()
         self._service = service
         try:
             self._socket = _listen(port)
@@ -63,7 +69,7 @@ class Server:
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             service.app,
-            http=_protocol(service),
+            http=counting(_protocol(service)),
             lifespan="off",
             ws="none",
             access_log=False,
@@ -72,8 +78,9 @@ class Server:
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=_SECONDS_FOR_RUNNING_REQUESTS,
+            limit_concurrency=patience.connections,
         )
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = PatientServer(config, patience)
         self._thread = threading.Thread(
             target=self._uvicorn.run, args=([self._socket],), name="dicomframe-server", daemon=True
         )

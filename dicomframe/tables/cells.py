@@ -7,13 +7,13 @@ attribute said, and what was wrong. What a cell does not say exactly is kept as 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.values import PersonName, format, parse  # noqa: A004 - the pair's own name
+from dicomframe.tables.jsontext import encodable
 from dicomframe.tables.schema import Column, Kind, column_of
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: the columns are naive UTC
@@ -72,22 +72,11 @@ def _encode_float(value: float) -> float | None:
 
 
 def _encode_name(value: PersonName) -> str | None:
-    return _encode_text(value.alphabetic) or None
+    return encodable(value.alphabetic) or None
 
 
-def _encode_text(value: str) -> str:
-    # Half a surrogate pair, which JSON can spell and no text may hold, becomes visible as its escape. So does a byte
-    # that is no UTF-8, which comes as such a half (Python's surrogateescape).
-    if value.isascii():
-        return value
-    return _NO_UTF8.sub(_escape, value).encode("utf-8", "backslashreplace").decode()
-
-
-_NO_UTF8 = re.compile("[\udc80-\udcff]")
-
-
-def _escape(byte: re.Match[str]) -> str:
-    return rf"\x{ord(byte[0]) - 0xDC00:02x}"
+#: Why a text is not as it came; it is there all the same.
+_NO_TEXT = "it holds bytes that are no UTF-8, or halves of characters; they are shown as escapes"
 
 
 #: Python value -> what Arrow takes; kinds that are not named here are taken as they are.
@@ -97,7 +86,7 @@ ENCODERS: dict[Kind, Callable[[Any], Any]] = {
     "float": _encode_float,
     "integer": _encode_integer,
     "name": _encode_name,
-    "text": _encode_text,
+    "text": encodable,
     "time": _encode_time,
 }
 
@@ -135,9 +124,11 @@ def read_value(column: Column, raw: object) -> Reading:
         return Reading(None, False)
     if column.kind == "name":
         back = format(column.vr, value)
-        return Reading(encoded, back == raw == {"Alphabetic": encoded})
+        reason = None if encoded == value.alphabetic else _NO_TEXT
+        return Reading(encoded, back == raw == {"Alphabetic": encoded}, reason)
+    reason = _NO_TEXT if column.kind == "text" and encoded != value else None
     back = format(column.vr, decode(column.kind, encoded))
-    return Reading(encoded, (type(back) is type(raw) and back == raw) or _same_number(back, raw))
+    return Reading(encoded, (type(back) is type(raw) and back == raw) or _same_number(back, raw), reason)
 
 
 def _same_number(one: object, other: object) -> bool:
@@ -191,7 +182,7 @@ def read_attribute(column: Column, attribute: object) -> Reading:
 def _read_without_value(column: Column, attribute: Mapping[str, Any], as_expected: bool) -> Reading:
     uri = attribute.get("BulkDataURI")
     if column.kind == "bulk" and isinstance(uri, str) and uri:
-        text = _encode_text(uri)
+        text = encodable(uri)
         return Reading(text, as_expected and len(attribute) == 2 and text == uri)
     if uri is not None:
         return Reading(None, False, "its value is bulk data, to be fetched from the BulkDataURI")

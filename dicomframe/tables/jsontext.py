@@ -59,12 +59,34 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if b"null" in text else text.decode()
 
 
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+def encodable(text: str) -> str:
+    r"""Write out as its escape what no text may hold: half a surrogate pair, which JSON can spell, and bytes.
+
+    A byte that is no UTF-8 comes as such a half (Python's ``surrogateescape``).
+
+    Examples
+    --------
+    >>> print(encodable("M\udcfcller \ud83d"))
+    M\xfcller \ud83d
+    """
+    if text.isascii():
+        return text
+    return _NO_UTF8.sub(_escape, text).encode("utf-8", "backslashreplace").decode()
+
+
+def _escape(byte: re.Match[str]) -> str:
+    return rf"\x{ord(byte[0]) - 0xDC00:02x}"
+
+
 def shown(attribute: Any) -> str:
     """Give the value of an attribute where it has one, else the whole, as text of a bounded length for people."""
     value = attribute
     if isinstance(attribute, dict) and isinstance(attribute.get("Value"), list):
         value = attribute["Value"][0] if len(attribute["Value"]) == 1 else attribute["Value"]
-    text = value if isinstance(value, str) else dumps(value)
+    text = encodable(value if isinstance(value, str) else dumps(value))
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 

@@ -1,10 +1,12 @@
 """Downloads: whole or not there, taken up again, inside the folder, one row each."""
 
 import gzip
+import io
 import json
 import os
 import shutil
 import stat
+import struct
 from io import BytesIO, FileIO
 from pathlib import Path
 
@@ -18,7 +20,16 @@ from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
 from dicomframe.dicom.multipart import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import DicomFrameError, NotFoundError, QueryError, TableError, UnavailableError
+from dicomframe.errors import (
+    DecodeError,
+    DicomFrameError,
+    IncompleteSearchWarning,
+    NotFoundError,
+    QueryError,
+    TableError,
+    TruncatedBody,
+    UnavailableError,
+)
 
 STUDY, SERIES = "1.2.826.0.1", "1.2.826.0.1.1"
 
@@ -336,6 +347,183 @@ def test_truncated_single_instances_are_tried_again(stubborn, connect, reply, fi
 
     table = connect(stubborn(spoil).url).download(STUDY, tmp_path / "out")
     assert table["status"].tolist() == ["saved"] * 10
+
+
+def of_parts(reply, *parts):
+    body = MultipartWriter(list(parts))
+    return reply(200, b"".join(body), {"Content-Type": body.content_type})
+
+
+@pytest.fixture(params=["native", "in fragments"])
+def picture(request):
+    """Give one object, whole, and cut off within its pixels."""
+    name = "MR_small.dcm" if request.param == "native" else "MR_small_RLE.dcm"
+    content = Path(get_testdata_file(name, download=False)).read_bytes()
+    return content, content[:-1500]
+
+
+def test_an_object_cut_off_in_a_whole_body_is_damaged_until_it_comes_whole(
+    serve, connect, reply, as_json, picture, tmp_path
+):
+    """What came is kept, but not under the name of a whole file."""
+    whole, cut = picture
+    uids = read_identity(io.BytesIO(whole))
+    other = dcmread(get_testdata_file("CT_small.dcm", download=False))
+    other.StudyInstanceUID = uids.study
+    other.save_as(file := io.BytesIO())
+    other = file.getvalue()
+    rows = [
+        {
+            tag: {"vr": "UI", "Value": [uid]}
+            for tag, uid in (("0020000E", each.series), ("00080018", each.instance))
+        }
+        for each in (uids, read_identity(io.BytesIO(other)))
+    ]
+    sent = {"now": cut}
+
+    def answer(asked):
+        if asked.path.endswith("/instances"):
+            return as_json(rows[int(asked.params["offset"]) :], api_supported_versions="2")
+        return (
+            of_parts(reply, sent["now"])
+            if "/instances/" in asked.path
+            else of_parts(reply, sent["now"], other)
+        )
+
+    site = serve(answer)
+    client = connect(site.url)
+    table = client.download(uids.study, tmp_path)
+    assert table["status"].tolist() == ["saved", "damaged"]
+    row = table.iloc[1]
+    assert (row["SOPInstanceUID"], row["bytes"]) == (uids.instance, len(cut))
+    assert "cut off" in row["error"]
+    assert row["path"].endswith(".dcm.damaged")
+    assert Path(row["path"]).read_bytes() == cut
+    # With all others, then twice by itself.
+    assert len([asked for asked in site.asked if "/instances/" in asked.path]) == 2
+    with pytest.raises(TruncatedBody, match="cut off"):
+        client.download(uids.study, tmp_path, errors="raise")
+    sent["now"] = whole
+    again = client.download(uids.study, tmp_path).set_index("SOPInstanceUID")["status"]
+    assert (again[uids.instance], sorted(again)) == ("saved", ["kept", "saved"])
+    assert not list(tmp_path.rglob("*.damaged"))
+    assert not list(tmp_path.rglob("*.part"))
+    assert set(client.download(uids.study, tmp_path)["status"]) == {"kept"}
+
+
+def test_an_object_that_is_cut_off_once_is_whole_in_the_end(stubborn, connect, reply, files, tmp_path):
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+    seen = set()
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(404)
+        if uid in seen:
+            return None
+        seen.add(uid)
+        return of_parts(reply, contents[uid][:-900])
+
+    table = connect(stubborn(spoil).url).download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 10
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_what_came_is_kept_where_the_second_try_gives_nothing(stubborn, connect, reply, files, tmp_path):
+    content = files[0].read_bytes()
+    answers = [of_parts(reply, content[:-900]), reply(404)]
+    site = stubborn(lambda level, *_: answers.pop(0) if level == "instances" else None)
+    uids = read_identity(files[0])
+    table = connect(site.url).download(ResourcePath(uids.study, uids.series, uids.instance), tmp_path)
+    assert (table["status"].tolist(), table["bytes"].tolist()) == (["damaged"], [len(content) - 900])
+
+
+def test_a_damaged_object_of_a_server_that_cannot_list(serve, connect, reply, picture, tmp_path):
+    whole, cut = picture
+    study = read_identity(io.BytesIO(whole)).study
+    site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else of_parts(reply, cut))
+    assert connect(site.url).download(study, tmp_path)["status"].tolist() == ["damaged"]
+    assert listed(tmp_path) == []
+
+
+def test_items_within_items_without_end_cost_one_row(stubborn, connect, reply, files, tmp_path):
+    level = struct.pack("<HH2sHLHHL", 8, 6, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    hostile = files[4].read_bytes()[:132] + struct.pack("<HH2sH", 2, 16, b"UI", 20) + b"1.2.840.10008.1.2.1\0"
+    hostile += level * 5000
+
+    def spoil(kind, uid, _):
+        if kind == "studies":
+            return of_parts(reply, files[0].read_bytes(), hostile)
+        return of_parts(reply, hostile) if uid.endswith(".4") else None
+
+    client = connect(stubborn(spoil).url)
+    table = client.download(STUDY, tmp_path)
+    assert table["status"].value_counts().to_dict() == {"saved": 9, "failed": 1}
+    assert "DecodeError" in table["error"].dropna().item()
+    for read in (client.retrieve_headers, client.retrieve_instance):
+        options = {"keywords": ["Modality"]} if read == client.retrieve_headers else {}
+        with pytest.raises(DecodeError):
+            read(STUDY, SERIES, f"{SERIES}.4", **options)
+
+
+def test_each_failure_has_its_own_reason(stubborn, connect, reply, tmp_path):
+    """Although several workers fail at the same time."""
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return reply(404)
+        return reply(403, f"not number {uid[-1]}".encode(), pause=0.01)
+
+    table = connect(stubborn(spoil).url, max_workers=8).download(STUDY, tmp_path)
+    for row in table.itertuples():
+        assert f"not number {row.SOPInstanceUID[-1]}" in row.error
+
+
+@pytest.fixture
+def capped(serve, reply, as_json, files):
+    """A service that lists four of ten instances and says that there are more; `cut` cuts the study's answer."""
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+
+    def start(cut):
+        def answer(asked):
+            if asked.path.endswith("/instances"):
+                uids = list(contents)[:4][int(asked.params["offset"]) :][: int(asked.params["limit"])]
+                rows = [
+                    {
+                        tag: {"vr": "UI", "Value": [value]}
+                        for tag, value in (("0020000E", SERIES), ("00080018", uid))
+                    }
+                    for uid in uids
+                ]
+                return as_json(rows, Warning='299 test: "There are additional results that can be requested"')
+            if "/instances/" in asked.path:
+                return of_parts(reply, contents[asked.path.rpartition("/")[2]])
+            body = MultipartWriter(list(contents.values()))
+            whole = b"".join(body)
+            shown = len(whole) // 4 if cut else None
+            return reply(200, whole, {"Content-Type": body.content_type}, send_only=shown)
+
+        return serve(answer)
+
+    return start
+
+
+def test_more_instances_than_the_server_lists_are_downloaded(capped, connect, tmp_path):
+    client = connect(capped(cut=False).url)
+    for _ in range(2):
+        with pytest.warns(IncompleteSearchWarning):
+            assert len(client.download(STUDY, tmp_path)) == len(listed(tmp_path)) == 10
+    with pytest.warns(IncompleteSearchWarning):
+        pixels = client.collect_pixels([ResourcePath(STUDY)])
+    assert pixels["status"].tolist() == ["decoded"] * 10
+
+
+def test_a_list_that_has_an_end_is_no_proof_that_all_came(capped, connect, tmp_path):
+    """Of the listed ones each is there; that there may be others is told by a row of the study's own."""
+    with pytest.warns(IncompleteSearchWarning):
+        table = connect(capped(cut=True).url).download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 4 + ["failed"]
+    assert table["SOPInstanceUID"].isna().tolist() == [False] * 4 + [True]
+    assert "TruncatedBody" in table["error"].dropna().item()
 
 
 def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):

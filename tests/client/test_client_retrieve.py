@@ -1,5 +1,6 @@
 """Objects and metadata from servers that answer in every permitted way, and in some others."""
 
+import copy
 import io
 import json
 import tracemalloc
@@ -16,6 +17,8 @@ from dicomframe.errors import (
     BadRequestError,
     ConnectionFailed,
     DecodeError,
+    IncompleteRetrievalError,
+    IncompleteRetrievalWarning,
     NotAcceptableError,
     NotFoundError,
     QueryError,
@@ -131,6 +134,33 @@ def test_an_object_cut_off_inside_a_whole_body_is_an_error(serve, connect, reply
         client.retrieve_instance("1.2", "1.3", "1.4")
 
 
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("MR_small_RLE.dcm", 900), ("JPEG2000.dcm", 8), ("reportsi.dcm", 700), ("image_dfl.dcm", 99)],
+)
+def test_a_cut_is_noticed_where_the_last_element_has_no_length(serve, connect, reply, name, lost):
+    """In fragments, in sequences and in what is deflated; pydicom leaves out what it cannot read, or all."""
+    whole = bytes_of(name, "1.4")
+    client = connect(serve(multipart(reply, [whole[:-lost]])).url)
+    with pytest.raises(DecodeError):
+        client.retrieve_instance("1.2", "1.3", "1.4")
+    client = connect(serve(multipart(reply, [whole])).url)
+    assert client.retrieve_instance("1.2", "1.3", "1.4").SOPInstanceUID == "1.4"
+
+
+def test_a_large_object_that_is_cut_off(serve, connect, reply, monkeypatch):
+    """Larger ones than are held in memory are looked at in their file."""
+    from dicomframe.client import retrieve
+
+    monkeypatch.setattr(retrieve, "SPOOL_BYTES", 1000)
+    whole = bytes_of("MR_small_RLE.dcm", "1.4")
+    client = connect(serve(multipart(reply, [whole[:-900]])).url)
+    with pytest.raises(TruncatedBody):
+        client.retrieve_instance("1.2", "1.3", "1.4")
+    client = connect(serve(multipart(reply, [whole])).url)
+    assert client.retrieve_instance("1.2", "1.3", "1.4").pixel_array.shape == (64, 64)
+
+
 @pytest.mark.parametrize("garbage", [b"", b"no DICOM at all", b"\0" * 200, CT[:90] + b"DICM"])
 def test_objects_that_are_none(serve, connect, reply, garbage):
     with pytest.raises(DecodeError):
@@ -167,6 +197,67 @@ def test_a_body_that_ends_before_its_boundary(serve, connect, reply):
     site = serve(reply(200, shortened, {"Content-Type": body.content_type}))
     with pytest.raises(TruncatedBody):
         list(connect(site.url).retrieve_study("1.2"))
+
+
+def test_a_stream_of_many_passes_over_what_cannot_be_had(serve, connect, reply):
+    """A bad object costs itself, a cut answer what stood behind the cut; both are told, and nothing else is missed."""
+    padded = CT + b"\xfc\xff\xfc\xff\x4f\x42\x00\x00\x00\x00\x10\x00" + b"\0" * 0x100000
+    answers = {
+        "1.2": multipart(reply, [b"no DICOM", MR, b"none either", CT]),
+        "1.3": multipart(reply, [padded, MR], send_only=len(MultipartWriter([padded, MR])) - 3000),
+        "1.21": multipart(reply, [CT]),
+        "1.22": multipart(reply, []),
+        "1.23": reply(503),
+        "1.5": multipart(reply, [MR]),
+    }
+    client = connect(serve(lambda asked: answers[asked.path.rpartition("/")[2]]).url)
+    paths = [ResourcePath(uid) for uid in answers]
+    paths[1], paths[-1] = ResourcePath("1.2", "1.3"), ResourcePath("1.2", "1.3", "1.5")
+    given, stream = [], client.collect_datasets(paths)
+    with (
+        pytest.warns(IncompleteRetrievalWarning) as warned,
+        pytest.raises(IncompleteRetrievalError) as caught,
+    ):
+        given.extend(dataset.Modality for dataset in stream)
+    assert given == ["MR", "CT", "CT", "MR"]
+    assert len(warned) == 6
+    assert str(caught.value).startswith("Of 6 resources, 5")
+    told = [(each["StudyInstanceUID"], each.get("SeriesInstanceUID")) for each in caught.value.failed]
+    assert told == [
+        ("1.2", None),
+        ("1.2", None),
+        ("1.2", "1.3"),
+        ("1.21", None),
+        ("1.22", None),
+        ("1.23", None),
+    ]
+    reasons = ["no DICOM", "no DICOM", "cut off", "another", "no object", "503"]
+    assert [
+        words for words, each in zip(reasons, caught.value.failed, strict=True) if words not in each["error"]
+    ] == []
+    again = copy.copy(caught.value)
+    assert (again.failed, str(again)) == (caught.value.failed, str(caught.value))
+
+
+def test_a_bad_object_of_a_server_that_cannot_list_costs_only_itself(serve, connect, reply):
+    answers = {
+        "1.2": multipart(reply, [CT, b"no DICOM", MR, CT[:-9000], CT]),
+        "1.22": multipart(reply, []),
+        "1.3": multipart(reply, [b"no DICOM", CT]),
+    }
+    site = serve(lambda asked: answers.get(asked.path.rpartition("/")[2], reply(404)))
+    client = connect(site.url)
+    paths = [ResourcePath("1.2"), ResourcePath("1.22")]
+    table = client.collect_pixels(paths)
+    assert table["status"].tolist() == ["decoded", "failed", "decoded", "failed", "decoded", "failed"]
+    words = table["error"].dropna().str.cat()
+    assert all(each in words for each in ("no DICOM", "cut off", "no object"))
+    counts, notes = client.collect_pixel_counts(paths)
+    assert sum(count.tally.counts.sum() for count in counts) == 2 * 128 * 128 + 64 * 64
+    assert len(notes) == 3
+    volume = client.retrieve_volume("1.2", "1.3")
+    assert volume.array.shape == (1, 128, 128)
+    assert "no DICOM" in volume.problems.to_string()
 
 
 def test_a_reset_is_typed(serve, connect, reply):

@@ -17,6 +17,7 @@ from dicomframe.client.auth import TokenSource
 from dicomframe.errors import (
     ConflictError,
     DicomFrameError,
+    IncompleteRetrievalError,
     OperationFailedError,
     ServiceError,
     UnexpectedAnswerError,
@@ -83,6 +84,7 @@ def test_errors_do_not_show_uids_in_their_repr():
     uid = "1.2.840.113619.7"
     assert uid not in repr(ServiceError(404, f"GET /v2/studies/{uid}"))
     assert uid not in repr(OperationFailedError("1", "update", "failed", {"studies": [uid]}))
+    assert uid not in repr(IncompleteRetrievalError([{"StudyInstanceUID": uid, "error": "404"}], 2))
     assert uid not in repr(ValueRefused(1, "StudyInstanceUID", "UI", "it is too long", raw=uid))
 
 
@@ -91,6 +93,8 @@ def _made(kind):
         return kind(404, "GET /v2/studies/1.2", "Code", "message", ["a", "b"], "hint")
     if kind is OperationFailedError:
         return kind("id", "update", "failed", {"studies": ["1.2"]})
+    if kind is IncompleteRetrievalError:
+        return kind([{"StudyInstanceUID": "1.2", "error": "404: gone"}], 2)
     if kind is ValueRefused:
         return kind(3, "PatientAge", "AS", "reason", raw="secret")
     return kind("message")

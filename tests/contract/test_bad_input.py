@@ -32,6 +32,7 @@ from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
     DicomFrameWarning,
+    IncompleteRetrievalError,
     IncompleteRetrievalWarning,
     NoClientError,
     NotFoundError,
@@ -127,6 +128,7 @@ CLIENT = {
     "retrieve_representative": Verb(lambda c, u: c.retrieve_representative(path(u[:1]))),
     "retrieve_metadata": Verb(lambda c, u: c.retrieve_metadata(*u)),
     "retrieve_headers": Verb(lambda c, u: c.retrieve_headers(*u, keywords=["Modality"])),
+    "collect_datasets": Verb(lambda c, u: c.collect_datasets([path(u), path(u[:1])])),
     "collect_headers": Verb(lambda c, u: c.collect_headers([path(u), path(u[:1])], ["Modality"])),
     "collect_metadata": Verb(lambda c, u: c.collect_metadata([path(u), path(u[:1])])),
     "retrieve_frames": Verb(lambda c, u: c.retrieve_frames(*u, [1])),
@@ -564,15 +566,29 @@ def test_metadata_of_the_other_rows(local, make):
     discreet(str(warned[0].message), UNKNOWN)
 
 
-def test_objects_are_a_stream_that_ends_at_the_first_failure(local, make):
+def test_a_stream_of_objects_goes_on_behind_a_failure_and_tells_it_at_its_end(local, make):
     client = make(local.url)
     client.store([CT])
     ct = dcmread(CT, stop_before_pixels=True)
-    rows = [tuple(str(ct[keyword].value) for keyword in COLUMNS), UNKNOWN]
+    rows = [UNKNOWN, tuple(str(ct[keyword].value) for keyword in COLUMNS), (*UNKNOWN[:2], "1.2.3")]
     objects = table_of(rows, client.url).dicom.datasets()
-    assert next(objects).SOPInstanceUID == ct.SOPInstanceUID
-    with pytest.raises(NotFoundError):
+    with pytest.warns(IncompleteRetrievalWarning, match="NotFoundError") as warned:
+        assert next(objects).SOPInstanceUID == ct.SOPInstanceUID
+    assert [each.filename for each in warned] == [__file__]
+    discreet(str(warned[0].message), UNKNOWN)
+    with pytest.warns(IncompleteRetrievalWarning), pytest.raises(IncompleteRetrievalError) as caught:
         next(objects)
+    assert str(caught.value).startswith("Of 3 resources, 2")
+    assert [each["SOPInstanceUID"] for each in caught.value.failed] == [UNKNOWN[2], "1.2.3"]
+    assert all(each["error"].startswith("404") for each in caught.value.failed)
+    discreet(f"{words_of(caught.value)} {caught.value!r}", UNKNOWN)
+    assert list(objects) == []
+
+
+def test_a_stream_of_one_row_fails_at_once(local, make, recwarn):
+    with pytest.raises(NotFoundError):
+        next(table_of([UNKNOWN], make(local.url).url).dicom.datasets())
+    assert not recwarn
 
 
 def test_every_verb_is_here():

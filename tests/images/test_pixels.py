@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import apply_modality_lut
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomframe.errors import DecodeError
 from dicomframe.images.pixels import frame_count, frame_pixels, pixels
+from dicomframe.images.reading import reading
 from dicomframe.samples import real_files
 
 KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -293,6 +296,17 @@ def test_each_frame_of_an_enhanced_image_has_its_own_unit() -> None:
     rescaled = pixels(ds, modality_lut=True)
     assert np.array_equal(rescaled, stored * 2.0 + np.arange(10)[:, None, None])
     assert np.array_equal(frame_pixels(ds, 7, modality_lut=True), rescaled[7])
+
+
+def test_the_log_of_an_odd_value_does_not_hold_it(caplog) -> None:
+    ds = example("CT_small.dcm")
+    with warnings.catch_warnings(action="ignore"):
+        ds[0x00080018] = RawDataElement(Tag(0x00080018), "UI", 12, b"1.2.O'Neil.x", 0, False, True)
+    with reading("the object"):
+        assert ds.SOPInstanceUID
+    [said] = [record.getMessage() for record in caplog.records if record.name.startswith("dicomframe")]
+    assert said.startswith("while reading the object: Invalid value for VR UI: …")
+    assert "Neil" not in said
 
 
 def test_a_number_of_frames_that_is_no_number_is_refused_by_name() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dicomframe as dfr
+from dicomframe.errors import ValueRefused
 from dicomframe.tables import convert, jsontext
 from dicomframe.tables.jsontext import cut, loads, pieces, rows_between
 
@@ -70,6 +71,31 @@ def test_bytes_that_are_no_utf8_spoil_neither_the_page_nor_the_other_rows():
     table = dfr.from_json(page.replace(b"?", b"M\xfcller"))
     assert table["StudyDescription"].tolist() == ["M\\xfcller", "山"]
     assert table.dicom.to_json()[0]["00081030"]["Value"] == [b"M\xfcller".decode("utf-8", "surrogateescape")]
+    [reason] = table.dicom.issues()["reason"]
+    assert "shown as escapes" in reason
+
+
+@pytest.mark.parametrize(
+    "vr_and_value", ['"LO","Value":["?","?"]', '"SH","Value":["?"]', '"PN","Value":[{"Alphabetic":"?"}]']
+)
+@pytest.mark.parametrize("odd", [b"M\xfcller", rb"half \ud83d"])
+def test_a_text_that_is_shown_otherwise_than_it_came_is_an_issue(vr_and_value, odd):
+    tag = {"LO": "00101000", "SH": "00080050", "PN": "00100010"}[vr_and_value[1:3]]
+    page = page_of(f'"{tag}":{{"vr":{vr_and_value}}}').replace(b"?", odd)
+    table = dfr.from_json(page)
+    shown = str(table.iloc[0].tolist())
+    assert "xfcller" in shown or "ud83d" in shown
+    [reason] = table.dicom.issues()["reason"]
+    assert "shown as escapes" in reason
+    with pytest.raises(ValueRefused):
+        dfr.from_json(page, errors="raise")
+
+
+@pytest.mark.parametrize("odd", [b"2024\xfc", rb"2024\ud83d"])
+def test_an_issue_with_a_value_that_is_no_text_can_be_shown(odd):
+    table = dfr.from_json(page_of('"00080020":{"vr":"DA","Value":["?"]}').replace(b"?", odd))
+    [raw] = table.dicom.issues()["raw"]
+    assert raw.startswith("2024\\")
 
 
 def test_the_word_null_inside_a_text_is_no_null(monkeypatch):

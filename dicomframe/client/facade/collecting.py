@@ -1,12 +1,13 @@
-"""The same of many resources: pictures, frames, bulk data, pixels and waveforms, in one table each."""
+"""The same of many resources: pictures, frames, bulk data, pixels, waveforms in a table each, objects as a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dicomframe.client import collect, counting
 from dicomframe.client.bulkdata import BulkRetriever
+from dicomframe.client.datasets import datasets
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
 from dicomframe.client.picturecache import PictureCache
@@ -15,6 +16,7 @@ from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydicom import Dataset
 
     from dicomframe.images.tally import PixelCount
     from dicomframe.images.windowing import WindowLike
@@ -27,6 +29,59 @@ class CollectVerbs(ClientBase):
     _renderer: Renderer
     _pictures: PictureCache
     _bulkdata: BulkRetriever
+
+    def collect_datasets(self, paths: Sequence[ResourcePath], *, original: bool = False) -> Iterator[Dataset]:
+        """Retrieve the objects of several resources as one stream, one at a time, as they are stored.
+
+        What cannot be retrieved is passed over with a warning and told at the end, by an error: in a loop all others
+        have been seen by then. `download` and `collect_pixels` have a row for each outcome instead.
+
+        Parameters
+        ----------
+        paths : sequence of ResourcePath
+            Studies, series or instances.
+        original : bool
+            Whether to give the objects as they were before all bulk updates.
+
+        Yields
+        ------
+        pydicom.Dataset
+            In the order of the resources. Read as it comes in; only one is held.
+
+        Warns
+        -----
+        IncompleteRetrievalWarning
+            When an object is passed over.
+
+        Raises
+        ------
+        IncompleteRetrievalError
+            At the end, if something was passed over. Its ``failed`` is as ``df.attrs["dicom"]["failed"]`` of
+            `collect_metadata`, with one entry for each object that came and cannot be read.
+        ServiceError, TransportError, DecodeError
+            At once where there is one resource alone; at the end where nothing could be retrieved at all: the first
+            failure.
+
+        Examples
+        --------
+        >>> import warnings
+        >>> import dicomframe as dfr
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
+        >>> ct = dcmread(examples.get_path("ct"))
+        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
+        >>> with dfr.start_local() as local, warnings.catch_warnings(action="ignore"):
+        ...     client = local.connect()
+        ...     stored = client.store([ct])
+        ...     try:
+        ...         for dataset in client.collect_datasets([ResourcePath("1.2.3"), ResourcePath(*uids)]):
+        ...             print(dataset.Modality)
+        ...     except dfr.errors.IncompleteRetrievalError as error:
+        ...         print(error)
+        CT
+        Of 2 resources, 1 could not be retrieved whole; the error's failed tells which, and why.
+        """
+        return datasets(self._retriever, list(paths), original=original)
 
     def collect_rendered(
         self,

@@ -360,7 +360,7 @@ class RetrieveVerbs(ClientBase):
             Whether to fetch also what is whole already. A file that is kept is not compared with the service: after
             a bulk update (`update_studies`), only this brings the new versions.
         errors : {"rows", "raise"}
-            Whether failures are rows, or the first is raised when all else is done.
+            Whether failures and damage are rows, or the first is raised when all else is done.
         progress : bool or "auto", optional
             By default the client's.
         max_workers : int, optional
@@ -369,8 +369,10 @@ class RetrieveVerbs(ClientBase):
         Returns
         -------
         pandas.DataFrame
-            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"failed"``), ``bytes``
-            (Int64) and ``error``. A study or series of which nothing came has one row without the deeper UIDs.
+            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``, ``"failed"``),
+            ``bytes`` (Int64) and ``error``. A study or series of which nothing came has one row without the deeper
+            UIDs. An object that the server sends cut off, twice, is damaged: what came of it is in a file with
+            ``.damaged`` behind its name, until a later call gets it whole.
 
         Raises
         ------
