@@ -132,8 +132,8 @@ def large_index(instances):
 #: Why small tables need more than three times their size.
 PEAK_LIMIT = (
     "the table of 10,000 rows is 2.3 MB. 1.5 MB are its UIDs, kept to find rows that come twice; the rest is groups of"
-    " pages while they are read, half a megabyte of text in four forms, and what allocators keep. Six runs gave 3.2 to"
-    " 3.9 tables, of which the most by the kernel's luck: the same runs without a change gave 2.3 to 3.9."
+    " pages while they are read, half a megabyte of text in several copies, and what allocators keep: unchanged code"
+    " gave 2.3 to 3.9 tables from run to run."
 )
 
 
