@@ -25,6 +25,9 @@ _VERSION_HEADER = "api-supported-versions"
 #: With it, the service names attributes that it could not index for all instances.
 _ERRONEOUS_HEADER = "erroneous-dicom-attributes"
 
+#: Pages that wait for a worker: who has brought one, goes for the next while those before it are made a table of.
+_QUEUED = 2
+
 
 @dataclass(slots=True)
 class Findings:
@@ -130,7 +133,7 @@ class Reader:
         with Workers(width, "search") as workers:
             yield from run.take(workers.result(run.fetch, run.next_place()))
             if run.is_regular():
-                for found in in_order(workers, run.fetch, run.places_ahead(), width):
+                for found in in_order(workers, run.fetch, run.places_ahead(), width + _QUEUED):
                     yield from run.take(found)
                     if not run.is_regular():
                         break
@@ -170,6 +173,8 @@ class _Run:
         self._documented = False
         self.is_at_end = False
         self._regular = True
+        # Set by workers: a page has come, if not yet its turn, behind which there is nothing to ask for ahead of time.
+        self._met_end = False
 
     def is_regular(self) -> bool:
         """Whether every page so far was full, so that the places of the next ones are known."""
@@ -182,7 +187,7 @@ class _Run:
     def places_ahead(self) -> Iterator[_Place]:
         """Give where the pages to come begin, if all are full."""
         offset = self._offset
-        while self._wanted is None or offset < self._wanted:
+        while not self._met_end and (self._wanted is None or offset < self._wanted):
             place = self._place(offset, offset)
             yield place
             offset = place.offset + place.asked
@@ -213,6 +218,7 @@ class _Run:
         except BadRequestError:
             if place.offset == 0:
                 raise
+            self._met_end = True
             return _Found(place, None)
         if _VERSION_HEADER in answer.headers:
             self._documented = True
@@ -222,6 +228,7 @@ class _Run:
         warning = answer.headers.get("Warning", "")
         more = warning.startswith("299") and "additional" in warning.lower()
         page = read_page(answer.content, self._reader.level, place.asked, announces_more=more)
+        self._met_end |= len(page.uids) < place.asked
         for keyword, above in _settled_by(self._query.route):
             self._reader.findings.settled.setdefault(keyword, {}).update(dict.fromkeys(page.uids, above))
         return _Found(place, page)

@@ -213,7 +213,8 @@ class Workers(ThreadPoolExecutor):
         shared = current_call()
         self._is_own = shared is None
         self._call = shared or Call()
-        self._begun: deque[Future[Any]] = deque(maxlen=width)
+        # Some may wait in the queue behind those under way.
+        self._begun: deque[Future[Any]] = deque(maxlen=2 * width)
         super().__init__(
             width,
             thread_name_prefix=f"dicomframe-{name}",

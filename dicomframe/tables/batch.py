@@ -14,6 +14,9 @@ from dicomframe.tables.schema import Column
 #: Rows by position.
 Rows = np.ndarray[Any, np.dtype[np.intp]]
 NO_ROWS: Rows = np.empty(0, dtype=np.intp)
+#: After so many bytes of copied columns, what held them goes back to the system. Arrow's allocator would keep it for
+#: as much as the table's size; a smaller table's it may keep, for the next one.
+_RELEASED_BYTES = 4 * 1024 * 1024
 
 
 #: An attribute that its cell does not say exactly, as it came: row, tag, and JSON text. There may be as many as rows,
@@ -86,6 +89,7 @@ def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:
         whole.issues += [(row + start, tag, raw, reason) for row, tag, raw, reason in batch.issues]
         whole.strays.update((row + start, stray) for row, stray in batch.strays.items())
         start += batch.length
+    copied = 0
     for tag, column in columns.items():
         present = [tag in batch.cells for batch in batches]
         absent = [
@@ -94,8 +98,16 @@ def join(batches: Iterable[Batch], columns: dict[str, Column]) -> Batch:
         ]
         _put_rows(whole.absent, tag, absent, batches)
         _put_rows(whole.empty, tag, [batch.empty.get(tag, NO_ROWS) for batch in batches], batches)
-        whole.cells[tag] = _join_cells(batches, tag, column)
+        whole.cells[tag] = cells = _join_cells(batches, tag, column)
+        copied += cells.nbytes if len(batches) > 1 and isinstance(cells, pa.Array) else 0
+        if copied >= _RELEASED_BYTES:
+            _release()
+            copied = 0
     return whole
+
+
+def _release() -> None:
+    pa.default_memory_pool().release_unused()
 
 
 def _join_cells(batches: list[Batch], tag: str, column: Column) -> Any:

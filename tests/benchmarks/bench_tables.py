@@ -158,9 +158,8 @@ DIRTY_LIMIT = (
 )
 METADATA_LIMIT = "at the edge: three repetitions gave 1.09 to 1.13, and 1.09 to 1.16 for the state before."
 PEAK_LIMIT = (
-    "the payload is 1 and the table 0.5; Arrow holds 0.45 more at its most, of which 0.07 are texts with the long"
-    " offsets that pandas wants (to lengthen them later costs a page of 200 rows a seventh more CPU). The rest, 0.1 to"
-    " 0.3, is kept by allocators: parts of 0.5 to 8 MB gave 2.07 to 2.28."
+    "the payload is 1 and the table 0.5; 0.15 to 0.2 are kept by allocators. Without giving memory back to the system"
+    " while the parts' columns are put together, it is 2.0 to 2.1."
 )
 PYDICOM_LIMIT = "both sides are measured in one run, and the peer's time varies: 38 to 57 times were seen."
 

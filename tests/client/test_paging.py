@@ -295,6 +295,23 @@ def test_pages_are_fetched_side_by_side():
     assert time.monotonic() - begin < 100 * 0.02 * 0.6
 
 
+def test_nothing_is_asked_far_behind_an_end_that_has_come():
+    """Also where the pages before it have not: a request past the end is one more to wait for."""
+
+    class SlowInPlaces(Archive):
+        def __call__(self, method, target, headers, body):
+            time.sleep({"9": 0.3, "27": 0.6}.get(target.rpartition("offset=")[2], 0))
+            return super().__call__(method, target, headers, body)
+
+    archive = SlowInPlaces(45)
+    client = archive.connect(max_workers=3)
+    table = client.search_studies(page_size=10).to_frame()
+    assert uids(table) == expected(45)
+    assert table.attrs["dicom"]["completeness"] == "complete"
+    # Those that waited for a worker when the end came, and no more.
+    assert max(offset for offset, _ in archive.asked) <= 45
+
+
 def test_issues_and_completeness_read_the_search_if_need_be():
     bad = study(1) | {"00080020": {"vr": "DA", "Value": ["yesterday"]}}
     archive = Archive(0, rows=[bad])

@@ -6,7 +6,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from dicomframe.tables import convert
+from dicomframe.tables import batch, convert
 
 
 def page_of(number, rows=200, **more):
@@ -47,3 +47,18 @@ def test_the_groups_make_no_difference(monkeypatch, together):
     pd.testing.assert_frame_equal(table, expected)
     pd.testing.assert_frame_equal(convert.issues(table), convert.issues(expected))
     assert table.dicom.to_json() == expected.dicom.to_json()
+
+
+@pytest.mark.parametrize(("least", "times"), [(1, 3), (4 * 1024 * 1024, 0)])
+def test_what_held_large_columns_goes_back_to_the_system(monkeypatch, least, times):
+    """While they are copied, column by column; a small table's memory is kept, and used again."""
+    released = []
+    monkeypatch.setattr(batch, "_release", lambda: released.append(1))
+    monkeypatch.setattr(batch, "_RELEASED_BYTES", least)
+    monkeypatch.setattr(convert, "_TOGETHER_BYTES", 1)
+    convert.from_pages([page_of(0)], "study")
+    assert not released  # nothing was copied
+    table = convert.from_pages(map(page_of, range(3)), "study")
+    assert len(table) == 600
+    assert len(released) >= times
+    assert bool(released) == bool(times)
