@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dicomframe.client.workers import tell_bytes
-from dicomframe.dicom.multipart import FilePiece
+from dicomframe.dicom.multipartwriter import FilePiece
 
 #: Bytes that the kernel is asked to send at a time: so often whoever watches learns how far it is.
 _AT_A_TIME = 1024 * 1024
@@ -22,7 +22,7 @@ class OutgoingBody:
     ----------
     body : iterable of bytes
         It has a length and is good for more than one iteration. If it has ``pieces``, that gives it with files that are
-        still to be sent; see `dicomframe.dicom.multipart.MultipartWriter`.
+        still to be sent; see `dicomframe.dicom.multipartwriter.MultipartWriter`.
     """
 
     def __init__(self, body: Iterable[bytes]) -> None:

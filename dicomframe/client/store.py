@@ -15,7 +15,7 @@ from dicomframe.client.sources import Item, iter_items
 from dicomframe.client.stow import Outcome, is_stow_answer, read_outcomes, study_url
 from dicomframe.client.verify import Address, judged, look_up
 from dicomframe.client.workers import Workers, in_order
-from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.dicom.paths import check_uid
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError, ServiceError, TooLargeError
 

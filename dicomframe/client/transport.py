@@ -19,7 +19,7 @@ from dicomframe.client.chunked import Response
 from dicomframe.client.outgoing import OutgoingBody, send_file
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import Line, current_line
-from dicomframe.dicom.multipart import FilePiece
+from dicomframe.dicom.multipartwriter import FilePiece
 
 #: What `dicomframe.client.incoming.Answer` reads from.
 HttpResponse = requests.Response

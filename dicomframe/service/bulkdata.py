@@ -16,7 +16,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from dicomframe.dicom.multipart import closing, part_head
+from dicomframe.dicom.multipartwriter import closing, part_head
 from dicomframe.dicom.tags import BINARY_VRS, find
 from dicomframe.service import frames, negotiation, retrieve
 from dicomframe.service.call import Answer, Call

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
 
-from dicomframe.dicom.multipart import closing, part_head
+from dicomframe.dicom.multipartwriter import closing, part_head
 from dicomframe.service import negotiation, retrieve, transcoding
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.delete import missing

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 
-from dicomframe.dicom.multipart import closing, part_head
+from dicomframe.dicom.multipartwriter import closing, part_head
 from dicomframe.service import negotiation, transcoding, versions
 from dicomframe.service.attributes import LEVELS
 from dicomframe.service.blobs import StoredBytes

@@ -9,7 +9,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from dicomframe.client.bulkdata import ElementPath, content_of, places_in
-from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.errors import (
     BadRequestError,
     ConnectionFailed,

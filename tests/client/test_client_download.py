@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 import dicomframe as dfr
 from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
-from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,

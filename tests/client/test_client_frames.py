@@ -7,7 +7,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from dicomframe.client.frames import ACCEPTS
-from dicomframe.dicom.multipart import closing, part_head
+from dicomframe.dicom.multipartwriter import closing, part_head
 from dicomframe.errors import (
     ConnectionFailed,
     DecodeError,

@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
 from dicomframe.client.retrieve import ACCEPTS
-from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     BadRequestError,

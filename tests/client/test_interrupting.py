@@ -195,7 +195,7 @@ def test_metadata_and_headers_of_the_resources_that_had_come(slow, connect):
 
 
 def test_headers_of_a_study_that_is_not_read_to_its_end(serve, reply, connect, tmp_path):
-    from dicomframe.dicom.multipart import MultipartWriter
+    from dicomframe.dicom.multipartwriter import MultipartWriter
 
     files = []
     for number in range(1, 9):

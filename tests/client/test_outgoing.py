@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from dicomframe.client.outgoing import OutgoingBody, send_file
 from dicomframe.client.session import Session
 from dicomframe.client.workers import Call, working_for
-from dicomframe.dicom.multipart import FilePiece, MultipartWriter
+from dicomframe.dicom.multipartwriter import FilePiece, MultipartWriter
 from dicomframe.errors import ConnectionFailed, TimedOut
 
 MB = 1024 * 1024

@@ -13,7 +13,7 @@ import pytest
 from dicomframe.client import incoming
 from dicomframe.client.backoff import Backoff
 from dicomframe.client.session import InProcessAdapter, Session
-from dicomframe.dicom.multipart import MultipartWriter
+from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.errors import (
     AuthenticationError,
     BadRequestError,

@@ -11,19 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicomframe.dicom.multipart import (
-    CHUNK_BYTES,
     LEAST_ROOM_BYTES,
     MOST_HEADER_BYTES,
     MOST_ROOM_BYTES,
     MediaType,
     MultipartParser,
-    MultipartWriter,
     PartData,
     PartEnd,
     _find,
     fill_parts,
     iter_parts,
 )
+from dicomframe.dicom.multipartwriter import CHUNK_BYTES, MultipartWriter
 from dicomframe.errors import DecodeError, TruncatedBody
 
 
