@@ -1,9 +1,9 @@
-"""``multipart/related`` bodies (RFC 2387, PS3.18 section 8.6.1.2): what stands around parts, and a writer of files.
+r"""``multipart/related`` bodies (RFC 2387, PS3.18 section 8.6.1.2): what stands around parts, and a writer of files.
 
 Examples
 --------
 >>> b"".join(MultipartWriter([b"data"], boundary="b"))
-b'--b\\r\\nContent-Type: application/dicom\\r\\n\\r\\ndata\\r\\n--b--\\r\\n'
+b'--b\r\nContent-Type: application/dicom\r\n\r\ndata\r\n--b--\r\n'
 """
 
 from __future__ import annotations
