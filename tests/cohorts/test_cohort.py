@@ -323,7 +323,7 @@ def test_the_choice_among_equals_does_not_hang_on_the_order_of_rows(rows, chance
         ({"PatientSex": "F", "keep": lambda table: True}, "not by both"),
         ({"level": "series", "StudyDate": "never"}, "StudyDate"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value) or "nothing",
 )
 def test_a_step_that_does_not_say_one_thing_is_refused_when_it_is_made(arguments, message):
     with pytest.raises(QueryError, match=message):
