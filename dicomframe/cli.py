@@ -1,4 +1,4 @@
-"""The command line: ``dicomframe serve``, ``demo``, ``sync`` and ``doctor``."""
+"""The command line: ``dicomframe serve``, ``demo``, ``lab``, ``sync`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -99,6 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+    lab = commands.add_parser("lab", help="open the lessons in JupyterLab, in a folder of your own")
+    lab.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("dicomframe-lessons"),
+        metavar="DIR",
+        help="where they are copied; what is there stays (default: ./%(default)s)",
+    )
+    lab.add_argument("--port", type=_port, default=8888, help="0 takes any free port (default: %(default)s)")
+    lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    lab.add_argument("--allow-root", action="store_true", help="run as root too, in a container for example")
+    lab.set_defaults(run=_lab)
+
     sync = commands.add_parser(
         "sync", help="bring a lake of Delta tables up to date from a service's change feed"
     )
@@ -173,6 +187,14 @@ def _demo(options: argparse.Namespace) -> None:
     from dicomframe.demo import run
 
     run(options.out)
+
+
+def _lab(options: argparse.Namespace) -> int:
+    from dicomframe.lessons import run
+
+    flags = {"--no-browser": options.no_browser, "--allow-root": options.allow_root}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    return run(options.folder, [f"--ServerApp.port={options.port}", *given])
 
 
 def _connect(options: argparse.Namespace) -> Client:
