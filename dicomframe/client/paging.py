@@ -130,10 +130,12 @@ class Reader:
                 yield from run.take(run.fetch(run.next_place()))
             return
         # Also a page by itself is fetched by a worker: who waits for it here can show how long, and be interrupted.
+        # Who bounds the requests at a time, bounds what is asked for in vain.
+        ahead = width + (_QUEUED if self.width is None else 0)
         with Workers(width, "search") as workers:
             yield from run.take(workers.result(run.fetch, run.next_place()))
             if run.is_regular():
-                for found in in_order(workers, run.fetch, run.places_ahead(), width + _QUEUED):
+                for found in in_order(workers, run.fetch, run.places_ahead(), ahead):
                     yield from run.take(found)
                     if not run.is_regular():
                         break

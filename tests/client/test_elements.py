@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
+from pydicom.uid import ImplicitVRLittleEndian
 
 from dicomframe.client.elements import ElementFinder, Unusual, find_elements
 
@@ -124,8 +125,13 @@ def test_what_was_learnt_changes_nothing(files, data):
 def test_the_values_are_those_that_pydicom_finds(files):
     finder = ElementFinder(WANTED)
     for content in files:
-        found = finder.find(content, is_whole=True)
         read = dcmread(io.BytesIO(content))
+        try:
+            found = finder.find(content, is_whole=True)
+        except Unusual:
+            # Without a VR nothing tells whether an element without a length is a sequence: it is pydicom's.
+            assert read.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+            continue
         assert set(found.elements) == WANTED.intersection(map(int, read.keys()))
         for tag, (vr, value) in found.elements.items():
             raw = read.get_item(tag)

@@ -149,7 +149,7 @@ def test_an_ignored_offset_ends_the_reading(workers):
         table = search.to_frame()
     assert uids(table) == expected(10)
     assert search.completeness == table.attrs["dicom"]["completeness"] == "drifted"
-    assert len(archive.asked) <= 3 + workers
+    assert len(archive.asked) <= 3 + workers + 2  # two more wait in the queue
 
 
 def test_a_server_that_does_not_page_and_has_given_all_is_complete():
