@@ -65,7 +65,8 @@ def search(
     Returns
     -------
     dask.dataframe.DataFrame
-        The columns that the steps ask for, the same in every part, with the ``pyarrow`` dtypes, which travel well.
+        The columns that the steps ask for, the same in every part, with the ``pyarrow`` dtypes, which travel well; and
+        ``completeness``, of the search that the row is from.
         Studies without a date are in no part.
 
     Raises
@@ -236,6 +237,7 @@ def _part(
     meta = _meta(made.steps)
     with _connect(url, credential, options) as client:
         found = _for_days(made, client, days).to_frame()
+    found = found.assign(completeness=found.attrs["dicom"]["completeness"])
     nothing = [name for name in meta.columns if name not in found.columns]
     found = found.assign(**{name: pd.Series(pd.NA, found.index, dtype=meta[name].dtype) for name in nothing})
     found = found[list(meta.columns)].astype(meta.dtypes.to_dict())
@@ -257,6 +259,7 @@ def _for_days(made: Cohort, client: Client, days: Days) -> Cohort:
 def _meta(steps: Sequence[Step]) -> pd.DataFrame:
     """Give the columns that the steps ask for, empty: what each part has, whatever is found."""
     import pandas as pd
+    import pyarrow as pa
 
     from dicomframe.tables.schema import LEVEL_KEYWORDS, column_of
 
@@ -274,4 +277,5 @@ def _meta(steps: Sequence[Step]) -> pd.DataFrame:
     if "all" in names:
         raise QueryError("fields='all' gives columns that are not known before; name the attributes.")
     dtypes = {name: column_of(tags.attribute(name).tag).dtype("pyarrow") for name in names}
-    return pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in (dtypes | joined).items()})
+    dtypes |= joined | {"completeness": pd.ArrowDtype(pa.string())}
+    return pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})

@@ -37,6 +37,7 @@ def test_all_parts_are_the_whole(women):
     assert found.dtypes.equals(table.dtypes)
     one = found.sort_values("SeriesInstanceUID", ignore_index=True)
     other = whole.sort_values("SeriesInstanceUID", ignore_index=True)
+    assert set(one.pop("completeness")) == {"complete"}
     pd.testing.assert_frame_equal(one, other[one.columns].astype(one.dtypes))
 
 

@@ -275,6 +275,7 @@ def _text(name: str, vr: str, wanted: Any) -> Test:
     if not wanted.strip():
         raise QueryError(f"{name[:64]} cannot be filtered by an empty text; leave the filter out.")
     fold = fold_name if vr == "PN" else fold_text
+    wanted = re.sub(r"\*+", "*", wanted)  # many of them mean one, and would take a regular expression long
     pieces = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in fold(wanted))
     pattern = re.compile("".join(pieces), re.DOTALL)
     return lambda value: pattern.fullmatch(fold(value)) is not None if isinstance(value, str) else None

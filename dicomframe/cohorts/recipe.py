@@ -46,11 +46,16 @@ def from_yaml(recipe: str | Path) -> list[dict[str, Any]]:
         If the file cannot be read.
     """
     folder = recipe.parent if isinstance(recipe, Path) else None
-    text = recipe.read_text(encoding="utf-8") if isinstance(recipe, Path) else recipe
+    try:
+        text = recipe.read_text(encoding="utf-8") if isinstance(recipe, Path) else recipe
+    except UnicodeDecodeError:
+        raise QueryError("The recipe is no UTF-8 text.") from None
     if len(text) > _MOST_CHARACTERS:
         raise QueryError(f"A recipe has at most {_MOST_CHARACTERS:,} characters.")
     try:
         read = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (ValueError, TypeError, RecursionError):
+        raise QueryError("The recipe is no YAML that a recipe can be. cohort.to_yaml() writes one.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
@@ -156,6 +161,8 @@ def _arguments(entry: Any, number: int, folder: Path | None) -> dict[str, Any]:
         raise QueryError(
             f"Step {number} of the recipe has {unknown[0][:64]!r}, which is none of {', '.join(sorted(_ARGUMENTS))}."
         )
+    if not isinstance(entry.get("fuzzy", False), bool):
+        raise QueryError(f"Step {number} of the recipe: fuzzy: is true or false.")
     arguments = dict(entry)
     for which in ("keep", "without"):
         if which in entry:

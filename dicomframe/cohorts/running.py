@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _PLURAL: Final = {"study": "studies", "series": "series", "instance": "instances"}
 _WHY: Final = "why"
+#: What stands in files where there is no value.
+_NOTHING: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 _MISSING, _UNREADABLE = "is missing", "could not be read"
 
 
@@ -152,8 +154,8 @@ def _asked(step: Step, table: pd.DataFrame) -> Matches:
     """Ask a function of the caller's which rows match."""
     assert callable(step.filters)  # noqa: S101 - for the type checker
     answer = step.filters(table.copy())
-    if isinstance(answer, pd.Series):
-        answer = answer.reindex(table.index)
+    if isinstance(answer, pd.Series) and not answer.index.equals(table.index):
+        answer = ()
     said: Any
     try:
         said = pd.array(answer, dtype="boolean")
@@ -173,6 +175,10 @@ def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
     for each, whose in ((table, "the cohort"), (other, "the joined table")):
         if absent := [name for name in on if name not in each.columns]:
             raise TableError(f"Step {step.name!r}: {whose} has no column {absent[0][:64]!r} to join on.")
+    if _WHY in other.columns:
+        raise TableError(
+            f"Step {step.name!r}: the joined table has a column {_WHY!r}, which tables of removed rows have."
+        )
     if both := [name for name in other.columns if name in table.columns and name not in on]:
         raise TableError(
             f"Step {step.name!r}: the column {str(both[0])[:64]!r} is in both tables; rename it in the joined one."
@@ -205,13 +211,20 @@ def read_table(step: Step) -> pd.DataFrame:
         return pd.read_parquet(path)
     if path.suffix.lower() != ".csv":
         raise TableError(f"Step {step.name!r}: a file to join is .csv or .parquet, or give a table.")
-    # Identifiers are texts: numbers would lose leading zeros.
-    return pd.read_csv(path, dtype=dict.fromkeys(step.on, "string"), dtype_backend="numpy_nullable")
+    # Identifiers are texts: numbers would lose leading zeros, and somebody may be called NA.
+    columns = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys(step.on, "string"),
+        keep_default_na=False,
+        na_values={name: [""] if name in step.on else list(_NOTHING) for name in columns},
+        dtype_backend="numpy_nullable",
+    )
 
 
 def _dtypes_with_gaps(table: pd.DataFrame) -> dict[Any, str]:
     """Give the dtypes in which whole numbers and truth values stay so where a row has no partner."""
-    nullable = {"b": "boolean", "i": "Int64"}
+    nullable = {"b": "boolean", "i": "Int64", "u": "UInt64"}
     return {
         name: nullable[dtype.kind]
         for name, dtype in table.dtypes.items()

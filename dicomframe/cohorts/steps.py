@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from dicomframe.client.query import build_queries
+from dicomframe.cohorts.matching import as_list
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import Level
 from dicomframe.errors import QueryError
@@ -110,7 +111,7 @@ def make_step(
     here: Level = level or before or "study"
     if callable(keep) and filters:
         raise QueryError("A step keeps by a function or by attributes, not by both.")
-    kept: Filters = keep if callable(keep) else {**(keep or {}), **(filters or {})}
+    kept: Filters = _held(keep if callable(keep) else {**(keep or {}), **(filters or {})})
     given: dict[Action, Any] = {
         "search": searches or None,
         "keep": kept or None,
@@ -152,17 +153,25 @@ def make_step(
         name,
         action,
         here,
-        filters=kept if action in {"search", "keep"} else without or {},
+        filters=kept if action in {"search", "keep"} else _held(without or {}),
         fuzzy=fuzzy,
         fields=tuple(_names(fields)),
         metadata=names,
-        table=join,
+        table=join if join is None or isinstance(join, str | Path) else join.copy(),
         on=tuple(_names(on or ())),
         how=how,
         by=tuple(_names(first or last or ())),
         per=per,
         missing=missing or ("keep" if action == "without" else "drop"),
     )
+
+
+def _held(filters: Filters) -> Filters:
+    """Take hold of filters: a step does not change when a list that it was given does, nor run out."""
+    if callable(filters):
+        return filters
+    several = {name: as_list(value) for name, value in filters.items()}
+    return {name: value if several[name] is None else several[name] for name, value in filters.items()}
 
 
 def _names(given: str | Sequence[str]) -> list[str]:

@@ -156,7 +156,9 @@ class Table:
             if as_of is not None:
                 table.load_as_version(as_of)
         except (DeltaError, ValueError) as error:
-            raise LakeError(f"The table {self.name!r} of the lake cannot be opened: {error}") from None
+            raise LakeError(
+                f"The table {self.name!r} of the lake cannot be opened ({type(error).__name__})."
+            ) from None
         return table
 
     def read(
@@ -202,7 +204,10 @@ class Table:
         except CommitFailedError:
             raise LakeError(_OTHER_WRITER) from None
         except DeltaError as error:
-            raise LakeError(f"The table {self.name!r} of the lake cannot be written: {error}") from None
+            # Its words may hold rows or the storage's address.
+            raise LakeError(
+                f"The table {self.name!r} of the lake cannot be written ({type(error).__name__})."
+            ) from None
 
 
 _OTHER_WRITER: Final = (

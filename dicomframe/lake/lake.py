@@ -85,6 +85,8 @@ def sync(
     2
     """
     check_extra()
+    if not os.fspath(lake):
+        raise LakeError("A lake needs a folder, or an address that Delta tables can have.")
     made = Lake(os.fspath(lake), storage_options)
     made._create(client.url)  # noqa: SLF001 - the same module
     made.sync(client, follow=follow, interval=interval, stop=stop, progress=progress)
@@ -302,6 +304,8 @@ class Lake:
         ...     len(dfr.sync(client, folder).check(client))
         0
         """
+        if client.url != self.service:
+            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
         uids = list(KEYS["instance"][1:])
         there = client.search_instances().to_frame()[uids]
         here = self._tables["instance"].read(uids).to_pandas().astype(there.dtypes)

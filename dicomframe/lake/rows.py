@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -99,7 +99,7 @@ def instance_rows(changes: Mapping[Key, tuple[Mapping[str, Any], Item | None]]) 
         row |= {
             "sequence": feed.sequence_of(entry),
             "timestamp": feed.microseconds_of(entry.get("timestamp")) or 0,
-            "json": None if item is None else orjson.dumps(_with_uids(item, key)).decode(),
+            "json": None if item is None else _dumps(_with_uids(item, key)),
             GONE: item is None,
         }
         rows.append(row)
@@ -137,7 +137,7 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
         if members:
             item, disagrees = made[key]
             made_row |= {column: each[at[key]] for column, each in columns.items()}
-            made_row |= {"disagrees": disagrees, "json": orjson.dumps(item).decode()}
+            made_row |= {"disagrees": disagrees, "json": _dumps(item)}
             made_row |= {which: max(each[which] for each in members) for which in ("sequence", "timestamp")}
         rows.append(made_row | dict(zip(names, key, strict=True)) | {"batch": batch, GONE: not members})
     return _table(rows, SCHEMAS[name].append(pa.field(GONE, pa.bool_())))
@@ -146,19 +146,18 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
 def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Make the attributes of a series or study of those of its instances; tell about which they disagree."""
     rows = sorted(rows, key=lambda row: row["sequence"])
-    items = [orjson.loads(row["json"]) for row in rows]
+    items = [json.loads(row["json"]) for row in rows]
     wanted = _STUDY_TAGS if name == "study" else _SERIES_TAGS
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
         tags.from_tag(tag).column
         for tag in wanted
-        if tag != "00080005"
-        and len({orjson.dumps(each.get(tag), option=orjson.OPT_SORT_KEYS) for each in items}) > 1
+        if tag != "00080005" and len({json.dumps(each.get(tag), sort_keys=True) for each in items}) > 1
     ]
     count = {"vr": "IS", "Value": [len(rows)]}
     if name == "series":
         return item | {"00201209": count}, disagrees
-    modalities = Counter(value for each in items for value in each.get(_MODALITY, {}).get("Value") or ())
+    modalities = {value for each in items for value in _texts_of(each.get(_MODALITY))}
     series = {row["SeriesInstanceUID"] for row in rows}
     item |= {
         "00080061": {"vr": "CS", "Value": sorted(modalities)} if modalities else {"vr": "CS"},
@@ -166,6 +165,20 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
         "00201208": count,
     }
     return item, disagrees
+
+
+def _dumps(item: Item) -> str:
+    """Write JSON; half characters, which UTF-8 cannot hold, as their escapes."""
+    try:
+        return orjson.dumps(item).decode()
+    except TypeError:
+        return json.dumps(item)
+
+
+def _texts_of(attribute: Any) -> list[str]:
+    """Give the texts among an attribute's values, whatever a server may send for one."""
+    values = attribute.get("Value") if isinstance(attribute, Mapping) else None
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

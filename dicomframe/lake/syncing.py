@@ -54,7 +54,8 @@ def sync_tables(
         waits=follow,
     )
     count = 0
-    with follower, progress_bar(progress, "Reading changes", None, "change") as bar:
+    # Not closed at the end: that would set the caller's own event.
+    with progress_bar(progress, "Reading changes", None, "change") as bar:
         for entries in follower:
             _sync_batch(tables, client, entries, follower.cursor)
             count += len(entries)

@@ -369,3 +369,37 @@ def test_truncated_is_told(cohort_service):
     done = first._outcome
     first._outcome = Outcome(done.table, done.removed, done.issues, completeness="drifted")
     assert cohort.to_frame().attrs["dicom"]["completeness"] == "drifted"
+
+
+def test_what_a_step_was_given_may_change_or_run_out(gaps):
+    wanted, outcomes = ["F"], pd.DataFrame({"PatientID": ["P0"], "grade": [1]})
+    women = gaps.step("women", PatientSex=wanted)
+    others = gaps.step("others", PatientSex=(sex for sex in ("M", "O")))
+    graded = gaps.step("graded", join=outcomes, on="PatientID")
+    wanted.append("M")
+    outcomes["grade"] = 7
+    assert set(women.to_frame()["PatientSex"]) == {"F"}
+    assert set(others.to_frame()["PatientSex"]) == {"M", "O"}
+    assert set(graded.to_frame()["grade"]) == {1}
+
+
+def test_somebody_may_be_called_na(tmp_path):
+    table = dfr.from_json([{"00100020": {"vr": "LO", "Value": ["NA"]}}])
+    (tmp_path / "o.csv").write_text("PatientID,grade\nNA,NA\n")
+    outcome = outcome_of(table, join=tmp_path / "o.csv", on="PatientID")
+    assert outcome.table["PatientID"].tolist() == ["NA"]
+    assert outcome.table["grade"].isna().all()
+
+
+def test_large_numbers_and_a_column_that_is_ours():
+    table = dfr.from_json([{"00100020": {"vr": "LO", "Value": [name]}} for name in ("1", "2")])
+    other = pd.DataFrame({"PatientID": ["1"], "n": np.array([2**63 + 1], dtype="uint64")})
+    outcome = outcome_of(table, join=other, on="PatientID", how="left")
+    assert outcome.table["n"].tolist()[0] == 2**63 + 1
+    with pytest.raises(TableError, match="'why'"):
+        outcome_of(table, join=other.assign(why="x"), on="PatientID")
+
+
+def test_the_answer_of_a_function_is_for_these_rows(gaps):
+    with pytest.raises(TableError, match="each row"):
+        gaps.step("odd", keep=lambda table: pd.Series([True], index=[99])).to_frame()

@@ -109,6 +109,9 @@ def test_what_no_text_can_hold():
         ("cohort: 1\nsteps: [{name: a, keep: {PatientID: 7}}]", "PatientID"),
         ("cohort: !!python/object/apply:os.system ['true']\nsteps: []", "no YAML"),
         ("a: [", "no YAML"),
+        ("cohort: 1\nsteps: [{name: a, fuzzy: no}]", "true or false"),
+        ("cohort: 1\nsteps: [{name: a, keep: {StudyDate: 2024-99-99}}]", "no YAML"),
+        ("[" * 5000, "no YAML"),
         ("#" * 1_000_001, "at most"),
     ],
 )

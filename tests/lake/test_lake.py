@@ -378,3 +378,37 @@ def test_a_process_that_is_killed_goes_on_where_it_was(tmp_path):
         lake.sync(client)
         assert_is_as_the_service(lake, client)
         assert lake.changes()["sequence"].tolist() == list(range(1, 40))
+
+
+def test_an_event_of_the_caller_is_left_as_it_was(service, tmp_path):
+    stop = threading.Event()
+    lake = dfr.sync(service, tmp_path, stop=stop)
+    service.store([instance(3, 1, 1)])
+    assert lake.sync(service, stop=stop) == 1
+    assert not stop.is_set()
+
+
+@pytest.mark.parametrize(
+    "attribute", [None, "CT", {"vr": "CS", "Value": None}, {"vr": "CS", "Value": [None, {"a": 1}, 7, "MR"]}]
+)
+def test_what_a_server_may_send_does_not_stop_it(attribute):
+    entry = {"sequence": 1, "timestamp": "2024-01-01T00:00:00Z"}
+    half = {"vr": "LO", "Value": ["half \udc80"]}
+    rows = instance_rows({("", "1", "1.1", "1.1.1"): (entry, {"00080060": attribute, "00081030": half})})
+    study = group_rows("study", rows, {("", "1"): None}, 1)
+    assert study.num_rows == 1
+    assert "udc80" in rows["json"].to_pylist()[0]
+
+
+def test_errors_of_the_storage_do_not_quote_it(tmp_path):
+    with pytest.raises(LakeError) as caught:
+        Table(f"{tmp_path}/secret", "study").open()
+    assert "secret" not in str(caught.value)
+
+
+def test_only_its_own_service_is_held_against_it(service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    with dfr.start_local() as other, pytest.raises(LakeError, match="another service"):
+        lake.check(other.connect())
+    with pytest.raises(LakeError, match="needs a folder"):
+        dfr.sync(service, "")
