@@ -44,7 +44,7 @@ HEADER_LIMIT = (
     "of about 55 µs an object, the kernel's receiving takes 5, to find its boundary and hand it on 10, its first "
     "bytes 1, the walk over its elements 7.5 (12 before stretches that repeat were stepped over), its values and "
     "row 3.5, the table 6.5, each measured alone. The other 20 show only in the whole call, not in its parts. Runs "
-    "gave 7.2 to 8.2 on a busy machine."
+    "gave 6.2 to 8.2."
 )
 STORE_LIMIT = (
     "the kernel's share: `sendfile` of 300 such files over loopback and nothing else takes 50 to 60 ms of CPU "
