@@ -7,6 +7,11 @@ import time
 
 from measure import Row, local_service, python
 
+READY_LIMIT = (
+    "three starts right after that run took 1.10, 0.74 and 0.82 s, and an earlier run had 0.57: reading the modules from"
+    " disk varies with the machine."
+)
+
 _IMPORT = """
 import json, sys, time
 began = time.process_time()
@@ -32,4 +37,4 @@ def rows(quick=False):
         with local_service() as (url, _):
             assert url.startswith("http://127.0.0.1:")
             ready.append(time.perf_counter() - began)
-    yield Row("dicomframe serve, until it is ready", "", statistics.median(ready), "s", 1)
+    yield Row("dicomframe serve, until it is ready", "", statistics.median(ready), "s", 1, limit=READY_LIMIT)
