@@ -8,8 +8,8 @@ import time
 from measure import Row, local_service, python
 
 READY_LIMIT = (
-    "three starts right after that run took 1.10, 0.74 and 0.82 s, and an earlier run had 0.57: reading the modules from"
-    " disk varies with the machine."
+    "three starts right after that run took 1.10, 0.74 and 0.82 s, and an earlier run had 0.57: reading the modules"
+    " from disk varies with the machine."
 )
 
 _IMPORT = """
