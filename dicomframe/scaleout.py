@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomframe.cohorts.cohort import Cohort, cohort
+from dicomframe.cohorts.cohort import Cohort, Stage, cohort
 from dicomframe.cohorts.steps import Step
 from dicomframe.dicom import tags
 from dicomframe.errors import DicomFrameError, QueryError
@@ -92,9 +92,9 @@ def search(
             "credential= is a function that gives one on each worker; a token would travel with each task."
         )
     if url is None:
-        if made._client is None:  # noqa: SLF001 - of the same package
+        if made.client is None:
             raise QueryError("url= is needed: this cohort has no client that says where the service is.")
-        url = made._client.url  # noqa: SLF001
+        url = made.client.url
     steps = made.steps
     _check(steps)
     text = made.to_yaml()
@@ -233,10 +233,10 @@ def _part(
     """Do the steps for a range of days; what a worker runs."""
     import pandas as pd
 
-    made = cohort(None, recipe)
-    meta = _meta(made.steps)
+    steps = cohort(None, recipe).steps
+    meta = _meta(steps)
     with _connect(url, credential, options) as client:
-        found = _for_days(made, client, days).to_frame()
+        found = Cohort(client, _for_days(steps, days)).to_frame()
     found = found.assign(completeness=found.attrs["dicom"]["completeness"])
     nothing = [name for name in meta.columns if name not in found.columns]
     found = found.assign(**{name: pd.Series(pd.NA, found.index, dtype=meta[name].dtype) for name in nothing})
@@ -245,15 +245,12 @@ def _part(
     return found
 
 
-def _for_days(made: Cohort, client: Client, days: Days) -> Cohort:
+def _for_days(steps: Sequence[Step], days: Days) -> list[Stage]:
     """Give the same steps for some days only."""
-    again = Cohort(client)
-    for number, step in enumerate(made.steps):
-        filters = step.filters
-        if number == 0 and isinstance(filters, Mapping):
-            step = replace(step, filters={**filters, "StudyDate": days})  # noqa: PLW2901 - the same step for some days
-        again = again._with(step)  # noqa: SLF001 - of the same package
-    return again
+    first, *others = steps
+    assert isinstance(first.filters, Mapping)  # noqa: S101 - a search has no others
+    begin = replace(first, filters={**first.filters, "StudyDate": days})
+    return [Stage(step) for step in (begin, *others)]
 
 
 def _meta(steps: Sequence[Step]) -> pd.DataFrame:

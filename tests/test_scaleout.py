@@ -86,7 +86,7 @@ def test_ranges_are_taken_as_given(women):
 
 def test_a_recipe_needs_its_address(women):
     recipe = women.to_yaml()
-    found = scaleout.search(recipe, ALL, days=2000, url=women._client.url).compute(scheduler="sync")
+    found = scaleout.search(recipe, ALL, days=2000, url=women.client.url).compute(scheduler="sync")
     assert len(found) == len(women.to_frame())
     with pytest.raises(QueryError, match="url= is needed"):
         scaleout.search(recipe, ALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,19 +69,47 @@ def cohort(client: Client | None = None, recipe: str | Path | None = None) -> Co
     return made
 
 
+class Stage:
+    """One step and, once it is done, what it left; cohorts that begin alike share it.
+
+    Parameters
+    ----------
+    step : Step
+        The step.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.outcome: Outcome | None = None
+        self._lock = threading.Lock()
+
+    def do(self, before: Outcome | None, client: Client | None) -> Outcome:
+        """Do the step with the rows that the one in front of it left, unless it is done."""
+        from dicomframe.cohorts.running import run_step
+
+        with self._lock:
+            if self.outcome is None:
+                self.outcome = run_step(self.step, before, client)
+            return self.outcome
+
+
 class Cohort:
     """Steps that choose studies, series or instances, and the rows behind each; made by `dicomframe.cohort`.
 
     A cohort never changes: `step` gives a new one, which shares what was already done. Each step is done once, when a
     result is first wanted.
+
+    Parameters
+    ----------
+    client : Client, optional
+        The service to search.
+    stages : sequence of Stage
+        The steps, done or not.
     """
 
-    def __init__(self, client: Client | None = None) -> None:
-        self._client = client
-        self._parent: Cohort | None = None
-        self._step: Step | None = None
-        self._outcome: Outcome | None = None
-        self._lock = threading.RLock()
+    def __init__(self, client: Client | None = None, stages: Sequence[Stage] = ()) -> None:
+        self.client = client
+        self._stages = tuple(stages)
 
     def step(
         self,
@@ -159,39 +187,32 @@ class Cohort:
         ...     chosen.to_frame()["Modality"].unique().tolist()
         ['CT']
         """
-        return self._with(
-            make_step(
-                name,
-                self._step.level if self._step is not None else None,
-                level=level,
-                keep=keep,
-                without=without,
-                join=join,
-                on=on,
-                how=how,
-                first=first,
-                last=last,
-                per=per,
-                metadata=metadata,
-                fields=fields,
-                fuzzy=fuzzy,
-                missing=missing,
-                filters=filters,
-            )
+        if any(each.name == name for each in self.steps):
+            raise QueryError(f"There is a step {name[:64]!r} already; names tell steps apart.")
+        step = make_step(
+            name,
+            self.steps[-1].level if self.steps else None,
+            level=level,
+            keep=keep,
+            without=without,
+            join=join,
+            on=on,
+            how=how,
+            first=first,
+            last=last,
+            per=per,
+            metadata=metadata,
+            fields=fields,
+            fuzzy=fuzzy,
+            missing=missing,
+            filters=filters,
         )
-
-    def _with(self, step: Step) -> Cohort:
-        """Give a cohort with one step more."""
-        if any(each.name == step.name for each in self.steps):
-            raise QueryError(f"There is a step {step.name[:64]!r} already; names tell steps apart.")
-        made = Cohort(self._client)
-        made._parent, made._step = self, step
-        return made
+        return Cohort(self.client, (*self._stages, Stage(step)))
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps, first to last."""
-        return tuple(each._step for each in self._line() if each._step is not None)  # noqa: SLF001 - the same class
+        return tuple(stage.step for stage in self._stages)
 
     def to_frame(self) -> pd.DataFrame:
         """Give the rows that are in the cohort; what has not been done yet is done now.
@@ -358,47 +379,24 @@ class Cohort:
         reasons = [outcome.removed["why"].value_counts() for outcome in self._outcomes()]
         return draw_flow(flow, [dict(zip(each.index, each.tolist(), strict=True)) for each in reasons])
 
-    def _line(self) -> list[Cohort]:
-        """Give the cohorts of all steps, first to last."""
-        line: list[Cohort] = []
-        at: Cohort | None = self
-        while at is not None:
-            line.append(at)
-            at = at._parent  # noqa: SLF001 - the same class
-        return [each for each in reversed(line) if each._step is not None]  # noqa: SLF001
-
     def _done(self) -> Outcome:
         """Do what has not been done yet."""
-        from dicomframe.cohorts.running import run_step
-
         outcome: Outcome | None = None
-        for each in self._line():
-            outcome = each._do(run_step, outcome)  # noqa: SLF001
+        for stage in self._stages:
+            outcome = stage.do(outcome, self.client)
         if outcome is None:
             raise TableError("This cohort has no steps yet; cohort.step(name, ...) adds one.")
         return outcome
 
-    def _do(
-        self, run_step: Callable[[Step, Outcome | None, Client | None], Outcome], before: Outcome | None
-    ) -> Outcome:
-        with self._lock:
-            if self._outcome is None:
-                assert self._step is not None  # noqa: S101 - `_line` saw to it
-                self._outcome = run_step(self._step, before, self._client)
-            return self._outcome
-
     def _outcomes(self) -> list[Outcome]:
         """Give the outcomes of the steps that were done."""
-        found = (each._outcome for each in self._line())  # noqa: SLF001
-        return [outcome for outcome in found if outcome is not None]
+        return [stage.outcome for stage in self._stages if stage.outcome is not None]
 
     def _counts(self) -> list[tuple[str, str]]:
         """Give each step's name and how many rows it left, for people."""
-        done = [f"{len(outcome.table):,}" for outcome in self._outcomes()]
-        steps = self.steps
         return [
-            (step.name, count)
-            for step, count in zip(steps, done + ["not done yet"] * (len(steps) - len(done)), strict=True)
+            (stage.step.name, f"{len(stage.outcome.table):,}" if stage.outcome else "not done yet")
+            for stage in self._stages
         ]
 
     def __repr__(self) -> str:

@@ -365,9 +365,9 @@ def test_a_search_that_fails_leaves_the_steps_before_it(everyone):
 def test_truncated_is_told(cohort_service):
     cohort = dfr.cohort(cohort_service.connect(progress=False)).step("all").step("more", PatientID="*")
     cohort.to_frame()
-    first = cohort._line()[0]
-    done = first._outcome
-    first._outcome = Outcome(done.table, done.removed, done.issues, completeness="drifted")
+    first = cohort._stages[0]
+    done = first.outcome
+    first.outcome = Outcome(done.table, done.removed, done.issues, completeness="drifted")
     assert cohort.to_frame().attrs["dicom"]["completeness"] == "drifted"
 
 
