@@ -46,7 +46,7 @@ def run(folder: Path) -> Path:
         picture = draw_montage(client, january, folder / "montage.png")
     _say("How to go on")
     print(
-        "  .venv/bin/pip install '.[notebook]'   then   .venv/bin/jupyter lab notebooks/01-first-look.ipynb\n"
+        "  .venv/bin/pip install '.[notebook]'   then   .venv/bin/dicomframe lab   for the lessons\n"
         "  or in .venv/bin/python:\n"
         "      import dicomframe as dfr\n"
         "      client = dfr.connect()                      # a local service with the same cohort, no cloud\n"
