@@ -239,8 +239,9 @@ class Workers(ThreadPoolExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Wait for the threads; if that is interrupted, or nobody wants their results any more, not for long."""
+        interrupt = _interrupt_behind(error)
         # A generator that is closed by whoever read it needs no more pages, but its call may go on.
-        if kind is KeyboardInterrupt or (kind is GeneratorExit and self._is_own):
+        if interrupt is not None or (kind is GeneratorExit and self._is_own):
             self._call.give_up()
         try:
             if not self._call.is_given_up:
@@ -252,7 +253,20 @@ class Workers(ThreadPoolExecutor):
             if self._call.is_given_up:
                 self.shutdown(wait=False, cancel_futures=True)
                 wait([each for each in self._begun if not each.done()], timeout=_GRACE)
+        if interrupt is not None and interrupt is not error:
+            raise interrupt from None
         return None
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Give the interrupt that an error is, or that became one in Python's own locks.
+
+    They are written in Python: Ctrl-C between two of their lines leaves a lock as it should not be, and the next line
+    raises RuntimeError for it.
+    """
+    if isinstance(error, RuntimeError):
+        error = error.__context__
+    return error if isinstance(error, KeyboardInterrupt) else None
 
 
 def _enter(call: Call) -> None:

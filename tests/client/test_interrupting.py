@@ -459,3 +459,22 @@ def test_a_line_over_tls_within_tls_is_cut():
     assert theirs.recv(1) == b""
     ours.close()
     theirs.close()
+
+
+def test_an_interrupt_that_python_made_another_error_of_is_one():
+    """What Ctrl-C becomes where it comes between two lines of `threading.Condition`."""
+
+    def interrupted():
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            raise KeyboardInterrupt
+
+    call = Call()
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        interrupted()
+    with working_for(call), pytest.raises(KeyboardInterrupt), Workers(1, "interrupted"):
+        interrupted()
+    assert call.is_given_up
+    with pytest.raises(RuntimeError, match="another"), Workers(1, "failing"):
+        raise RuntimeError("another")
