@@ -68,14 +68,21 @@ def look_up(values: NDArray[Any], entries: NDArray[Any], first: int) -> NDArray[
     return mapped
 
 
-def table_of_item(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
+def table_of_item(item: Dataset, *, is_signed: bool) -> tuple[NDArray[np.uint16], int, int]:
     """Read one item of a Modality or VOI LUT Sequence.
+
+    Parameters
+    ----------
+    item : pydicom.Dataset
+        With LUT Descriptor and LUT Data.
+    is_signed : bool
+        Whether the values that are looked up may be negative.
 
     Returns
     -------
     entries : ndarray of uint16, shape (n,)
     first : int
-        The stored value that maps to the first entry.
+        The value that maps to the first entry.
     bits : int
         Bits an entry, 8 to 16.
 
@@ -84,7 +91,7 @@ def table_of_item(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
     DecodeError
         If descriptor or data are missing or disagree.
     """
-    count, first, bits = _descriptor(item.get("LUTDescriptor"))
+    count, first, bits = _descriptor(item.get("LUTDescriptor"), is_signed=is_signed)
     data = item.get("LUTData")
     if data is None:
         raise DecodeError("A look-up table has no data.")
@@ -125,7 +132,7 @@ def modality_values(stored: NDArray[Any], ds: Dataset, frame: int = 0) -> NDArra
     [-1024.0, 40.0]
     """
     if ds.get("ModalityLUTSequence"):
-        entries, first, _ = table_of_item(ds.ModalityLUTSequence[0])
+        entries, first, _ = table_of_item(ds.ModalityLUTSequence[0], is_signed=_is_signed(ds))
         return look_up(stored, entries, first).astype(np.float64)
     slope, intercept = rescale_of(ds, frame)
     values = stored.astype(np.float64)
@@ -159,6 +166,28 @@ def rescale_of(ds: Dataset, frame: int = 0) -> tuple[float, float]:
     return float(slope) * scale, float(intercept) * scale
 
 
+def may_be_negative(ds: Dataset, frame: int = 0) -> bool:
+    """Tell whether the values of one frame in the modality's unit can be below 0, whether any are or not.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.PixelRepresentation, ds.BitsStored, ds.RescaleSlope, ds.RescaleIntercept = 0, 12, -1, 4095
+    >>> may_be_negative(ds)
+    False
+    >>> ds.RescaleIntercept = 0
+    >>> may_be_negative(ds)
+    True
+    """
+    if ds.get("ModalityLUTSequence"):
+        return False  # its entries are unsigned
+    slope, intercept = rescale_of(ds, frame)
+    count = 1 << int(ds.get("BitsStored") or 16)
+    least = -count // 2 if _is_signed(ds) else 0
+    return min(least * slope, (least + count - 1) * slope) + intercept < 0
+
+
 def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:
     """Turn PALETTE COLOR values into RGB (PS3.3 C.7.6.3.1.5 and C.7.9.2).
 
@@ -188,7 +217,9 @@ def palette(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:
 
 
 def _palette_channel(ds: Dataset, colour: str) -> tuple[NDArray[np.uint16], int, int]:
-    count, first, bits = _descriptor(ds.get(f"{colour}PaletteColorLookupTableDescriptor"))
+    count, first, bits = _descriptor(
+        ds.get(f"{colour}PaletteColorLookupTableDescriptor"), is_signed=_is_signed(ds)
+    )
     plain = ds.get(f"{colour}PaletteColorLookupTableData")
     segmented = ds.get(f"Segmented{colour}PaletteColorLookupTableData")
     if plain:
@@ -205,12 +236,24 @@ def _palette_channel(ds: Dataset, colour: str) -> tuple[NDArray[np.uint16], int,
     return entries[:count], first, bits
 
 
-def _descriptor(value: Any) -> tuple[int, int, int]:
-    """Read entries, first value mapped and bits; 0 entries mean 65,536 (PS3.3 C.11.1.1)."""
+def _is_signed(ds: Dataset) -> bool:
+    return bool(ds.get("PixelRepresentation") == 1)
+
+
+def _descriptor(value: Any, *, is_signed: bool) -> tuple[int, int, int]:
+    """Read entries, first value mapped and bits; 0 entries mean 65,536 (PS3.3 C.11.1.1).
+
+    The first value is as signed as what is looked up, but its VR often is that of the stored values.
+    """
     if value is None or len(value) != 3:
         raise DecodeError("A look-up table has no descriptor of three numbers.")
     count, first, bits = (int(number) for number in value)
-    return count or 65_536, first, bits
+    count = count % 65_536 or 65_536
+    if is_signed and first >= 1 << 15:
+        first -= 1 << 16
+    elif not is_signed and first + count <= 0:  # all of it below what there can be
+        first += 1 << 16
+    return count, first, bits
 
 
 def _word(ds: Dataset) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.images.lut import rescale_of, table_of_item
+from dicomframe.images.lut import may_be_negative, table_of_item
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -60,7 +60,7 @@ def voi_lut_of(ds: Dataset, number: int = 0, frame: int = 0) -> VoiLut:
     number : int
         Which, from 0 to `voi_lut_count` - 1.
     frame : int
-        Whose rescale decides whether values may be negative, from 0.
+        Whose rescale helps to decide whether values may be negative, from 0.
 
     Raises
     ------
@@ -68,11 +68,7 @@ def voi_lut_of(ds: Dataset, number: int = 0, frame: int = 0) -> VoiLut:
         If its descriptor or data are missing or disagree.
     """
     item = ds.VOILUTSequence[number]
-    entries, first, _ = table_of_item(item)
-    # A first value below 0 stands as US in files whose stored values are unsigned, though their rescale is not.
-    may_be_negative = ds.get("PixelRepresentation") == 1 or rescale_of(ds, frame)[1] < 0
-    if may_be_negative and first >= 1 << 15:
-        first -= 1 << 16
+    entries, first, _ = table_of_item(item, is_signed=may_be_negative(ds, frame))
     scaled = entries * 255.0 / max(float(entries.max()), 1.0)
     name = str(item.get("LUTExplanation") or "")
     return VoiLut(name, first, np.floor(scaled + 0.5).astype(np.uint8))

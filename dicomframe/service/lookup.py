@@ -96,9 +96,12 @@ def _descriptor(item: Item, tag: int, *, is_signed: bool) -> tuple[int, int, int
     if len(numbers) != 3:
         raise CannotDecode("A look-up table has no descriptor of three numbers.")
     count, first, bits = numbers
+    count = count % _MOST_ENTRIES or _MOST_ENTRIES
     if is_signed and first >= 1 << 15:
         first -= 1 << 16  # written as US
-    return count % _MOST_ENTRIES or _MOST_ENTRIES, first, bits
+    elif not is_signed and first + count <= 0:
+        first += 1 << 16  # written as SS
+    return count, first, bits
 
 
 def _plain(content: bytes, count: int) -> NDArray[np.uint16]:

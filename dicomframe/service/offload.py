@@ -68,8 +68,19 @@ class Together(Generic[W, T]):
             self._waiting.append((item, future))
             begins, self._is_running = not self._is_running, True
         if begins:
-            self._offload.start(self._run)
+            try:
+                self._offload.start(self._run)
+            except RuntimeError as error:  # there is no thread, or none any more
+                self._give_up(error)
         return await asyncio.wrap_future(future)
+
+    def _give_up(self, error: RuntimeError) -> None:
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+            self._is_running = False
+        for _, future in taken:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
 
     def _run(self) -> None:
         while True:
@@ -82,9 +93,14 @@ class Together(Generic[W, T]):
             taken = [(item, future) for item, future in taken if future.set_running_or_notify_cancel()]
             results: Sequence[T | Exception]
             try:
-                results = self._work([item for item, _ in taken])
-            except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-                results = [error] * len(taken)
+                made = self._work([item for item, _ in taken])
+                results = [result for _, result in zip(taken, made, strict=True)]
+            except BaseException as error:  # noqa: BLE001 - of whatever kind, nobody waits for the round in vain
+                # Raised in a task, what is no Exception would end the event loop.
+                failure = (
+                    error if isinstance(error, Exception) else RuntimeError("Work for several was ended.")
+                )
+                results = [failure] * len(taken)
             for (_, future), result in zip(taken, results, strict=True):
                 if isinstance(result, Exception):
                     future.set_exception(result)

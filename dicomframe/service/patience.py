@@ -108,6 +108,10 @@ class PatientServer(uvicorn.Server):
 
     def _waits_for(self, connection: Any) -> tuple[object | None, float]:
         """Tell what a connection's client has to bring, and within how many seconds."""
+        if (
+            connection.transport.is_closing()
+        ):  # nothing more is to come; the end of the answer may be on its way
+            return None, 0.0
         cycle = connection.cycle
         if cycle is None or cycle.response_complete:
             # Between requests, uvicorn's own time limit runs. The cycle before, or none, stands for the head to come.

@@ -143,8 +143,7 @@ def _grey(stored: NDArray[Any], pixels: Pixels, index: int, window: Window | Non
     window = window or _own_window(_group(file, index, _FRAME_VOI) or file)
     luts = file.items(_VOI_LUT)
     if window is None and luts and not layout.is_float:
-        may_be_negative = layout.is_signed or _rescale(file, index)[1] < 0
-        table = table_of(luts[0], is_signed=may_be_negative)
+        table = table_of(luts[0], is_signed=_may_be_negative(pixels, index))
         # Scanners announce 16 bits for entries that end at 4095: the table's own greatest entry is white.
         return table(np.floor(values)).astype(np.float64) * 255.0 / max(float(table.entries.max()), 1.0)
     if window is None and layout.stored == 1:
@@ -167,6 +166,17 @@ def _modality_values(stored: NDArray[Any], pixels: Pixels, index: int) -> NDArra
     values *= slope
     values += intercept
     return values
+
+
+def _may_be_negative(pixels: Pixels, index: int) -> bool:
+    """Tell whether values in the modality's unit can be below 0; the entries of a Modality LUT are unsigned."""
+    file, layout = pixels.file, pixels.layout
+    if file.items(_MODALITY_LUT):
+        return False
+    slope, intercept = _rescale(file, index)
+    count = 1 << layout.stored
+    least = -count // 2 if layout.is_signed else 0
+    return min(least * slope, (least + count - 1) * slope) + intercept < 0
 
 
 def _rescale(file: Item, index: int) -> tuple[float, float]:

@@ -157,12 +157,12 @@ def test_a_series_with_a_plan(lab, page, screenshot):
     x, y = middle(page)
     page.mouse.click(x - 80, y - 2)
     page.mouse.move(x - 80, y - 1)
-    page.wait_for_timeout(300)
     viewer = page.locator(".dfv")
+    viewer.locator(".dfv-value").filter(has_text="HU").wait_for()
+    viewer.locator(".dfv-missing").filter(has_text="Not shown: 1 part (point); see problems.").wait_for()
+    page.wait_for_timeout(300)
     viewer.scroll_into_view_if_needed()
     screenshot("viewer-overlays", viewer, docs=True)
-    assert viewer.locator(".dfv-missing").inner_text() == "Not shown: 1 part (point); see problems."
-    assert "HU" in viewer.locator(".dfv-value").inner_text()
     for name in ("coronal", "sagittal"):
         viewer.locator(f"[data-plane={name}]").click()
         page.wait_for_timeout(200)
@@ -172,14 +172,14 @@ def test_a_series_with_a_plan(lab, page, screenshot):
     screenshot("viewer-keys", viewer, docs=True)
     viewer.get_by_role("button", name="Close the list").click()
     page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.get_by_text("Theme", exact=True).hover()
+    page.get_by_text("Theme", exact=True).click()  # resting on it opens it only if the menu is there by then
     page.get_by_text("JupyterLab Dark", exact=True).click()
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     viewer.locator("[data-plane=axial]").click()
     page.wait_for_timeout(300)
     screenshot("viewer-dark", viewer, docs=True)
-    back = viewer.evaluate("each => getComputedStyle(each).backgroundColor")
-    assert max(int(part) for part in back.strip("rgb()").split(",")[:3]) < 60
+    back = "getComputedStyle(document.querySelector('.dfv')).backgroundColor"
+    page.wait_for_function(f"() => Math.max(...{back}.match(/\\d+/g).slice(0, 3)) < 60")
 
 
 def test_two_viewers_and_one_shown_twice(lab, page):

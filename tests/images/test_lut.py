@@ -144,7 +144,7 @@ def test_broken_tables_are_refused(descriptor: list[int] | None, data: list[int]
     if data is not None:
         item.add_new("LUTData", "US", data)
     with pytest.raises(DecodeError, match="look-up table"):
-        table_of_item(item)
+        table_of_item(item, is_signed=False)
 
 
 def test_a_table_of_bytes_in_either_order_is_read() -> None:
@@ -153,7 +153,7 @@ def test_a_table_of_bytes_in_either_order_is_read() -> None:
         item.set_original_encoding(is_implicit_vr=False, is_little_endian=little)
         item.add_new("LUTDescriptor", "US", [3, 5, 12])
         item.add_new("LUTData", "OW", np.array([1, 700, 4095], dtype=order).tobytes())
-        entries, first, bits = table_of_item(item)
+        entries, first, bits = table_of_item(item, is_signed=False)
         assert (entries.tolist(), first, bits) == ([1, 700, 4095], 5, 12)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread, examples
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import apply_rescale, apply_voi
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicomframe.errors import QueryError
 from dicomframe.images.assembly import volume_of
@@ -203,6 +203,40 @@ def test_a_voi_lut_is_the_oracles_everywhere(
     ds.VOILUTSequence = [voi_lut(entries, first, "SS")]  # the oracle takes the first value as it is written
     expected = grey_of_oracle(ds, entries)
     assert np.array_equal(shown, 255 - expected if more else expected)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("start", "slope", "intercept", "modality", "first"),
+    [
+        pytest.param(
+            -10, 1, 0, [40_000 + 3 * step for step in range(20)], 40_010, id="behind a Modality LUT"
+        ),
+        pytest.param(-10, 1, 40_000, None, 39_995, id="signed, and all values above 0"),
+        pytest.param(5, -2, 0, None, -40, id="a negative slope"),
+        pytest.param(-10, 1, 0, None, -5, id="signed"),
+    ],
+)
+def test_the_first_value_of_a_voi_lut_is_as_signed_as_what_it_maps(
+    tmp_path, start, slope, intercept, modality, first, implicit
+):
+    values = np.arange(start, start + 20).reshape(4, 5).astype(np.int16 if start < 0 else np.uint16)
+    ds = image(1, 0.0, values, RescaleSlope=slope, RescaleIntercept=intercept)
+    if implicit:
+        ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    ds.BitsStored = 15 if intercept else ds.BitsStored
+    ds.HighBit = ds.BitsStored - 1
+    if modality:
+        del ds.RescaleSlope, ds.RescaleIntercept
+        ds.ModalityLUTSequence = [voi_lut(modality, start % 65536)]
+    entries = list(range(0, 3000, 100))
+    ds.VOILUTSequence = [voi_lut(entries, first % 65536)]
+    mapped = np.asarray(modality).reshape(4, 5) if modality else values.astype(np.int64) * slope + intercept
+    ds.VOILUTSequence[0].LUTDescriptor[1] = first
+    expected = np.floor(apply_voi(mapped, ds).astype(float) * 255 / max(entries) + 0.5)
+    ds.VOILUTSequence[0].LUTDescriptor[1] = first % 65536
+    assert len(set(expected.ravel())) > 2
+    assert np.array_equal(everywhere(ds, tmp_path), expected)
 
 
 def test_what_inverts_does_so_once_everywhere(tmp_path):

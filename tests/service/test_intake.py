@@ -6,6 +6,8 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from dicomframe.service.offload import Offload, Together
 
 
@@ -65,6 +67,41 @@ def test_a_failing_round_fails_those_in_it_and_not_the_next():
         assert isinstance(odd, KeyError)
     finally:
         offload.close()
+
+
+@pytest.mark.parametrize("fault", [SystemExit, list, lambda: [1, 2, 3], lambda: None])
+def test_a_round_that_goes_wrong_in_any_way_is_the_last_of_none(fault):
+    offload = Offload()
+    faults = [fault]
+
+    def work(items):
+        if faults:
+            made = faults.pop()()
+            if isinstance(made, BaseException):
+                raise made
+            return made
+        return items
+
+    together = Together(offload, work)
+
+    async def ask(item):
+        return await asyncio.wait_for(together(item), 5)
+
+    try:
+        with pytest.raises((RuntimeError, TypeError, ValueError)):
+            asyncio.run(ask("first"))
+        assert asyncio.run(ask("second")) == "second"
+    finally:
+        offload.close()
+
+
+def test_without_a_thread_nobody_waits():
+    offload = Offload()
+    together = Together(offload, list)
+    offload.close()
+    for item in ("first", "second"):
+        with pytest.raises(RuntimeError):
+            asyncio.run(asyncio.wait_for(together(item), 5))
 
 
 def test_whoever_stops_waiting_stops_nobody_else():

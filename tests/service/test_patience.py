@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from dicomframe.service import protocol
 from dicomframe.service.patience import Patience
 from dicomframe.service.server import Server
 from dicomframe.service.service import Service
@@ -138,6 +139,36 @@ def test_who_reads_slowly_is_not_cut_off(connect, service, dicom, multipart):
     while piece := slow.recv(1 << 20):
         received += len(piece)
     assert received > len(pixels)
+
+
+@pytest.mark.parametrize("closes", [b"Connection: close\r\n", b""])
+def test_who_reads_the_end_of_an_answer_slowly_is_not_cut_off(
+    connect, service, dicom, multipart, monkeypatch, closes
+):
+    """The server has nothing more to write; what it wrote is still on its way."""
+    monkeypatch.setattr(protocol, "_WRITE_BUFFER_BYTES", 1 << 30)  # all of it is the end
+    pixels = b"\0" * 12_000_000
+    file = dicom(StudyInstanceUID="1.78") + b"\xe0\x7f\x10\x00OW\0\0" + len(pixels).to_bytes(4, "little")
+    body = multipart(file + pixels)
+    connection = connect()
+    connection.sendall(HEAD % len(body) + body)
+    assert connection.recv(65536)[9:12] in {b"200", b"409"}
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        slow.settimeout(SPARE)
+        slow.connect((host, int(port)))
+        slow.sendall(
+            b"GET /v2/studies/1.78 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n" + closes + b"\r\n"
+        )
+        received = b""
+        for _ in range(8):
+            received += slow.recv(4096)
+            time.sleep(QUICK.head_seconds / 2)
+        while len(received) < len(file) + len(pixels):
+            piece = slow.recv(1 << 20)
+            assert piece
+            received += piece
 
 
 def test_many_connections_that_nobody_uses_do_not_keep_others_out_for_long(connect):

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, IncompleteRead
 
 import pytest
 
+from dicomframe.service.protocol import ServiceProtocol
 from dicomframe.service.server import Server
 from dicomframe.service.service import Service
 from dicomframe.service.shortway import ShortWay
@@ -85,6 +86,19 @@ def test_requests_that_do_not_wait_for_answers(server, http_for, dicom):
         received = b"".join(iter(lambda: client.recv(1 << 20), b""))
     assert received.count(b"HTTP/1.1 200") == 3
     assert received.count(bytes(128) + file[128:]) == 3
+
+
+def test_bytes_of_one_answer_are_not_counted_for_the_next(server, http_for, dicom, sent, monkeypatch):
+    """The cycle of a request that waits for its turn is the connection's already, whatever it expects till then."""
+    complete = ServiceProtocol.on_headers_complete
+
+    def expecting_much(self):
+        complete(self)
+        self.cycle.expected_content_length = 1 << 40
+
+    monkeypatch.setattr(ServiceProtocol, "on_headers_complete", expecting_much)
+    test_requests_that_do_not_wait_for_answers(server, http_for, dicom)
+    assert 0 in sent
 
 
 def test_a_file_that_becomes_shorter_is_cut_off(server, http_for, dicom, monkeypatch, caplog):
