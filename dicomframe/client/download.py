@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
-from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
+from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, explain, outcome_table, without_frames
 from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.retrieve import ObjectBody, Retriever
@@ -254,7 +254,7 @@ class Job:
     ) -> None:
         """Write down an instance's outcome, and why it is not what was asked for."""
         if blame is not None:
-            self.to_blame.append(blame)
+            self.to_blame.append(without_frames(blame))
         self.rows[uids.instance] = {
             **dict(zip(UID_COLUMNS, (uids.study, uids.series, uids.instance), strict=True)),
             "path": path,
@@ -382,7 +382,7 @@ class Downloader:
                     job.note_saved(saved.uids, saved)
                     self._bar.update()
         except (DicomFrameError, OSError) as error:
-            job.failures.append(error)
+            job.failures.append(without_frames(error))
 
     def _fetch(self, job: Job, uids: Identity) -> None:
         """Fetch one instance; once more if it comes cut or broken, because nothing else retries a stream."""
@@ -419,12 +419,6 @@ class Downloader:
         if saved is None:
             raise DecodeError("the answer holds no object")
         return saved
-
-
-def explain(error: Exception) -> str:
-    """Say in one line what went wrong, with the kind of error in front."""
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{type(error).__name__}: {' '.join(words.split())}"
 
 
 def download(

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
+from dicomframe.client.outcomes import without_frames
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Bar, Progress, progress_bar
@@ -228,7 +229,7 @@ class Retriever:
             try:
                 return self._metadata_page(path, more)
             except DicomFrameError as error:
-                return error
+                return without_frames(error)
 
         width = self.session.max_workers
         with Workers(width, "metadata") as workers:

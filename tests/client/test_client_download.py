@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import struct
+import tracemalloc
 from io import BytesIO, FileIO
 from pathlib import Path
 
@@ -524,6 +525,30 @@ def test_a_list_that_has_an_end_is_no_proof_that_all_came(capped, connect, tmp_p
     assert table["status"].tolist() == ["saved"] * 4 + ["failed"]
     assert table["SOPInstanceUID"].isna().tolist() == [False] * 4 + [True]
     assert "TruncatedBody" in table["error"].dropna().item()
+
+
+def test_failures_do_not_hold_the_buffers_they_came_through(serve, connect, reply, as_json, tmp_path):
+    """What was received of each is let go of, not kept until the last one of many has failed."""
+    cut = reply(
+        body=b"--b\r\n\r\n" + bytes(8_000_000),
+        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
+    )
+    held = []
+
+    def answer(asked):
+        if "/instances" not in asked.path:
+            held.append(tracemalloc.get_traced_memory()[0])
+            return cut
+        return as_json([])
+
+    client = connect(serve(answer).url, max_workers=1)
+    tracemalloc.start()
+    try:
+        table = client.download([ResourcePath(f"1.2.{number}") for number in range(8)], tmp_path)
+    finally:
+        tracemalloc.stop()
+    assert table["status"].tolist() == ["failed"] * 8
+    assert held[-1] < held[1] + 4_000_000
 
 
 def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):
