@@ -24,7 +24,8 @@ from dicomframe.client.session import Session
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
-from dicomframe.dicom.multipart import MediaType, fill_parts
+from dicomframe.dicom.multipart import MediaType
+from dicomframe.dicom.parts import fill_parts
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,

@@ -591,7 +591,7 @@ def test_a_stopped_server(local, tmp_path):
 
 def test_a_broken_off_download_leaves_whole_files_only(local, tmp_path, monkeypatch):
     """Ctrl-C in the middle: what has a name is whole, and the next call goes on."""
-    from dicomframe.client import download as module
+    from dicomframe.client import folder as module
 
     saved = []
     original = module.Folder.save
@@ -623,7 +623,7 @@ def test_the_ledger_moves_with_the_folder(local, tmp_path):
 
 
 def test_what_the_system_takes_in_parts_is_written_whole(local, tmp_path, monkeypatch):
-    from dicomframe.client import download as module
+    from dicomframe.client import folder as module
 
     class Reluctant(FileIO):
         def write(self, data):

@@ -17,7 +17,7 @@ import dicomframe as dfr
 from dicomframe.client.sources import Item, encode_dataset, iter_items
 from dicomframe.client.store import batches
 from dicomframe.client.stow import read_outcomes
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import (
     AuthenticationError,
     BadRequestError,

@@ -19,10 +19,9 @@ from dicomframe.dicom.multipart import (
     PartData,
     PartEnd,
     _find,
-    fill_parts,
-    iter_parts,
 )
 from dicomframe.dicom.multipartwriter import CHUNK_BYTES, MultipartWriter
+from dicomframe.dicom.parts import fill_parts, iter_parts
 from dicomframe.errors import DecodeError, TruncatedBody
 
 
