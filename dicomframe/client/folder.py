@@ -185,6 +185,6 @@ def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:
                 yield str(entry["path"]), _NOT_WHOLE
             else:
                 yield str(entry["path"]), (int(entry["bytes"]), bool(entry.get("original")))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            # An empty line, or one that was cut off: that file is fetched again.
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            # An empty line, one that was cut off, or somebody else's: that file is fetched again.
             continue

@@ -102,7 +102,15 @@ def test_a_file_of_unknown_origin_is_not_trusted(local, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ledger", [b"", b"garbage\n\xff", b'{"path": "x"}\n[]\n{"path": "y", "bytes": "many"}\n', None]
+    "ledger",
+    [
+        b"",
+        b"garbage\n\xff",
+        b'{"path": "x"}\n[]\n{"path": "y", "bytes": "many"}\n',
+        b'{"path": "x", "bytes": 1e999}\n' + b"[" * 100_000,
+        None,
+    ],
+    ids=["empty", "garbage", "without sizes", "without bounds", "none"],
 )
 def test_a_damaged_ledger_costs_time_not_files(local, tmp_path, ledger):
     folder = tmp_path / "out"
