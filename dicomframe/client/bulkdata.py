@@ -25,7 +25,8 @@ from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.retrieve import SPOOL_BYTES, Retriever
 from dicomframe.dicom import tags
-from dicomframe.dicom.multipart import MediaType, iter_parts
+from dicomframe.dicom.multipart import MediaType
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     BadRequestError,

@@ -13,9 +13,8 @@ import numpy as np
 
 from dicomframe.client.bulkdata import BulkRetriever, ElementPath
 from dicomframe.client.datasets import objects_or_failures
-from dicomframe.client.download import explain
 from dicomframe.client.frames import FrameRetriever, check_frames
-from dicomframe.client.outcomes import UID_COLUMNS, outcome_table
+from dicomframe.client.outcomes import UID_COLUMNS, explain, outcome_table
 from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.progress import Progress, progress_bar

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicomframe.client.collect import Row, collected, failed_row, in_parallel, instances_below, uids_of
 from dicomframe.client.datasets import objects_or_failures
-from dicomframe.client.download import explain
-from dicomframe.client.outcomes import UID_COLUMNS
+from dicomframe.client.outcomes import UID_COLUMNS, explain
 from dicomframe.client.progress import Progress
 from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom.paths import ResourcePath

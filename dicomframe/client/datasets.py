@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from dicomframe.client.outcomes import without_frames
 from dicomframe.client.retrieve import (
     Failure,
     ObjectBody,
@@ -69,13 +70,13 @@ def objects_or_failures(
                 # Behind an object that came and cannot be read, the others follow; behind a cut they do not.
                 if not arriving.is_whole:
                     raise
-                yield error
+                yield without_frames(error)
             else:
                 yield dataset
         if is_empty:
             raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
     except DicomFrameError as error:
-        yield error
+        yield without_frames(error)
 
 
 class _Arriving:

@@ -21,7 +21,8 @@ _META_GROUP = b"\x02\x00"
 IMPLICIT = "1.2.840.10008.1.2"
 _EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.8.1"})
+#: All of a data set in these is one deflated stream (PS3.5 section A.5).
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 # The VRs with a length of 16 bits, and of 32 (PS3.5 tables 7.1-1 and 7.1-2).
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
@@ -95,7 +96,7 @@ class ElementFinder:
             # The group's own length is often wrong.
             meta, start = self._meta.find(head, 132)
             syntax = text(meta.get(_TRANSFER_SYNTAX, (b"", b""))[1])
-            if not syntax or syntax in _DEFLATED:
+            if not syntax or syntax in DEFLATED:
                 raise Unusual
             walker = self._walker(syntax)
             elements, end = walker.find(head, start)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from dicomframe.client.elements import HEAD_BYTES, ElementFinder, Unusual, text
+from dicomframe.client.outcomes import without_frames
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import (
@@ -222,7 +223,7 @@ def retrieve_headers(
                     pages.append(_page(rows))
                     rows = []
         except DicomFrameError as error:
-            return error
+            return without_frames(error)
         finally:
             pages.append(_page(rows))
         return pages

@@ -1,9 +1,9 @@
-"""Tables of outcomes: one row a thing, typed also when there is none."""
+"""Outcomes: tables of one row a thing, typed also when there is none, and failures told there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from dicomframe.errors import QueryError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: What a bulk verb does about failures: a row each, or, when all else is done, an error as well.
 OnFailure = Literal["rows", "raise"]
+
+Failure = TypeVar("Failure", bound=BaseException)
 
 #: The columns of all tables of outcomes that name instances.
 UID_COLUMNS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -56,6 +58,24 @@ def check_on_failure(errors: Any) -> OnFailure:
     if errors not in {"rows", "raise"}:
         raise QueryError("errors must be 'rows' or 'raise'.")
     return cast("OnFailure", errors)
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what went wrong, with the kind of error in front."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{type(error).__name__}: {' '.join(words.split())}"
+
+
+def without_frames(error: Failure) -> Failure:
+    """Give an error that is kept for later, without the frames it came through.
+
+    They hold what was on its way, be it the buffer of an answer or the bytes of a whole request: MBs for each failure.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _shown(cell: Any) -> Any:

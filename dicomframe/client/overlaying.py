@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dicomframe.client.download import explain
+from dicomframe.client.outcomes import explain, without_frames
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.workers import Workers, in_order
@@ -62,10 +62,10 @@ def _overlays_of_one(
             try:
                 found.join(overlays_of(dataset, onto, registered=registered))
             except DicomFrameError as error:
-                errors.append(error)
+                errors.append(without_frames(error))
                 found.report("", "not usable", str(dataset.get("SOPInstanceUID") or ""), explain(error))
     except DicomFrameError as error:
-        errors.append(error)
+        errors.append(without_frames(error))
         found.report("", "not retrieved", path.uids[-1], explain(error))
     return found, errors
 

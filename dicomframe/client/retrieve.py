@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
+from dicomframe.client.outcomes import without_frames
 from dicomframe.client.pages import decode_rows
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Bar, Progress, progress_bar
@@ -23,7 +24,8 @@ from dicomframe.client.session import Session
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
-from dicomframe.dicom.multipart import MediaType, fill_parts
+from dicomframe.dicom.multipart import MediaType
+from dicomframe.dicom.parts import fill_parts
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level, ResourcePath
 from dicomframe.errors import (
     BadRequestError,
@@ -228,7 +230,7 @@ class Retriever:
             try:
                 return self._metadata_page(path, more)
             except DicomFrameError as error:
-                return error
+                return without_frames(error)
 
         width = self.session.max_workers
         with Workers(width, "metadata") as workers:

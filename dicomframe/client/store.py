@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table
+from dicomframe.client.outcomes import UID_COLUMNS, OnFailure, outcome_table, without_frames
 from dicomframe.client.partial import INTERRUPTED, keeping
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.session import Session
@@ -57,7 +57,7 @@ class _State:
             if failure is None:
                 self.has_worked = True
             else:
-                self.failures.append(failure)
+                self.failures.append(without_frames(failure))
 
     @property
     def hopeless(self) -> DicomFrameError | None:

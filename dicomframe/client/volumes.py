@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dicomframe.client.collect import instances_below
 from dicomframe.client.datasets import objects_or_failures
+from dicomframe.client.outcomes import without_frames
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.workers import Workers, in_order
@@ -48,7 +49,7 @@ def retrieve_volume(
                     # Those behind it may be slices all the same.
                     assembly.fail("", error)
         except DicomFrameError as error:
-            assembly.fail(path.instance or "", error)
+            assembly.fail(path.instance or "", without_frames(error))
 
     width = retriever.session.max_workers
     total = len(below) if below[0].level == "instance" else None

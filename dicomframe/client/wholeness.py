@@ -13,6 +13,7 @@ from typing import Final
 
 from dicomframe.client.elements import (
     BIG_ENDIAN,
+    DEFLATED,
     IMPLICIT,
     ITEM,
     ITEM_END,
@@ -34,8 +35,6 @@ _PIXEL_TAG: Final = 0x7FE00010
 #: What ends pixel data in fragments (PS3.5 section A.4).
 _DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _UNDEFINED_LENGTH: Final = b"\xff\xff\xff\xff"
-#: All of a data set in these is one deflated stream (PS3.5 section A.5).
-_DEFLATED: Final = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _DEFLATED_PIECE: Final = 64 * 1024
 #: Some programs fill files up with these.
 _FILLING: Final = b"\0\r\n "
@@ -85,7 +84,7 @@ def is_cut_off(head: bytes, content: bytes | mmap) -> bool:
         syntax, start = read_meta(head)
         if start > len(content):
             return True
-        if syntax in _DEFLATED:
+        if syntax in DEFLATED:
             return not _inflates(content, start)
         if not syntax or (_has_fragments(head) and content[-len(_DELIMITER) :] == _DELIMITER):
             return False

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 #: Bytes read from a file at a time. With smaller pieces sending costs more, with larger ones eight workers hold more.
 CHUNK_BYTES = 512 * 1024
+# A pipe that took a file's place would have who opens it wait for ever.
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def part_head(boundary: str, headers: Mapping[str, str], *, first: bool) -> bytes:
@@ -124,8 +127,10 @@ class _File:
         return self._before.st_size
 
     def pieces(self) -> Iterator[bytes | FilePiece]:
-        descriptor = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(self._path, _READ)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("It is no regular file.")
             piece = FilePiece(descriptor, len(self))
             yield piece
             left = piece.size - piece.sent

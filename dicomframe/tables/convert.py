@@ -368,8 +368,8 @@ def _table(
         row, tag, raw, reason = batch.issues[0]
         keyword, vr = (columns[tag].name, columns[tag].vr) if tag else ("", "")
         raise ValueRefused(row, keyword, vr, reason, raw)
-    # A view has a name of its own.
-    names = _header(tuple([column.name for column in columns.values()])).view()
+    # A copy: with pandas before 3, whoever writes into a table's `columns.values` writes into the index itself.
+    names = _header(tuple([column.name for column in columns.values()])).copy(deep=True)
     cells = [_to_pandas(batch.cells.pop(tag), column, dtype_backend) for tag, column in columns.items()]
     index = pd.RangeIndex(batch.length) if index is None else index
     # The public constructor looks at each array once more, for half of its time. This one also moves dates into pandas'

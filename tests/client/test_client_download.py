@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import struct
+import tracemalloc
 from io import BytesIO, FileIO
 from pathlib import Path
 
@@ -101,7 +102,15 @@ def test_a_file_of_unknown_origin_is_not_trusted(local, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "ledger", [b"", b"garbage\n\xff", b'{"path": "x"}\n[]\n{"path": "y", "bytes": "many"}\n', None]
+    "ledger",
+    [
+        b"",
+        b"garbage\n\xff",
+        b'{"path": "x"}\n[]\n{"path": "y", "bytes": "many"}\n',
+        b'{"path": "x", "bytes": 1e999}\n' + b"[" * 100_000,
+        None,
+    ],
+    ids=["empty", "garbage", "without sizes", "without bounds", "none"],
 )
 def test_a_damaged_ledger_costs_time_not_files(local, tmp_path, ledger):
     folder = tmp_path / "out"
@@ -526,6 +535,30 @@ def test_a_list_that_has_an_end_is_no_proof_that_all_came(capped, connect, tmp_p
     assert "TruncatedBody" in table["error"].dropna().item()
 
 
+def test_failures_do_not_hold_the_buffers_they_came_through(serve, connect, reply, as_json, tmp_path):
+    """What was received of each is let go of, not kept until the last one of many has failed."""
+    cut = reply(
+        body=b"--b\r\n\r\n" + bytes(8_000_000),
+        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'},
+    )
+    held = []
+
+    def answer(asked):
+        if "/instances" not in asked.path:
+            held.append(tracemalloc.get_traced_memory()[0])
+            return cut
+        return as_json([])
+
+    client = connect(serve(answer).url, max_workers=1)
+    tracemalloc.start()
+    try:
+        table = client.download([ResourcePath(f"1.2.{number}") for number in range(8)], tmp_path)
+    finally:
+        tracemalloc.stop()
+    assert table["status"].tolist() == ["failed"] * 8
+    assert held[-1] < held[1] + 4_000_000
+
+
 def test_the_wrong_instance_is_not_saved_under_the_right_name(stubborn, connect, reply, files, tmp_path):
     body = MultipartWriter([files[0].read_bytes()])
     other = reply(200, b"".join(body), {"Content-Type": body.content_type})
@@ -566,7 +599,7 @@ def test_a_stopped_server(local, tmp_path):
 
 def test_a_broken_off_download_leaves_whole_files_only(local, tmp_path, monkeypatch):
     """Ctrl-C in the middle: what has a name is whole, and the next call goes on."""
-    from dicomframe.client import download as module
+    from dicomframe.client import folder as module
 
     saved = []
     original = module.Folder.save
@@ -598,7 +631,7 @@ def test_the_ledger_moves_with_the_folder(local, tmp_path):
 
 
 def test_what_the_system_takes_in_parts_is_written_whole(local, tmp_path, monkeypatch):
-    from dicomframe.client import download as module
+    from dicomframe.client import folder as module
 
     class Reluctant(FileIO):
         def write(self, data):

@@ -17,7 +17,7 @@ import dicomframe as dfr
 from dicomframe.client.sources import Item, encode_dataset, iter_items
 from dicomframe.client.store import batches
 from dicomframe.client.stow import read_outcomes
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import (
     AuthenticationError,
     BadRequestError,
@@ -42,6 +42,8 @@ COLUMNS = [
     "warnings",
     "retrieve_url",
 ]
+
+STUDY_OF_MANY = "1.2.826.0.2"
 
 
 def dataset(number=0, study="1.2.826.0.2"):
@@ -555,3 +557,28 @@ def test_files_are_streamed(serve, connect, as_json, tmp_path):
     assert lengths[0] > 60_000_000
     # The server of this test holds the body once; the client would be the second.
     assert peak < 75_000_000
+
+
+def test_batches_that_fail_are_not_held_until_the_end(serve, connect, reply, as_json):
+    """What is made on the way, such as Datasets out of a generator, is let go of when its row is known."""
+    held = []
+
+    def answer(asked):
+        held.append(tracemalloc.get_traced_memory()[0])
+        asked.body = b""
+        return as_json(stow_answer([f"{STUDY_OF_MANY}.1.0"])) if len(held) == 1 else reply(status=404)
+
+    def made():
+        for number in range(8):
+            one = dataset(number, STUDY_OF_MANY)
+            one.PixelData = bytes(4_000_000)
+            yield one
+
+    client = connect(serve(answer).url, max_workers=1)
+    tracemalloc.start()
+    try:
+        table = client.store(made(), batch_size=1)
+    finally:
+        tracemalloc.stop()
+    assert table["status"].tolist() == ["stored"] + ["failed"] * 7
+    assert held[-1] < held[2] + 8_000_000

@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 import dicomframe as dfr
 from dicomframe.client import verify
 from dicomframe.client.sources import encode_dataset
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import DecodeError, QueryError
 
 CT = get_testdata_file("CT_small.dcm", download=False)

@@ -178,3 +178,23 @@ def test_stretches_do_not_hide_elements_out_of_order(syntax):
     twice = file_of(syntax, [*usual, *usual], "1.2")
     with pytest.raises(Unusual):
         finder.find(twice, is_whole=True)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "is_one_stream"),
+    [
+        ("1.2.840.10008.1.2.1.99", True),  # Deflated Explicit VR
+        ("1.2.840.10008.1.2.4.95", True),  # JPIP Referenced Deflate
+        ("1.2.840.10008.1.2.4.205", True),  # JPIP HTJ2K Referenced Deflate
+        ("1.2.840.10008.1.2.8.1", False),  # Deflated Image Frame: the frames are, the elements are not
+    ],
+)
+def test_elements_are_not_sought_in_a_deflated_stream(syntax, is_one_stream):
+    meta = element(0x00020010, b"UI", syntax.encode(), "<", implicit=False)
+    content = bytes(128) + b"DICM" + meta + element(0x00080018, b"UI", b"1.23", "<", implicit=False)
+    if is_one_stream:
+        with pytest.raises(Unusual):
+            find_elements(content, WANTED, is_whole=True)
+    else:
+        found = find_elements(content, WANTED, is_whole=True)
+        assert found.elements == {0x00080018: (b"UI", b"1.23")}

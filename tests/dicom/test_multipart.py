@@ -3,7 +3,9 @@
 import email
 import email.policy
 import io
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,9 @@ from dicomframe.dicom.multipart import (
     PartData,
     PartEnd,
     _find,
-    fill_parts,
-    iter_parts,
 )
 from dicomframe.dicom.multipartwriter import CHUNK_BYTES, MultipartWriter
+from dicomframe.dicom.parts import fill_parts, iter_parts
 from dicomframe.errors import DecodeError, TruncatedBody
 
 
@@ -371,6 +372,27 @@ def test_files_are_streamed_and_a_changed_one_breaks_the_request_off(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(OSError, match="changed while"):
             list(writer)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path, is_early):
+    path = tmp_path / "file"
+    path.write_bytes(b"DICM")
+    writer = None if is_early else MultipartWriter([path])
+    path.unlink()
+    os.mkfifo(path)
+    said = []
+
+    def send():
+        with pytest.raises(OSError, match="no regular file") as refusal:
+            b"".join(writer or MultipartWriter([path]))
+        said.append(refusal.value)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert said
 
 
 def test_a_media_type_keeps_what_it_can_read():

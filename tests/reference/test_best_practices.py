@@ -22,7 +22,7 @@ from dicomframe.client import backoff, session
 from dicomframe.client.client import Client
 from dicomframe.client.session import InProcessAdapter
 from dicomframe.client.sources import encode_dataset
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import UnavailableError
 from dicomframe.service.inprocess import handler
 from dicomframe.service.service import Service

@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 
 CT = get_testdata_file("CT_small.dcm", download=False)
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'

@@ -20,7 +20,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import NotFoundError
 from dicomframe.images.windowing import display
 

@@ -11,7 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 
 INSTANCE = "studies/1.1/series/1.1.1/instances/1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.errors import ConnectionFailed
 from dicomframe.service import frames as frames_module
 from dicomframe.service.fragments import BadFragments, frames_of

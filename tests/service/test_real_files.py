@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_charset_files, get_testdata_files
 
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 
 FILES = sorted(path for path in map(Path, [*get_testdata_files(), *get_charset_files()]) if path.is_file())
 

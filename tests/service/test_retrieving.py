@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 
 INSTANCE = "studies/1.1/series/1.1.1/instances/1.1.1.1"
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from openjpeg.utils import decode, get_parameters
 from pydicom.data import get_testdata_file
 
-from dicomframe.dicom.multipart import iter_parts
+from dicomframe.dicom.parts import iter_parts
 from dicomframe.service.jpeg2000 import encode
 from dicomframe.service.pixels import CannotDecode, Decoded, Layout
 

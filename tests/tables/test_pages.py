@@ -1,6 +1,7 @@
 """Pages are read as they come: none is held longer than the few that are read together."""
 
 import tracemalloc
+from contextlib import suppress
 
 import orjson
 import pandas as pd
@@ -34,6 +35,16 @@ def test_pages_are_let_go_of(monkeypatch):
     assert len(table) == 20_000
     # Arrow's memory is not Python's; what is traced is the text of the pages.
     assert peak < 0.5 * sum(len(page_of(number)) for number in range(100))
+
+
+def test_whoever_writes_into_the_names_of_one_table_writes_into_no_other():
+    """Tables of like pages share the making of their header; pandas before 3 lets `columns.values` be written to."""
+    first, second = (convert.from_pages([page_of(0)], "study") for _ in range(2))
+    names = list(first.columns)
+    with suppress(ValueError):
+        first.columns.values[0] = "Renamed"  # noqa: PD011 - as people do it
+    assert first.columns.array is not second.columns.array
+    assert list(second.columns) == list(convert.from_pages([page_of(0)], "study").columns) == names
 
 
 @pytest.mark.parametrize("together", [1, 50_000, 10**9])
