@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dicomframe.client.client import Client
+    from dicomframe.dicom.paths import Level
 
 __all__ = ["map_in_pandas", "search"]
 
 #: What says how to come by a token: nothing (DefaultAzureCredential on Azure), or a function that each worker calls.
 Credential = Callable[[], Any] | None
 Days = tuple[date, date]
+#: Texts beside the recipe's columns: what the table of a search says of itself, which no Dask table can.
+_OF_ROWS: Final = ("completeness", "unreadable")
 
 #: Steps that need all rows of a patient, who may have studies in several ranges of days.
 _NOT_BY_DAYS: Final = frozenset({"first", "last"})
@@ -65,14 +68,16 @@ def search(
     Returns
     -------
     dask.dataframe.DataFrame
-        The columns that the steps ask for, the same in every part, with the ``pyarrow`` dtypes, which travel well; and
-        ``completeness``, of the search that the row is from.
+        The columns that the steps ask for, the same in every part, with the ``pyarrow`` dtypes, which travel well;
+        ``completeness``, of the search that the row is from; and ``unreadable``, the attributes of the row whose values
+        came and could not be read or retrieved, with a comma between them, or missing.
         Studies without a date are in no part.
 
     Raises
     ------
     QueryError
-        If the recipe cannot be cut by days, the ranges overlap or are no ranges, or a token is given.
+        If the recipe cannot be cut by days or joins a column ``completeness`` or ``unreadable``, the ranges overlap or
+        are no ranges, or a token is given.
     DicomFrameError
         If the extra is not installed.
 
@@ -236,13 +241,28 @@ def _part(
     steps = cohort(None, recipe).steps
     meta = _meta(steps)
     with _connect(url, credential, options) as client:
-        found = Cohort(client, _for_days(steps, days)).to_frame()
-    found = found.assign(completeness=found.attrs["dicom"]["completeness"])
+        done = Cohort(client, _for_days(steps, days))
+        found, issues = done.to_frame(), done.issues()
+    found = found.assign(
+        completeness=found.attrs["dicom"]["completeness"], unreadable=_unreadable(found, issues)
+    )
     nothing = [name for name in meta.columns if name not in found.columns]
     found = found.assign(**{name: pd.Series(pd.NA, found.index, dtype=meta[name].dtype) for name in nothing})
     found = found[list(meta.columns)].astype(meta.dtypes.to_dict())
     found.attrs = {}
     return found
+
+
+def _unreadable(table: pd.DataFrame, issues: pd.DataFrame) -> pd.Series[Any]:
+    """Name the attributes of each row that could not be read."""
+    import pandas as pd
+
+    from dicomframe.cohorts.running import has_issue
+
+    listed = set(issues["keyword"].dropna())
+    masks = {name: has_issue(table, issues, name) for name in table.columns if name in listed}
+    names = [", ".join(name for name, mask in masks.items() if mask[at]) for at in range(len(table))]
+    return pd.Series([each or pd.NA for each in names], table.index, dtype="string")
 
 
 def _for_days(steps: Sequence[Step], days: Days) -> list[Stage]:
@@ -258,21 +278,23 @@ def _meta(steps: Sequence[Step]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    from dicomframe.cohorts.running import levels_behind, read_table
     from dicomframe.tables.schema import LEVEL_KEYWORDS, column_of
 
-    names: dict[str, None] = {}
+    levels: dict[str, Level] = {}
     joined: dict[str, Any] = {}
     for step in steps:
-        if step.action == "search":
-            names |= dict.fromkeys([*LEVEL_KEYWORDS[step.level], *step.fields])
-        names |= dict.fromkeys(step.metadata)
+        if "all" in step.fields:
+            raise QueryError("fields='all' gives columns that are not known before; name the attributes.")
         if step.action == "join":
-            from dicomframe.cohorts.running import read_table
-
             table = read_table(step).convert_dtypes(dtype_backend="pyarrow")
             joined |= {str(name): dtype for name, dtype in table.dtypes.items() if name not in step.on}
-    if "all" in names:
-        raise QueryError("fields='all' gives columns that are not known before; name the attributes.")
-    dtypes = {name: column_of(tags.attribute(name).tag).dtype("pyarrow") for name in names}
-    dtypes |= joined | {"completeness": pd.ArrowDtype(pa.string())}
+        levels = levels_behind(step, levels, [*LEVEL_KEYWORDS[step.level], *step.fields], joined)
+    dtypes = {
+        name: joined[name] if name in joined else column_of(tags.attribute(name).tag).dtype("pyarrow")
+        for name in levels
+    }
+    if both := [name for name in _OF_ROWS if name in dtypes]:
+        raise QueryError(f"A joined table has a column {both[0]!r}, which the parts have; rename it.")
+    dtypes |= dict.fromkeys(_OF_ROWS, pd.ArrowDtype(pa.string()))
     return pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})

@@ -6,9 +6,10 @@ from datetime import date
 
 import pandas as pd
 import pytest
+from pydicom import dcmread, examples
 
 import dicomframe as dfr
-from dicomframe.errors import DicomFrameError, QueryError
+from dicomframe.errors import DicomFrameError, IncompleteRetrievalWarning, QueryError
 
 scaleout = dfr.scaleout
 ALL = ("2022-01-01", "2025-12-31")
@@ -38,6 +39,7 @@ def test_all_parts_are_the_whole(women):
     one = found.sort_values("SeriesInstanceUID", ignore_index=True)
     other = whole.sort_values("SeriesInstanceUID", ignore_index=True)
     assert set(one.pop("completeness")) == {"complete"}
+    assert one.pop("unreadable").isna().all()
     pd.testing.assert_frame_equal(one, other[one.columns].astype(one.dtypes))
 
 
@@ -75,6 +77,50 @@ def test_metadata_and_joined_columns_are_there(cohort_client, tmp_path):
     assert len(found) == slices.to_frame()["StudyDate"].dt.year.eq(2024).sum()
     assert found["died"].notna().all()
     assert (found["SliceThickness"] <= 5).all()
+
+
+def test_what_could_not_be_read_is_named(monkeypatch):
+    with dfr.start_local() as local:
+        client = local.connect(progress=False)
+        file = dcmread(examples.get_path("ct"))
+        file.StudyDate = "20240115"
+        for number in (1, 2):
+            file.StudyInstanceUID, file.SeriesInstanceUID = f"1.2.{number}", f"1.2.{number}.1"
+            file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}.1.1"
+            client.store([file])
+        slices = (
+            dfr.cohort(client)
+            .step("all")
+            .step("slices", level="instance")
+            .step("later", metadata=["KVP"], KVP=(1, None), missing="keep")
+        )
+        retrieve = type(client).collect_metadata
+
+        def after_a_deletion(self, *given, **named):
+            client.delete("1.2.2")
+            return retrieve(self, *given, **named)
+
+        table = scaleout.search(slices, ALL, days=2000)
+        monkeypatch.setattr(type(client), "collect_metadata", after_a_deletion)
+        with pytest.warns(IncompleteRetrievalWarning):
+            found = table.compute(scheduler="sync")
+    assert found.sort_values("StudyInstanceUID")["unreadable"].fillna("").tolist() == ["", "KVP"]
+
+
+def test_columns_that_do_not_go_up_are_in_no_part(women):
+    up = women.step("studies", level="study")
+    table = scaleout.search(up, ALL, days=2000)
+    assert "PatientSex" in table.columns
+    assert not {"SeriesInstanceUID", "Modality"} & set(table.columns)
+    found = table.compute(scheduler="sync")
+    assert sorted(found["StudyInstanceUID"]) == sorted(up.to_frame()["StudyInstanceUID"])
+    assert found["PatientSex"].notna().all()
+
+
+def test_a_joined_column_hides_none_of_the_parts(women, tmp_path):
+    (tmp_path / "o.csv").write_text("PatientID,completeness\n1,2\n")
+    with pytest.raises(QueryError, match="'completeness'"):
+        scaleout.search(women.step("joined", join=tmp_path / "o.csv", on="PatientID"), ALL)
 
 
 def test_ranges_are_taken_as_given(women):

@@ -133,7 +133,8 @@ class Cohort:
         """Add a step, which does one thing.
 
         - The first step, and each that names another ``level``, **searches**: the service is asked for what matches
-          the attributes, below (or above) the rows so far. What is known of a row's study stays with it.
+          the attributes, below (or above) the rows so far. What is known of a row's study stays with it; what tells of
+          a series or an instance does not go up to its study.
         - Attributes alone **keep** the rows that match all of them. Values are given as to a search; numbers and ages
           (in years) may be ranges too. ``keep`` takes columns with other names, or a function of the table.
         - ``without`` takes away the rows that match.
@@ -251,9 +252,9 @@ class Cohort:
         -------
         pandas.DataFrame
             One row a step: ``step``, ``action``, ``level``; ``rows`` behind it and how many rows it ``removed``; of how
-            many it was ``unknown`` whether they belong, and how many of those because a value was ``unreadable``;
-            distinct ``patients`` (by PatientID), ``studies``, ``series`` and ``instances``, missing where the table
-            does not know them; and ``completeness`` of a search.
+            many it was ``unknown`` whether they belong, and how many of those because a value was ``unreadable`` or
+            could not be retrieved; distinct ``patients`` (by PatientID), ``studies``, ``series`` and ``instances``,
+            missing where the table does not know them; and ``completeness`` of a search.
 
         Examples
         --------
@@ -321,7 +322,7 @@ class Cohort:
         )
 
     def issues(self) -> pd.DataFrame:
-        """Give the values that could not be read in the searches of all steps, with the UIDs of their rows.
+        """Give the values that could not be read or retrieved in all steps, with the UIDs of their rows.
 
         Examples
         --------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,8 @@ from dicomframe.accessor.remote import search_around
 from dicomframe.client.addresses import addresses_of_table
 from dicomframe.cohorts.matching import Mask, Matches, match_all
 from dicomframe.cohorts.steps import Step
-from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL
+from dicomframe.dicom import tags
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import NoClientError, TableError
 from dicomframe.tables.schema import TEXT_DTYPE
 
@@ -25,7 +26,8 @@ _PLURAL: Final = {"study": "studies", "series": "series", "instance": "instances
 _WHY: Final = "why"
 #: What stands in files where there is no value.
 _NOTHING: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
-_MISSING, _UNREADABLE = "is missing", "could not be read"
+_MISSING, _UNREADABLE, _UNRETRIEVED = "is missing", "could not be read", "could not be retrieved"
+_RANK: Final[Mapping[Level, int]] = {level: rank for rank, level in enumerate(UID_KEYWORD_OF_LEVEL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ class Outcome:
     removed : pandas.DataFrame
         The rows that went, as they were in front of the step, with ``why``.
     issues : pandas.DataFrame
-        The values that could not be read, of all searches so far.
+        The values that could not be read or retrieved, of all searches so far.
     unknown, unreadable : int
-        Of how many rows it could not be said, and of how many of them because a value could not be read.
+        Of how many rows it could not be said, and of how many of them because a value could not be read or retrieved.
     completeness : str or None
         Of a search: whether its rows are all there are.
+    levels : mapping
+        Of what each column tells: `levels_behind`'s.
     """
 
     table: pd.DataFrame
@@ -52,6 +56,36 @@ class Outcome:
     unknown: int = 0
     unreadable: int = 0
     completeness: str | None = None
+    levels: Mapping[str, Level] = field(default_factory=dict)
+
+
+def levels_behind(
+    step: Step, before: Mapping[str, Level], searched: Iterable[str] = (), joined: Iterable[str] = ()
+) -> dict[str, Level]:
+    """Tell of what each column behind a step tells: a study, a series or an instance.
+
+    A search leaves behind what tells of something below its own level: a study has no one series number.
+
+    Parameters
+    ----------
+    step : Step
+        Which step.
+    before : mapping
+        The columns in front of it.
+    searched, joined : iterable of str
+        The columns that its search gave, or that it joined.
+    """
+    levels = dict(before)
+    if step.action == "search":
+        levels = {name: level for name, level in before.items() if _RANK[level] <= _RANK[step.level]}
+        levels |= dict.fromkeys(searched, step.level)
+        levels |= {uid: level for level, uid in UID_KEYWORD_OF_LEVEL.items() if uid in levels}
+    levels |= {name: "instance" for name in step.metadata if name not in levels}
+    if step.action == "join":
+        # What is known of a patient is known of each study of theirs.
+        level = max((before.get(name, step.level) for name in step.on), key=lambda each: _RANK[each])
+        levels |= {name: level for name in joined if name not in levels}
+    return levels
 
 
 def run_step(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
@@ -62,9 +96,9 @@ def run_step(step: Step, before: Outcome | None, client: Client | None) -> Outco
     table, issues = before.table, before.issues
     if step.metadata:
         table, issues = _with_metadata(table, issues, step, client)
-    if step.action in {"keep", "without"}:
-        return _filter(step, table, issues)
-    return _join(step, table, issues) if step.action == "join" else _one_each(step, table, issues)
+    work = {"keep": _filter, "without": _filter, "join": _join}.get(step.action, _one_each)
+    outcome = work(step, table, issues)
+    return replace(outcome, levels=levels_behind(step, before.levels, joined=outcome.table.columns))
 
 
 def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
@@ -74,6 +108,7 @@ def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcom
     options: dict[str, Any] = {**step.filters, "fuzzy": step.fuzzy, "fields": list(step.fields) or None}
     if before is None:
         found = getattr(client, f"search_{_PLURAL[step.level]}")(**options).to_frame()
+        searched = found.columns
         removed, issues = found.iloc[:0].assign(**{_WHY: _texts([])}), found.dicom.issues()
     else:
         found = search_around(client, before.table, step.level, options)
@@ -81,9 +116,13 @@ def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcom
         keys = [name for name in _uid_columns(before.table) if name in found.columns]
         is_left = _is_in(before.table, found, keys)
         removed = _removed(before.table, ~is_left, np.where(is_left, "", f"no {step.level} was found"))
-        found = _with_columns(found, before.table, keys)
+        more = levels_behind(step, before.levels).keys() - set(found.columns)
+        above = before.table[[*keys, *(name for name in before.table.columns if name in more)]]
+        searched = found.columns
+        found = _merged(found, above.drop_duplicates(keys), keys)
+    levels = levels_behind(step, {} if before is None else before.levels, searched)
     completeness = found.attrs.get("dicom", {}).get("completeness")
-    return Outcome(found, removed, issues, completeness=completeness)
+    return Outcome(found, removed, issues, completeness=completeness, levels=levels)
 
 
 def _uid_columns(table: pd.DataFrame) -> list[str]:
@@ -93,14 +132,6 @@ def _uid_columns(table: pd.DataFrame) -> list[str]:
 def _is_in(table: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> Mask:
     """Tell which rows' keys are among another table's."""
     return np.asarray(pd.MultiIndex.from_frame(table[keys]).isin(pd.MultiIndex.from_frame(other[keys])))
-
-
-def _with_columns(found: pd.DataFrame, above: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Give rows that were found below others what is known of those: who the patient is, what was joined."""
-    more = [name for name in above.columns if name not in found.columns]
-    if not more or above.duplicated(keys).any():
-        return found
-    return _merged(found, above[[*keys, *more]], keys)
 
 
 def _merged(table: pd.DataFrame, more: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -125,7 +156,18 @@ def _with_metadata(
     keys = _uid_columns(read)
     more = [name for name in read.columns if name in lacking]
     merged = _merged(table, read[[*keys, *more]].drop_duplicates(keys), keys)
-    return merged, pd.concat([issues, read.dicom.issues()], ignore_index=True)
+    failed = _failures(read.attrs["dicom"].get("failed", ()), lacking, issues)
+    return merged, pd.concat([issues, read.dicom.issues(), failed], ignore_index=True)
+
+
+def _failures(failed: Iterable[Mapping[str, str]], names: list[str], issues: pd.DataFrame) -> pd.DataFrame:
+    """Give what could not be retrieved as issues, one for each attribute that was wanted of it."""
+    rows = [
+        {**each, "keyword": name, "vr": tags.attribute(name).vr, "reason": f"{_UNRETRIEVED}: {each['error']}"}
+        for each in failed
+        for name in names
+    ]
+    return pd.DataFrame(rows, columns=issues.columns).astype(issues.dtypes)
 
 
 def _filter(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
@@ -280,14 +322,18 @@ def _settled(
     why = np.asarray(why, dtype=object)
     for name, gap in columns.items():
         here = unknown & gap
-        bad = here & _has_issue(table, issues, name)
-        unreadable |= bad
+        is_failure = issues["reason"].str.startswith(_UNRETRIEVED).fillna(value=False)
+        bad = here & has_issue(table, issues[~is_failure], name)
+        failed = here & has_issue(table, issues[is_failure], name)
+        unreadable |= bad | failed
         empty = (
             table[name].isna().to_numpy(dtype=bool)
             if name in table.columns
             else np.zeros(len(table), dtype=bool)
         )
-        says = np.where(bad, _UNREADABLE, np.where(empty, _MISSING, "cannot be compared"))
+        says = np.select(
+            [failed, bad, empty], [_UNRETRIEVED, _UNREADABLE, _MISSING], default="cannot be compared"
+        )
         open_yet = here & (why == "")
         why[open_yet] = [f"{name or 'the answer'} {each if name else _MISSING}" for each in says[open_yet]]
     if step.missing == "raise" and unknown.any():
@@ -306,7 +352,7 @@ def _settled(
     )
 
 
-def _has_issue(table: pd.DataFrame, issues: pd.DataFrame, name: str) -> Mask:
+def has_issue(table: pd.DataFrame, issues: pd.DataFrame, name: str) -> Mask:
     """Tell which rows' value of a column could not be read, here or in the study or series above."""
     found = np.zeros(len(table), dtype=bool)
     listed = issues[issues["keyword"] == name] if name else issues.iloc[:0]

@@ -140,9 +140,7 @@ def make_step(
         tags.attribute(each)
     if action == "search" and isinstance(kept, Mapping):
         build_queries(here, filters=kept, fuzzy=fuzzy, fields=list(_names(fields)) or None)
-    names = tuple(_names(metadata))
-    for each in names:
-        tags.attribute(each)
+    names = tuple(tags.attribute(each).column for each in _names(metadata))
     if names and (here != "instance" or action == "search"):
         raise QueryError(
             "metadata= is read from instances: search them first, in a step with level='instance'."

@@ -2,6 +2,9 @@
 
 A merge is told from a number which rows are newer, so that the same batch can be merged twice. An append names its
 batch: Delta refuses a second one of the same number, by whichever program.
+
+Who writes claims the tables first. From then on Delta refuses whoever claimed them before, who might hold something
+older: what they wrote until then is as if they had died there, and is done again from the last batch.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ import pyarrow as pa
 from dicomframe.errors import LakeError
 
 if TYPE_CHECKING:
+    from deltalake import CommitProperties
     from deltalake import DeltaTable as DeltaTable  # noqa: PLC0414 - for the annotations of this package
 
 Name = Literal["study", "series", "instance", "changes"]
 #: The name under which batches are counted in the tables' logs.
 _APPLICATION: Final = "dicomframe"
+#: The name under which claims are.
+_WRITER: Final = "dicomframe writer"
 
 _TEXTS: Final = pa.list_(pa.string())
 _UIDS: Final = (("PartitionName", pa.string()), ("StudyInstanceUID", pa.string()))
@@ -130,6 +136,7 @@ class Table:
         self.name = name
         self.uri = f"{folder.rstrip('/')}/{name}"
         self._options = dict(options or {}) or None
+        self._claimed = 0
 
     def create(self, description: str) -> None:
         """Make it, empty; nothing is done if it is there."""
@@ -176,7 +183,9 @@ class Table:
         same = " AND ".join(f"t.{key} = s.{key}" for key in KEYS[self.name])
         values = {name: f"s.{name}" for name in SCHEMAS[self.name].names}
         newer = f"s.{_ORDER[self.name]} >= t.{_ORDER[self.name]}"
-        merger = self.open().merge(rows, same, source_alias="s", target_alias="t")
+        merger = self._open_claimed().merge(
+            rows, same, source_alias="s", target_alias="t", commit_properties=self._properties()
+        )
         merger = merger.when_matched_delete(f"{newer} AND s.{GONE}").when_matched_update(
             values, predicate=newer
         )
@@ -184,13 +193,47 @@ class Table:
 
     def append(self, rows: pa.Table, batch: int) -> None:
         """Append the rows of a batch, unless a batch of that number was."""
-        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake import write_deltalake
+
+        table = self._open_claimed()
+        if (done := table.transaction_version(_APPLICATION)) is not None and done >= batch:
+            raise LakeError(OTHER_WRITER)
+        properties = self._properties(batch)
+        self._commit(lambda: write_deltalake(table, rows, mode="append", commit_properties=properties))
+
+    def claim(self, number: int | None = None) -> int:
+        """Refuse the writes of all who claimed it before; give the claim's number, by which to claim other tables.
+
+        Raises
+        ------
+        LakeError
+            If somebody claimed it with that number or a later one.
+        """
+        from deltalake import write_deltalake
 
         table = self.open()
-        if (done := table.transaction_version(_APPLICATION)) is not None and done >= batch:
-            raise LakeError(_OTHER_WRITER)
-        properties = CommitProperties(app_transactions=[Transaction(_APPLICATION, batch)])
-        self._commit(lambda: write_deltalake(table, rows, mode="append", commit_properties=properties))
+        last = table.transaction_version(_WRITER) or 0
+        self._claimed = last + 1 if number is None else number
+        if self._claimed <= last:
+            raise LakeError(OTHER_WRITER)
+        nothing, properties = SCHEMAS[self.name].empty_table(), self._properties()
+        self._commit(lambda: write_deltalake(table, nothing, mode="append", commit_properties=properties))
+        return self._claimed
+
+    def _open_claimed(self) -> DeltaTable:
+        table = self.open()
+        if (table.transaction_version(_WRITER) or 0) != self._claimed:
+            raise LakeError(OTHER_WRITER)
+        return table
+
+    def _properties(self, batch: int | None = None) -> CommitProperties:
+        """Give a write its claim, and batch: Delta refuses it if there was another since the table was opened."""
+        from deltalake import CommitProperties, Transaction
+
+        transactions = [] if batch is None else [Transaction(_APPLICATION, batch)]
+        if self._claimed:
+            transactions.append(Transaction(_WRITER, self._claimed))
+        return CommitProperties(app_transactions=transactions)
 
     def batch(self) -> int:
         """Give the number of the last batch; 0 for none."""
@@ -202,7 +245,7 @@ class Table:
         try:
             work()
         except CommitFailedError:
-            raise LakeError(_OTHER_WRITER) from None
+            raise LakeError(OTHER_WRITER) from None
         except DeltaError as error:
             # Its words may hold rows or the storage's address.
             raise LakeError(
@@ -210,7 +253,7 @@ class Table:
             ) from None
 
 
-_OTHER_WRITER: Final = (
+OTHER_WRITER: Final = (
     "Another program writes to this lake; let one of them do it."
     " The changes of this batch are not counted twice."
 )

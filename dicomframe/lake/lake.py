@@ -150,13 +150,16 @@ class Lake:
     @property
     def cursor(self) -> dict[str, Any] | None:
         """The place in the change feed that it has come to; None before the first change."""
+        return self._place()[1]
+
+    def _place(self) -> tuple[int, dict[str, Any] | None]:
+        """Give the number of the last batch, and where it ended."""
         batch = self._tables["changes"].batch()
         if not batch:
-            return None
+            return 0, None
         where = f"batch = {batch} AND cursor IS NOT NULL"
         (text,) = self._tables["changes"].read(["cursor"], where)["cursor"].to_pylist()
-        found: dict[str, Any] = orjson.loads(text)
-        return found
+        return batch, orjson.loads(text)
 
     def sync(
         self,
@@ -191,7 +194,7 @@ class Lake:
             return sync_tables(
                 self._tables,
                 client,
-                self.cursor,
+                *self._place(),
                 follow=follow,
                 interval=interval,
                 stop=stop,

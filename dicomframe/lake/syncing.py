@@ -20,7 +20,7 @@ from dicomframe.client.following import EntryFollower
 from dicomframe.client.progress import progress_bar
 from dicomframe.dicom import feed
 from dicomframe.errors import IssuesWarning, LakeError, NotFoundError, warn_caller
-from dicomframe.lake.delta import is_one_of
+from dicomframe.lake.delta import OTHER_WRITER, is_one_of
 from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
 from dicomframe.tables.back import to_json
 
@@ -36,6 +36,7 @@ _PATIENCE, _LONG_PATIENCE = 60.0, 86_400.0
 def sync_tables(
     tables: Mapping[Name, Table],
     client: Client,
+    batch: int,
     cursor: Mapping[str, Any] | None,
     *,
     follow: bool,
@@ -43,7 +44,7 @@ def sync_tables(
     stop: threading.Event | None,
     progress: Any,
 ) -> int:
-    """Bring the tables up to date, and keep them so if wanted; give the number of changes."""
+    """Bring the tables up to date from the place where a batch ended, and keep them so; give the number of changes."""
     follower = EntryFollower(
         client.session,
         Cursor.of(cursor if cursor is not None else 0),
@@ -57,14 +58,36 @@ def sync_tables(
     # Not closed at the end: that would set the caller's own event.
     with progress_bar(progress, "Reading changes", None, "change") as bar:
         for entries in follower:
-            _sync_batch(tables, client, entries, follower.cursor)
+            if not count:
+                _claim(tables, batch)
+            batch += 1
+            _sync_batch(tables, client, entries, batch, follower.cursor)
             count += len(entries)
             bar.update(len(entries))
     return count
 
 
+def _claim(tables: Mapping[Name, Table], batch: int) -> None:
+    """Keep all others from writing from here on, wherever they are.
+
+    Raises
+    ------
+    LakeError
+        If somebody wrote since the batch from which we go on, or is claiming the tables too.
+    """
+    number = tables["instance"].claim()
+    for name in ("series", "study", "changes"):
+        tables[name].claim(number)
+    if tables["changes"].batch() != batch:
+        raise LakeError(OTHER_WRITER)
+
+
 def _sync_batch(
-    tables: Mapping[Name, Table], client: Client, entries: Sequence[Any], cursor: Mapping[str, Any]
+    tables: Mapping[Name, Table],
+    client: Client,
+    entries: Sequence[Any],
+    batch: int,
+    cursor: Mapping[str, Any],
 ) -> None:
     named = [feed.named(entry) for entry in entries if isinstance(entry, Mapping)]
     known = [(key, entry) for entry in named if (key := entry_uids(entry)) is not None]
@@ -72,7 +95,6 @@ def _sync_batch(
         warn_caller(
             f"{lost} changes of the feed do not name an instance, and are not in the lake.", IssuesWarning
         )
-    batch = tables["changes"].batch() + 1
     last = dict(known)  # in order of their numbers: the last one of each instance stays
     states = {key: _state(client, key, entry) for key, entry in last.items()}
     tables["instance"].merge(

@@ -10,7 +10,7 @@ from pydicom.uid import generate_uid
 
 import dicomframe as dfr
 from dicomframe.cohorts.running import Outcome, run_step
-from dicomframe.errors import NoClientError, QueryError, TableError
+from dicomframe.errors import IncompleteRetrievalWarning, NoClientError, QueryError, TableError
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,54 @@ def test_going_up_again(everyone):
     up = everyone.step("CT series", level="series", Modality="CT").step("their studies", level="study")
     assert up.to_frame()["StudyInstanceUID"].is_unique
     assert up.flow()["rows"].tolist()[-1] == up.flow()["studies"].tolist()[1]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_what_goes_up_is_what_is_known_of_the_study(several):
+    with dfr.start_local() as local:
+        client = local.connect(progress=False)
+        file = dcmread(examples.get_path("ct"))
+        for _ in range(2 if several else 1):
+            file.SeriesInstanceUID = generate_uid()
+            file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            client.store([file])
+        of_patients = pd.DataFrame({"PatientID": [file.PatientID], "died": [True]})
+        uids = client.search_series().to_frame()["SeriesInstanceUID"].tolist()
+        of_series = pd.DataFrame({"SeriesInstanceUID": uids, "grade": range(len(uids))})
+        series = (
+            dfr.cohort(client)
+            .step("all", fields=["PatientSex"])
+            .step("series", level="series", fields=["SeriesNumber"])
+            .step("of patients", join=of_patients, on="PatientID")
+            .step("of series", join=of_series, on="SeriesInstanceUID")
+        )
+        assert {"died", "grade", "SeriesNumber", "PatientSex"} <= set(series.to_frame())
+        studies = series.step("studies", level="study").to_frame()
+        assert studies["died"].tolist() == [True]
+        assert studies["PatientSex"].tolist() == [file.PatientSex]
+        assert not {"SeriesInstanceUID", "Modality", "SeriesNumber", "grade"} & set(studies)
+
+
+def test_what_could_not_be_retrieved_is_told_apart():
+    with dfr.start_local() as local:
+        client = local.connect(progress=False)
+        file = dcmread(examples.get_path("ct"))
+        for _ in range(2):
+            file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            client.store([file])
+        slices = dfr.cohort(client).step("slices", level="instance")
+        assert len(slices.to_frame()) == 2
+        client.delete(file.StudyInstanceUID, file.SeriesInstanceUID, file.SOPInstanceUID)
+        known = slices.step("known", metadata=["KVP"], KVP=(1, None))
+        kept = slices.step("kept", metadata=["KVP"], KVP=(1, None), missing="keep").step("later", KVP=120)
+        with pytest.warns(IncompleteRetrievalWarning):
+            assert known.flow()["unreadable"].tolist() == [0, 1]
+        with pytest.warns(IncompleteRetrievalWarning):
+            assert kept.flow()["unreadable"].tolist() == [0, 1, 1]
+        why = ["KVP could not be retrieved"]
+        assert known.removed("known")["why"].tolist() == kept.removed("later")["why"].tolist() == why
+        issues = known.issues().set_index("SOPInstanceUID")
+        assert issues.loc[file.SOPInstanceUID, "reason"].startswith("could not be retrieved: 404")
 
 
 def test_a_step_is_done_once_and_shared(cohort_client, monkeypatch):

@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import pandas as pd
 import pytest
@@ -16,6 +16,7 @@ import dicomframe as dfr
 from dicomframe.cli import main
 from dicomframe.errors import IssuesWarning, LakeError, QueryError
 from dicomframe.lake import lake as lake_module
+from dicomframe.lake import syncing
 from dicomframe.lake.delta import SCHEMAS, Table, is_one_of
 from dicomframe.lake.rows import group_rows, instance_rows
 from dicomframe.tables.schema import LEVEL_KEYWORDS
@@ -228,6 +229,90 @@ def test_a_batch_is_appended_once_whoever_does_it(tmp_path):
     with pytest.raises(LakeError, match="Another program"):
         theirs.append(rows, 1)
     assert ours.batch() == 1
+
+
+def test_who_claims_a_table_later_is_the_only_one_who_writes(tmp_path):
+    ours, theirs = Table(str(tmp_path), "instance"), Table(str(tmp_path), "instance")
+    ours.create("{}")
+    key = ("", "1", "1.1", "1.1.1")
+    stored = instance_rows({key: ({"sequence": 5}, {"00280010": {"vr": "US", "Value": [5]}})})
+    number = ours.claim()
+    ours.merge(stored)
+    assert theirs.claim() == number + 1
+    theirs.merge(instance_rows({key: ({"sequence": 8}, None)}))
+    for late in (lambda: ours.merge(stored), lambda: ours.append(stored, 9), lambda: ours.claim(number)):
+        with pytest.raises(LakeError, match="Another program"):
+            late()
+    assert theirs.read(["Rows"]).num_rows == 0
+
+
+@pytest.mark.parametrize("write", ["merge", "append"])
+def test_a_claim_between_opening_and_writing_is_seen(tmp_path, monkeypatch, write):
+    ours, theirs = Table(str(tmp_path), "instance"), Table(str(tmp_path), "instance")
+    ours.create("{}")
+    ours.claim()
+    opened = ours.open
+    monkeypatch.setattr(ours, "open", lambda: (opened(), theirs.claim())[0])
+    item = {"00280010": {"vr": "US", "Value": [5]}}
+    rows = instance_rows({("", "1", "1.1", "1.1.1"): ({"sequence": 5}, item)})
+    with pytest.raises(LakeError, match="Another program"):
+        ours.merge(rows) if write == "merge" else ours.append(rows.drop_columns("gone"), 1)
+    assert theirs.read(["Rows"]).num_rows == 0
+
+
+@pytest.mark.parametrize("before", ["claim", "merge", "append"])
+def test_two_programs_that_write_one_lake_elsewhere(service, tmp_path, monkeypatch, before):
+    """The lock of this machine does not hold on remote storage: whoever comes later refuses the other."""
+    monkeypatch.setattr(lake_module, "only_writer", nullcontext)
+    ours = dfr.sync(service, tmp_path)
+    service.store([instance(3, 1, 1), instance(1, 1, 3)])
+    theirs, original = dfr.open_lake(tmp_path), getattr(Table, before)
+
+    def beaten(self, *given):
+        if self in ours._tables.values():
+            monkeypatch.setattr(Table, before, original)
+            service.delete("1.2.3")
+            theirs.sync(service)
+        return original(self, *given)
+
+    monkeypatch.setattr(Table, before, beaten)
+    with pytest.raises(LakeError, match="Another program"):
+        ours.sync(service)
+    assert_is_as_the_service(theirs, service)
+    assert theirs.changes()["sequence"].is_unique
+    assert ours.sync(service) == 0
+    service.store([instance(3, 1, 2)])
+    assert ours.sync(service) == 1
+    assert_is_as_the_service(ours, service)
+
+
+def test_who_follows_is_refused_after_another_program_wrote(service, tmp_path, monkeypatch):
+    monkeypatch.setattr(lake_module, "only_writer", nullcontext)
+    lake, stop, ended = dfr.sync(service, tmp_path), threading.Event(), []
+
+    def follow():
+        try:
+            lake.sync(service, follow=True, interval=0.05, stop=stop)
+        except LakeError as error:
+            ended.append(error)
+
+    original = syncing._claim
+    monkeypatch.setattr(
+        syncing,
+        "_claim",
+        lambda tables, batch: (
+            (dfr.open_lake(tmp_path).sync(service), original(tables, batch))
+            if tables is lake._tables
+            else original(tables, batch)
+        ),
+    )
+    thread = threading.Thread(target=follow)
+    thread.start()
+    service.store([instance(3, 1, 1)])
+    thread.join(20)
+    stop.set()
+    assert "Another program" in str(ended[0])
+    assert lake.changes()["sequence"].tolist() == list(range(1, 10))
 
 
 def test_one_program_writes(service, tmp_path):
