@@ -146,13 +146,13 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
 def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Make the attributes of a series or study of those of its instances; tell about which they disagree."""
     rows = sorted(rows, key=lambda row: row["sequence"])
-    items = [json.loads(row["json"]) for row in rows]
+    items = [_loads(row["json"]) for row in rows]
     wanted = _STUDY_TAGS if name == "study" else _SERIES_TAGS
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
         tags.from_tag(tag).column
         for tag in wanted
-        if tag != "00080005" and len({json.dumps(each.get(tag), sort_keys=True) for each in items}) > 1
+        if tag != "00080005" and any(each.get(tag) != item.get(tag) for each in items)
     ]
     count = {"vr": "IS", "Value": [len(rows)]}
     if name == "series":
@@ -173,6 +173,15 @@ def _dumps(item: Item) -> str:
         return orjson.dumps(item).decode()
     except TypeError:
         return json.dumps(item)
+
+
+def _loads(text: str) -> dict[str, Any]:
+    """Read what `_dumps` wrote."""
+    try:
+        item: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        item = json.loads(text)
+    return item
 
 
 def _texts_of(attribute: Any) -> list[str]:

@@ -54,15 +54,16 @@ def sync_tables(
         stop=stop,
         waits=follow,
     )
-    count = 0
+    count, is_claimed = 0, False
     # Not closed at the end: that would set the caller's own event.
     with progress_bar(progress, "Reading changes", None, "change") as bar:
         for entries in follower:
-            if not count:
+            if not is_claimed:
                 _claim(tables, batch)
-            batch += 1
-            _sync_batch(tables, client, entries, batch, follower.cursor)
-            count += len(entries)
+                is_claimed = True
+            taken = _sync_batch(tables, client, entries, batch + 1, follower.cursor)
+            batch += bool(taken)
+            count += taken
             bar.update(len(entries))
     return count
 
@@ -88,13 +89,19 @@ def _sync_batch(
     entries: Sequence[Any],
     batch: int,
     cursor: Mapping[str, Any],
-) -> None:
+) -> int:
+    """Write a batch; give how many of its changes are of this lake: without any, nothing is written."""
     named = [feed.named(entry) for entry in entries if isinstance(entry, Mapping)]
-    known = [(key, entry) for entry in named if (key := entry_uids(entry)) is not None]
-    if lost := len(entries) - len(known):
+    # The feed is of the whole service; what is in other partitions is no more this lake's than this client's.
+    partition = client.url.rpartition("/partitions/")[2] if "/partitions/" in client.url else None
+    ours = [entry for entry in named if partition is None or entry.get("partitionName") == partition]
+    known = [(key, entry) for entry in ours if (key := entry_uids(entry)) is not None]
+    if lost := len(entries) - len(named) + len(ours) - len(known):
         warn_caller(
             f"{lost} changes of the feed do not name an instance, and are not in the lake.", IssuesWarning
         )
+    if not known:
+        return 0  # the same is read again the next time, and costs little
     last = dict(known)  # in order of their numbers: the last one of each instance stays
     states = {key: _state(client, key, entry) for key, entry in last.items()}
     tables["instance"].merge(
@@ -104,7 +111,8 @@ def _sync_batch(
     instances = tables["instance"].read(_GROUPED, is_one_of("StudyInstanceUID", studies))
     tables["series"].merge(group_rows("series", instances, dict.fromkeys(key[:3] for key in last), batch))
     tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in last), batch))
-    tables["changes"].append(change_rows(named, batch, cursor), batch)
+    tables["changes"].append(change_rows(ours, batch, cursor), batch)
+    return len(ours)
 
 
 def _state(client: Client, key: Key, entry: Mapping[str, Any]) -> Item | None:

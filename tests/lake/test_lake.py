@@ -497,3 +497,18 @@ def test_only_its_own_service_is_held_against_it(service, tmp_path):
         lake.check(other.connect())
     with pytest.raises(LakeError, match="needs a folder"):
         dfr.sync(service, "")
+
+
+def test_a_lake_is_of_one_partition(tmp_path):
+    with dfr.start_local(partitions=True) as local:
+        base = local.url
+        ours, theirs = (dfr.connect(base, partition=name, progress=False) for name in ("ours", "theirs"))
+        theirs.store([instance(1, 1, 1)])
+        lake = dfr.sync(ours, tmp_path)
+        assert len(lake.to_frame("instance")) == 0
+        ours.store([instance(1, 1, 1), instance(2, 1, 1)])
+        theirs.delete("1.2.1")
+        lake.sync(ours)
+        assert lake.to_frame("study")["StudyInstanceUID"].tolist() == ["1.2.1", "1.2.2"]
+        assert set(lake.changes()["PartitionName"]) == {"ours"}
+        assert len(lake.check(ours)) == 0
