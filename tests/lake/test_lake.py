@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -512,3 +513,11 @@ def test_a_lake_is_of_one_partition(tmp_path):
         assert lake.to_frame("study")["StudyInstanceUID"].tolist() == ["1.2.1", "1.2.2"]
         assert set(lake.changes()["PartitionName"]) == {"ours"}
         assert len(lake.check(ours)) == 0
+
+
+def test_as_it_was_at_a_time(service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    then = datetime.now(UTC)
+    service.delete("1.2.2")
+    lake.sync(service)
+    assert (len(lake.to_frame("study", as_of=then)), len(lake.to_frame("study"))) == (2, 1)
