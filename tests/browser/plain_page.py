@@ -23,10 +23,17 @@ class Model {
   trigger(name, ...rest) { for (const each of [...(this.listeners[name] ?? [])]) each(...rest); }
   on(name, callback) { (this.listeners[name] ??= []).push(callback); }
   off(name, callback) { this.listeners[name] = (this.listeners[name] ?? []).filter((each) => each !== callback); }
-  save_changes() { const dirty = this.dirty; this.dirty = {}; window.toPython({ state: dirty }); }
-  send(content) { window.toPython({ content }); }
-  told(state) { for (const [name, value] of Object.entries(state)) this.set(name, value); this.dirty = {}; }
+  save_changes() { const dirty = this.dirty; this.dirty = {}; say({ state: dirty }); }
+  send(content) { say({ content }); }
+  told(state) {
+    for (const [name, value] of Object.entries(state)) { this.set(name, value); delete this.dirty[name]; }
+  }
 }
+let unheard = 0;
+const say = async (message) => { unheard += 1; await window.toPython(message); unheard -= 1; };
+const painted = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+// Nothing is set that Python has not been told, after what the last message made the page draw.
+window.rests = async () => { await painted(); return unheard === 0 && Object.keys(model.dirty).length === 0; };
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (each) => each.charCodeAt(0)).buffer);
 window.begin = async (module, css, state) => {
   const style = document.createElement("style");
@@ -115,11 +122,12 @@ class Plain:
                 self._awaited |= {(content.get("plane"), index) for index in wanted} - self._given
             self.view._hear(None, message["content"], [])
 
-    def settle(self, quiet=0.15, most=15.0):
-        """Carry messages until all that was asked for is there and none come for a moment; the page paints then."""
+    def settle(self, quiet=0.1, most=15.0):
+        """Carry messages until neither side has anything to tell for a moment, and the page has painted."""
         until = time.monotonic() + quiet
         latest = time.monotonic() + most
-        while time.monotonic() < (latest if self._awaited else until):
+        rests = False
+        while time.monotonic() < latest and not (rests and time.monotonic() >= until):
             messages = []
             while not self.outbox.empty():
                 messages.append(self.outbox.get())
@@ -127,6 +135,7 @@ class Plain:
                 self.page.evaluate("(messages) => fromPython(messages)", messages)
                 until = time.monotonic() + quiet
             self.page.wait_for_timeout(20)
+            rests = self.page.evaluate("rests()") and self.outbox.empty() and not self._awaited
         assert not self._awaited, "the page waits for what nobody sends"
 
     def pixels(self):
