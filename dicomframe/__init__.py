@@ -1,6 +1,7 @@
 """Typed pandas tables, pictures and a faithful local service for the Azure DICOM service.
 
-Importing it registers the ``DataFrame.dicom`` accessor; everything heavier is loaded when it is first used.
+Importing it registers the ``DataFrame.dicom`` accessor; everything heavier, pandas too, is loaded when it is first
+used.
 
 Examples
 --------
@@ -15,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dicomframe import accessor as _accessor  # noqa: F401 - registers DataFrame.dicom
+from dicomframe._registration import register_with_pandas as _register_with_pandas
 from dicomframe._version import __version__
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ __all__ = [
     "start_local",
     "sync",
 ]
+
+_register_with_pandas()
 
 
 def __getattr__(name: str) -> Any:

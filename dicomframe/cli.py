@@ -166,9 +166,12 @@ def _count(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     from dicomframe.local import serve
-    from dicomframe.service.faultplan import read_settings
 
-    faults = None if options.faults is None else read_settings(options.faults)
+    faults = None
+    if options.faults is not None:
+        from dicomframe.service.faultplan import read_settings
+
+        faults = read_settings(options.faults)
     serve(
         options.data,
         options.port,

@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-from filelock import FileLock, Timeout
-
 from dicomframe.errors import DicomFrameError
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from dicomframe.service.service import Service
 
 #: The environment variable that moves the cache of the sample studies.
@@ -45,6 +44,8 @@ class Home:
             self._folder = self._temporary
 
     def _copy_in_cache(self) -> Path:
+        from filelock import FileLock, Timeout
+
         running = _cache() / "running"
         running.mkdir(0o700, parents=True, exist_ok=True)
         with FileLock(running / "sweep.lock"):
@@ -96,6 +97,8 @@ def copy_samples(target: Path) -> None:
     DicomFrameError
         If an instance of the cohort was not stored.
     """
+    from filelock import FileLock
+
     cache = _cache()
     cache.mkdir(0o700, parents=True, exist_ok=True)
     source = cache / f"samples-{_digest_of_makers()}"
@@ -120,6 +123,8 @@ def _link(file: str, place: str) -> str:
 
 
 def _cache() -> Path:
+    import platformdirs
+
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("dicomframe", appauthor=False))
 
 

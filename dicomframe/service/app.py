@@ -10,28 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.requests import ClientDisconnect
 
-from dicomframe.service import (
-    bulkdata,
-    changefeed,
-    delete,
-    export,
-    frames,
-    openapi,
-    operations,
-    partitions,
-    querytags,
-    rendering,
-    retrieve,
-    search,
-    store,
-    update,
-    wado_uri,
-    workitems,
-)
+from dicomframe.service import changefeed, delete, operations, partitions, querytags, retrieve, search, store
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
 from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import Fault, bad_request, not_found
-from dicomframe.service.routing import Route, RouteTree
+from dicomframe.service.routing import Route, RouteTree, later
 from dicomframe.service.sender import check_sender
 from dicomframe.service.service import DEFAULT_PARTITION
 
@@ -55,12 +38,12 @@ ROUTES: Final = (
     Route("GET", f"{_STUDY}/metadata", retrieve.metadata),
     Route("GET", f"{_SERIES}/metadata", retrieve.metadata),
     Route("GET", f"{_INSTANCE}/metadata", retrieve.metadata),
-    Route("GET", f"{_INSTANCE}/frames/{{}}", frames.frames),
-    Route("GET", f"{_INSTANCE}/frames/{{}}/rendered", rendering.rendered),
-    Route("GET", f"{_INSTANCE}/rendered", rendering.rendered),
-    Route("GET", f"{_INSTANCE}/thumbnail", rendering.thumbnail),
-    Route("GET", f"{_INSTANCE}/bulkdata/{{*}}", bulkdata.bulkdata),
-    Route("GET", "wado", wado_uri.wado),
+    Route("GET", f"{_INSTANCE}/frames/{{}}", later("frames.frames")),
+    Route("GET", f"{_INSTANCE}/frames/{{}}/rendered", later("rendering.rendered")),
+    Route("GET", f"{_INSTANCE}/rendered", later("rendering.rendered")),
+    Route("GET", f"{_INSTANCE}/thumbnail", later("rendering.thumbnail")),
+    Route("GET", f"{_INSTANCE}/bulkdata/{{*}}", later("bulkdata.bulkdata")),
+    Route("GET", "wado", later("wado_uri.wado")),
     Route("GET", "studies", search.studies),
     Route("GET", "series", search.series),
     Route("GET", "instances", search.instances),
@@ -71,14 +54,14 @@ ROUTES: Final = (
     Route("DELETE", _SERIES, delete.delete),
     Route("DELETE", _INSTANCE, delete.delete),
     Route("GET", "operations/{}", operations.status),
-    Route("GET", "workitems", workitems.search),
-    Route("POST", "workitems", workitems.create, makes_partition=True),
-    Route("GET", "workitems/{}", workitems.retrieve),
-    Route("POST", "workitems/{}", workitems.update),
-    Route("PUT", "workitems/{}/state", workitems.change_state),
-    Route("POST", "workitems/{}/cancelrequest", workitems.request_cancellation),
-    Route("POST", "studies/$bulkupdate", update.bulk_update, versions=("v2",)),
-    Route("POST", "export", export.export),
+    Route("GET", "workitems", later("workitems.search")),
+    Route("POST", "workitems", later("workitems.create"), makes_partition=True),
+    Route("GET", "workitems/{}", later("workitems.retrieve")),
+    Route("POST", "workitems/{}", later("workitems.update")),
+    Route("PUT", "workitems/{}/state", later("workitems.change_state")),
+    Route("POST", "workitems/{}/cancelrequest", later("workitems.request_cancellation")),
+    Route("POST", "studies/$bulkupdate", later("update.bulk_update"), versions=("v2",)),
+    Route("POST", "export", later("export.export")),
     Route("GET", "extendedquerytags", querytags.list_all),
     Route("POST", "extendedquerytags", querytags.add),
     Route("GET", "extendedquerytags/{}", querytags.one),
@@ -89,7 +72,7 @@ ROUTES: Final = (
     Route("GET", "changefeed", changefeed.changes),
     Route("GET", "changefeed/latest", changefeed.latest),
     Route("GET", "partitions", partitions.listing),
-    Route("GET", "api.yaml", openapi.describe),
+    Route("GET", "api.yaml", later("openapi.describe")),
 )
 
 #: Routes that lie outside partitions.

@@ -1,19 +1,20 @@
-"""How long the server waits for slow clients: for a request's head, and for a body that only trickles.
+"""How long the server waits for slow clients: for a request's head, a body that trickles, an end that nobody reads.
 
 uvicorn closes connections that are idle between requests, and nothing else: one that sends a byte now and then is held
-for ever. Whoever reads an answer slowly is not cut off: a notebook may compute for minutes on one object of a stream.
+for ever, and so is one that is closing, until its client has read the last byte. Whoever reads an answer slowly is not
+cut off: a notebook may compute for minutes on one object of a stream. So the end of an answer waits for minutes, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 
 #: uvicorn looks after itself so often.
 _TICK_SECONDS: Final = 0.1
-#: Looks at all connections within the shorter of the two limits.
+#: Looks at all connections within the shortest of the limits.
 _LOOKS: Final = 10
 
 
@@ -29,6 +30,8 @@ class Patience:
         In which so many bytes of a body have to come.
     body_bytes : int
         How many.
+    end_seconds : float
+        In which a client has to take so many bytes of what a connection that is closing still has for it.
     connections : int
         How many may be open at the same time; what comes beyond that is answered with 503.
     """
@@ -36,16 +39,29 @@ class Patience:
     head_seconds: float = 20.0
     body_seconds: float = 60.0
     body_bytes: int = 1024
+    end_seconds: float = 600.0
     connections: int = 500
+
+
+class _Due(NamedTuple):
+    """What a connection's client has to do, within how many seconds, and a count of bytes that rises as it does."""
+
+    what: object
+    seconds: float
+    moved: int
 
 
 @dataclass(slots=True)
 class _Wait:
-    """What is waited for on a connection: since which look, and how many bytes had come by then."""
+    """What is waited for on a connection: since which look, and what the count of bytes was then."""
 
     what: object
     since: int
-    received: int
+    moved: int
+
+
+#: What is waited for where a connection is closing.
+_END: Final = object()
 
 
 def counting(protocol: type[Any]) -> type[Any]:
@@ -75,8 +91,8 @@ class PatientServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, patience: Patience) -> None:
         super().__init__(config)
         self._patience = patience
-        shorter = min(patience.head_seconds, patience.body_seconds)
-        self._ticks = max(1, round(shorter / _LOOKS / _TICK_SECONDS))
+        shortest = min(patience.head_seconds, patience.body_seconds, patience.end_seconds)
+        self._ticks = max(1, round(shortest / _LOOKS / _TICK_SECONDS))
         self._looks = 0
         self._waits: dict[Any, _Wait] = {}
 
@@ -92,30 +108,29 @@ class PatientServer(uvicorn.Server):
         waits, self._waits = self._waits, {}
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
-            what, limit = self._waits_for(connection)
-            if what is None:
+            due = self._due(connection)
+            if due is None:
                 continue
             wait = waits.get(connection)
             if (
                 wait is None
-                or wait.what is not what
-                or connection.received - wait.received >= self._patience.body_bytes
+                or wait.what is not due.what
+                or due.moved - wait.moved >= self._patience.body_bytes
             ):
-                wait = _Wait(what, self._looks, connection.received)
+                wait = _Wait(due.what, self._looks, due.moved)
             self._waits[connection] = wait
-            if (self._looks - wait.since) * self._ticks * _TICK_SECONDS >= limit:
+            if (self._looks - wait.since) * self._ticks * _TICK_SECONDS >= due.seconds:
                 connection.transport.abort()
 
-    def _waits_for(self, connection: Any) -> tuple[object | None, float]:
-        """Tell what a connection's client has to bring, and within how many seconds."""
-        if (
-            connection.transport.is_closing()
-        ):  # nothing more is to come; the end of the answer may be on its way
-            return None, 0.0
+    def _due(self, connection: Any) -> _Due | None:
+        """Tell what a connection's client has to do; None if nothing is waited for."""
+        transport, received = connection.transport, connection.received
+        if transport.is_closing():  # nothing more is to come; the end of the answer may be on its way
+            return _Due(_END, self._patience.end_seconds, -transport.get_write_buffer_size())
         cycle = connection.cycle
         if cycle is None or cycle.response_complete:
             # Between requests, uvicorn's own time limit runs. The cycle before, or none, stands for the head to come.
             is_idle = connection.timeout_keep_alive_task is not None
-            return (None if is_idle else (cycle or connection)), self._patience.head_seconds
+            return None if is_idle else _Due(cycle or connection, self._patience.head_seconds, received)
         is_waited_for = cycle.more_body and not connection.flow.read_paused
-        return (cycle.message_event if is_waited_for else None), self._patience.body_seconds
+        return _Due(cycle.message_event, self._patience.body_seconds, received) if is_waited_for else None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 from dicomframe.service.attributes import API_VERSIONS, ApiVersion
-from dicomframe.service.call import Handler
 from dicomframe.service.faults import Fault, bad_request, not_found
 from dicomframe.service.validation import is_uid
+
+if TYPE_CHECKING:
+    from dicomframe.service.call import Answer, Call, Handler
 
 _UID_NAMES = {"studies": "study", "series": "series", "instances": "SOP instance"}
 
@@ -37,6 +40,23 @@ class Route:
     handler: Handler | None = None
     versions: tuple[ApiVersion, ...] = API_VERSIONS
     makes_partition: bool = False
+
+
+def later(name: str) -> Handler:
+    """Give a handler whose module is loaded with its first request, so that a service starts without numpy.
+
+    Parameters
+    ----------
+    name : str
+        Module and function, ``"frames.frames"``.
+    """
+    module, _, function = name.partition(".")
+
+    async def handler(call: Call) -> Answer:
+        handle: Handler = getattr(import_module(f"dicomframe.service.{module}"), function)
+        return await handle(call)
+
+    return handler
 
 
 @dataclass(slots=True)

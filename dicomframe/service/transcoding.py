@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dicomframe.dicom.quiet import quiet
-from dicomframe.service import jpeg2000
 from dicomframe.service.header import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from dicomframe.service.negotiation import AS_STORED, JPEG_2000_LOSSLESS
-from dicomframe.service.pixels import CannotDecode, NoPixelData, Pixels
 from dicomframe.service.stored_file import WORD_BYTES, StoredFile
 
+# Every retrieval asks here whether there is anything to do. What does it needs numpy and pydicom.
 if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
+
+    from dicomframe.service.pixels import Pixels
 
 _UNCOMPRESSED: Final = {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG}
 #: What can be read; anything else is sent as it is stored or not at all.
@@ -74,6 +75,9 @@ def frame(pixels: Pixels, index: int, wanted: str) -> bytes:
     CannotDecode
         If that is impossible.
     """
+    from dicomframe.service import jpeg2000
+    from dicomframe.service.pixels import CannotDecode
+
     stored = pixels.file.transfer_syntax
     if not needs_transcoding(stored, wanted):
         return pixels.as_stored(index)
@@ -88,10 +92,12 @@ def _rewritten(path: Path, wanted: str) -> bytes:
     from pydicom import dcmread, dcmwrite
     from pydicom.uid import UID
 
+    from dicomframe.service.pixels import NoPixelData, Pixels
+
     file = StoredFile.open(path)
     stored = file.transfer_syntax
     try:
-        pixels = Pixels(file)
+        pixels: Pixels | None = Pixels(file)
     except NoPixelData:
         pixels = None
     with quiet():
@@ -116,6 +122,8 @@ def _rewritten(path: Path, wanted: str) -> bytes:
 def _replace_pixels(dataset: Dataset, pixels: Pixels, wanted: str) -> None:
     from pydicom import DataElement
     from pydicom.encaps import encapsulate
+
+    from dicomframe.service import jpeg2000
 
     frames, photometric = [], ""
     for index in range(pixels.count):

@@ -171,6 +171,32 @@ def test_who_reads_the_end_of_an_answer_slowly_is_not_cut_off(
             received += piece
 
 
+@pytest.mark.parametrize("closes", [b"Connection: close\r\n", b""])
+def test_who_never_reads_the_end_of_an_answer_is_cut_off(tmp_path, dicom, multipart, monkeypatch, closes):
+    """Closed by the request's own wish, or because it was idle for too long: the connection is not held for ever."""
+    monkeypatch.setattr(protocol, "_WRITE_BUFFER_BYTES", 1 << 30)  # all of it is the end
+    pixels = b"\0" * 12_000_000
+    file = dicom(StudyInstanceUID="1.79") + b"\xe0\x7f\x10\x00OW\0\0" + len(pixels).to_bytes(4, "little")
+    body = multipart(file + pixels)
+    with Server(Service.open(tmp_path), patience=Patience(end_seconds=0.5)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=SPARE) as connection:
+            connection.sendall(HEAD % len(body) + body)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            deaf.connect((host, int(port)))
+            deaf.sendall(
+                b"GET /v2/studies/1.79 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n" + closes + b"\r\n"
+            )
+            assert deaf.recv(1, socket.MSG_PEEK)  # the answer is on its way
+            open_ones = server._uvicorn.server_state.connections
+            deadline = time.monotonic() + 6 * SPARE  # it is idle for 5 seconds before it is closed
+            while open_ones:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
 def test_many_connections_that_nobody_uses_do_not_keep_others_out_for_long(connect):
     held = [connect() for _ in range(QUICK.connections + 10)]
     assert exchange(connect(), SEARCH) == b"HTTP/1.1 503 Service Unavailable"
@@ -187,4 +213,5 @@ def test_many_connections_that_nobody_uses_do_not_keep_others_out_for_long(conne
 def test_patience_by_default_is_longer_than_a_hitch():
     usual = Patience()
     assert min(usual.head_seconds, usual.body_seconds) >= 20
+    assert usual.end_seconds >= 300
     assert usual.connections >= 200

@@ -145,7 +145,8 @@ def test_starting_needs_no_heavy_package():
     code = (
         "import sys; from dicomframe.service.server import Server; from dicomframe.service.service import Service;"
         "server = Server(Service.open()); server.start(); server.stop();"
-        "print([name for name in ('pydicom', 'requests', 'matplotlib') if name in sys.modules])"
+        "heavy = 'pandas', 'numpy', 'pydicom', 'requests', 'matplotlib', 'filelock', 'tomllib';"
+        "print([name for name in heavy if name in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
