@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +64,10 @@ class Wanted:
 
 def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
     """Take an Accept header apart: quality and media range, in the header's order; refused ones left out."""
+    return [(quality, media) for quality, media in _all_ranges(accept) if quality > 0]
+
+
+def _all_ranges(accept: str) -> list[tuple[float, MediaType]]:
     ranges = []
     for text in _RANGE.findall(accept):
         media = MediaType.parse(text)
@@ -72,9 +77,25 @@ def ranges_of(accept: str) -> list[tuple[float, MediaType]]:
             quality = float(media.parameters.get("q", "1"))
         except ValueError:
             quality = 0.0
-        if quality > 0:
-            ranges.append((quality, media))
+        ranges.append((quality, media))
     return ranges
+
+
+def _preferred(accept: str, offers: Sequence[str]) -> str | None:
+    """Give the type on offer that a header likes best; None if it takes none of them.
+
+    The range that names a type most closely decides on it, so that ``application/json;q=0`` is not undone by ``*/*``.
+    """
+    ranges = list(enumerate(_all_ranges(accept)))
+    choices = []
+    for offer in offers:
+        for name in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
+            found = [(-quality, place) for place, (quality, media) in ranges if media.type == name]
+            if found:
+                choices.append((*min(found), offer))
+                break
+    liked = [choice for choice in choices if choice[0] < 0]
+    return min(liked, key=lambda choice: choice[:2])[2] if liked else None
 
 
 @_remembered
@@ -97,12 +118,10 @@ def json_type(accept: str | None, *, required: bool) -> str:
         if required:
             raise not_acceptable(f"The request has no Accept header; send 'Accept: {DICOM_JSON}'.")
         return DICOM_JSON
-    for _, media in sorted(ranges_of(accept), key=lambda each: -each[0]):
-        if media.type in {"*/*", "application/*", DICOM_JSON}:
-            return DICOM_JSON
-        if media.type == JSON:
-            return JSON
-    raise not_acceptable(f"This can be sent as {DICOM_JSON} only; the Accept header does not allow that.")
+    preferred = _preferred(accept, (DICOM_JSON, JSON))
+    if preferred is None:
+        raise not_acceptable(f"This can be sent as {DICOM_JSON} only; the Accept header does not allow that.")
+    return preferred
 
 
 @_remembered
@@ -231,12 +250,10 @@ def thumbnail(accept: str | None) -> str:
     Fault
         406 if the request accepts neither JPEG nor PNG.
     """
-    for _, media in sorted(ranges_of(accept or "*/*"), key=lambda each: -each[0]):
-        if media.type in {"*/*", "image/*", JPEG}:
-            return JPEG
-        if media.type == PNG:
-            return PNG
-    raise not_acceptable(f"A thumbnail is sent as {JPEG} or {PNG}; the Accept header allows neither.")
+    preferred = _preferred(accept or "*/*", (JPEG, PNG))
+    if preferred is None:
+        raise not_acceptable(f"A thumbnail is sent as {JPEG} or {PNG}; the Accept header allows neither.")
+    return preferred
 
 
 def _wanted(media: MediaType, *, single: bool) -> Wanted | None:

@@ -32,6 +32,9 @@ async def store(call: Call) -> Answer:
     json_type = negotiation.json_type(call.header(b"accept"), required=call.service.strict)
     call.refuse_query()
     media = _media_type(call)
+    announced = call.header(b"content-length") or ""
+    if announced.isdecimal():
+        _within_limit(MOST_BYTES, int(announced))  # before gigabytes of it have come in
     with ExitStack() as unfinished:
         receive = _receive_parts if media.type == MULTIPART else _receive_file
         blobs = await receive(call, unfinished)
@@ -66,7 +69,7 @@ async def _receive_file(call: Call, unfinished: ExitStack) -> list[NewBlob]:
     blob = unfinished.enter_context(call.service.blobs.begin())
     left = MOST_BYTES
     async for chunk in call.body():
-        left = _within_limit(left, chunk)
+        left = _within_limit(left, len(chunk))
         await call.service.offload.brief(blob.write, chunk)
     blob.finish()
     return [blob]
@@ -79,7 +82,7 @@ async def _receive_parts(call: Call, unfinished: ExitStack) -> list[NewBlob]:
     try:
         parser = MultipartParser(content_type)
         async for chunk in call.body():
-            left = _within_limit(left, chunk)
+            left = _within_limit(left, len(chunk))
             is_empty = is_empty and not chunk
             for event in parser.feed(chunk):
                 if isinstance(event, PartData):
@@ -96,14 +99,14 @@ async def _receive_parts(call: Call, unfinished: ExitStack) -> list[NewBlob]:
     return blobs
 
 
-def _within_limit(left: int, chunk: bytes) -> int:
-    if len(chunk) > left:
+def _within_limit(left: int, coming: int) -> int:
+    if coming > left:
         raise Fault(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             "RequestTooLarge",
             f"The body is larger than {MOST_BYTES} bytes; send fewer instances at a time.",
         )
-    return left - len(chunk)
+    return left - coming
 
 
 def _check_part(part: PartBegin, body: MediaType, *, is_first: bool) -> None:

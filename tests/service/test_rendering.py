@@ -516,6 +516,7 @@ def test_thumbnails(http, strict, image, stored_at):
         10,
     )  # not enlarged
     assert http.get(thumbnail, accept="image/gif").status == 406
+    assert http.get(thumbnail, accept="image/jpeg;q=0, image/*").headers["content-type"] == PNG
     assert http.get(f"{thumbnail}?viewport=x", accept=JPEG).status == 400
     strict.stored(image(RAMP))
     reply = strict.get(thumbnail, accept=JPEG)

@@ -490,6 +490,24 @@ def test_accept_of_a_search(filled, strict):
     assert strict.get("studies").status == 204
 
 
+@pytest.mark.parametrize(
+    ("accept", "sent"),
+    [
+        ("application/json, application/dicom+json", "application/json"),
+        ("application/json;q=0.9, application/dicom+json", "application/dicom+json"),
+        ("*/*, application/json", "application/dicom+json"),
+        ("application/*;q=0.2, application/json;q=0.1", "application/dicom+json"),
+        # The range that names a type most closely decides (RFC 9110 section 12.5.1): what is refused stays refused.
+        ("application/dicom+json;q=0, */*", "application/json"),
+        ("*/*, application/dicom+json;q=0.5", "application/json"),
+        ("application/*;q=0, */*", None),
+    ],
+)
+def test_what_an_accept_header_likes_best(filled, accept, sent):
+    reply = filled.get("studies", accept=accept)
+    assert (reply.headers["content-type"] if reply.status == 200 else None) == sent
+
+
 @pytest.mark.covers("fact 33")
 def test_all_fields_of_v1_are_no_fewer_than_those_of_v2(v1, filled):
     old = v1.get("series?includefield=all&StudyInstanceUID=1.1").json

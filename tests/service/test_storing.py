@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 
 import pytest
+
+from dicomframe.service.server import Server
+from dicomframe.service.service import Service
 
 OTHER = {"FailedSOPSequence": "00081198", "ReferencedSOPSequence": "00081199"}
 
@@ -396,6 +400,18 @@ def test_a_body_beyond_the_limit_is_413(http, dicom, monkeypatch):
         assert reply.status == 413
         assert "1000 bytes" in reply.message
     assert http.get("instances").status == 204
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(tmp_path):
+    with (
+        Server(Service.open(tmp_path)) as server,
+        socket.create_connection(server._socket.getsockname(), 30) as client,
+    ):
+        client.sendall(
+            b"POST /v2/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dicom\r\n"
+            b"Content-Length: 5000000000\r\n\r\n"
+        )
+        assert client.recv(1000).startswith(b"HTTP/1.1 413")
 
 
 def test_messages_never_repeat_values(http, dicom):
