@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,9 +19,18 @@ if TYPE_CHECKING:
 _LEAST_FOR_OPENJPEG: Final = 32
 #: openjpeg's limit on the bits of a sample.
 _MOST_BITS: Final = 24
-#: Where the depths of the samples stand in a codestream that begins with SOC and SIZ (ISO/IEC 15444-1 A.5.1).
-_FIRST_DEPTH: Final = 42
+#: Pillow's.
+_MOST_BITS_OF_SMALL: Final = 16
+#: Where the picture's size stands in a codestream of one component that begins with SOC and SIZ, and where SIZ ends
+#: (ISO/IEC 15444-1 A.5.1).
+_SIZE_OF_PICTURE: Final = slice(6, 40)
+_AFTER_SIZE: Final = 45
 _SIGNED: Final = 0x80
+_START_OF_TILE: Final = b"\xff\x90"
+_START_OF_DATA: Final = b"\xff\x93"
+_END: Final = b"\xff\xd9"
+#: Of the segment that begins a tile, with its marker.
+_TILE_BYTES: Final = 12
 
 
 def encode(frame: Decoded, layout: Layout) -> bytes:
@@ -90,28 +101,59 @@ def _own_bits(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
 def _small(values: NDArray[Any], layout: Layout) -> bytes:
     """Encode a picture of fewer than 32 pixels a side: Pillow lets the number of halvings be chosen.
 
-    Pillow knows unsigned samples of 8 and 16 bits only. An encoder takes half the range off unsigned samples first
-    and codes what is left, and a decoder adds half of the range that the header names. So the samples are moved to
-    where that leaves the same numbers to be coded, and then the header is told their true depth and sign.
+    Pillow knows unsigned samples of 16 bits only, and of one colour. An encoder takes half the range off unsigned
+    samples first and codes what is left, and a decoder adds half of the range that the header names. So the samples
+    are moved to where that leaves the same numbers to be coded, and then the header is told their true depth and sign.
     """
+    if layout.stored > _MOST_BITS_OF_SMALL:
+        raise CannotDecode(
+            f"Pictures below {_LEAST_FOR_OPENJPEG} pixels a side of more than {_MOST_BITS_OF_SMALL} bits have no JPEG"
+            " 2000 here."
+        )
+    half = 0 if layout.is_signed else 1 << layout.stored - 1
+    moved = (values.astype(np.int32) + 32768 - half).astype(np.uint16)
+    planes = moved.reshape(layout.rows, layout.columns, layout.samples)
+    depth = layout.stored - 1 | (_SIGNED if layout.is_signed else 0)
+    return _joined([_plane(planes[..., colour]) for colour in range(layout.samples)], depth)
+
+
+def _plane(values: NDArray[Any]) -> bytes:
     from PIL import Image
 
-    if layout.samples > 1:
-        if layout.dtype != np.uint8 or layout.stored != 8:
-            raise CannotDecode(
-                "Pictures below 32 pixels a side in colours of more than 8 bits have no JPEG 2000 here."
-            )
-        moved = values
-    elif layout.stored > 16:
-        raise CannotDecode("Pictures below 32 pixels a side of more than 16 bits have no JPEG 2000 here.")
-    else:
-        half = 0 if layout.is_signed else 1 << layout.stored - 1
-        moved = (values.astype(np.int32) + 32768 - half).astype(np.uint16)
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(moved)).save(
-        out, "JPEG2000", no_jp2=True, num_resolutions=1, irreversible=False, mct=0
+    Image.fromarray(np.ascontiguousarray(values)).save(
+        out, "JPEG2000", no_jp2=True, num_resolutions=1, irreversible=False
     )
-    codestream = bytearray(out.getvalue())
-    if layout.samples == 1:
-        codestream[_FIRST_DEPTH] = layout.stored - 1 | (_SIGNED if layout.is_signed else 0)
-    return bytes(codestream)
+    return out.getvalue()
+
+
+def _joined(planes: Sequence[bytes], depth: int) -> bytes:
+    """Make one codestream of several, each of one component, one tile, one layer and one resolution.
+
+    Without a transformation of colours nothing ties components to each other, and the packets of one come after those
+    of another (ISO/IEC 15444-1 B.12.1.1), so that they need only be told of in the header and put one after the other.
+    """
+    head = planes[0][: _start_of_tile(planes[0])]
+    packets = b"".join(
+        plane[plane.index(_START_OF_DATA, _start_of_tile(plane) + _TILE_BYTES) + 2 : -2] for plane in planes
+    )
+    components = struct.pack(">H", len(planes)) + bytes([depth, 1, 1]) * len(planes)
+    size = head[_SIZE_OF_PICTURE] + components
+    tile = struct.pack(">HHIBB", 10, 0, _TILE_BYTES + 2 + len(packets), 0, 1)
+    return b"".join(
+        (
+            head[:4],
+            struct.pack(">H", 2 + len(size)),
+            size,
+            head[_AFTER_SIZE:],
+            _START_OF_TILE,
+            tile,
+            _START_OF_DATA,
+            packets,
+            _END,
+        )
+    )
+
+
+def _start_of_tile(plane: bytes) -> int:
+    return plane.index(_START_OF_TILE, _AFTER_SIZE)  # a width may look like a marker

@@ -72,18 +72,42 @@ def test_jpeg_2000_of_real_files(http, stored_at, name):
     shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     bits=st.integers(2, 16),
     is_signed=st.booleans(),
+    samples=st.sampled_from([1, 3]),
     data=st.data(),
 )
-def test_every_number_survives(shape, bits, is_signed, data):
+def test_every_number_survives(shape, bits, is_signed, samples, data):
+    is_signed &= samples == 1  # colours are unsigned (PS3.3 section C.7.6.3.1.2)
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if is_signed else (0, (1 << bits) - 1)
     allocated = 8 if bits <= 8 else 16
     dtype = np.dtype(f"{'i' if is_signed else 'u'}{allocated // 8}")
-    values = data.draw(arrays.arrays(dtype, shape, elements=st.integers(low, high)))
-    layout = Layout(*shape, 1, allocated, bits, bits - 1, is_signed, False, False, "MONOCHROME2")
-    codestream = encode(Decoded(values, "MONOCHROME2"), layout)
+    photometric = "MONOCHROME2" if samples == 1 else "RGB"
+    shape_of_all = shape if samples == 1 else (*shape, samples)
+    values = data.draw(arrays.arrays(dtype, shape_of_all, elements=st.integers(low, high)))
+    layout = Layout(*shape, samples, allocated, bits, bits - 1, is_signed, False, False, photometric)
+    codestream = encode(Decoded(values, photometric), layout)
     told = get_parameters(codestream)
     assert (told["rows"], told["columns"], told["precision"], told["is_signed"]) == (*shape, bits, is_signed)
-    assert np.array_equal(decode(codestream).reshape(shape), values)
+    assert told["samples_per_pixel"] == samples
+    assert np.array_equal(decode(codestream).reshape(shape_of_all), values)
+
+
+@pytest.mark.covers("fact 59")
+@pytest.mark.parametrize("columns", [0xFF90, 0xFF93, 33_000])
+def test_wide_and_low_pictures(columns):
+    """Several precincts, and widths that look like markers."""
+    values = np.random.default_rng(3).integers(0, 1 << 12, (2, columns, 3)).astype("<u2")
+    layout = Layout(2, columns, 3, 16, 12, 11, False, False, False, "RGB")
+    assert np.array_equal(decode(encode(Decoded(values, "RGB"), layout)).reshape(values.shape), values)
+
+
+@pytest.mark.covers("fact 59")
+def test_small_pictures_in_deep_colours_over_http(http, image):
+    values = np.random.default_rng(4).integers(0, 1 << 16, (6, 9, 3)).astype("<u2")
+    colours = {"_00280002": ("US", b"\3\0"), "_00280004": ("CS", "RGB"), "_00280006": ("US", b"\0\0")}
+    size = {"_00280008": ("IS", "1"), "_00280010": ("US", b"\6\0"), "_00280011": ("US", b"\x09\0")}
+    http.stored(image(values, **colours, **size))
+    _, sent = read(BytesIO(http.get(INSTANCE, accept=WANTED).body))
+    assert np.array_equal(sent.reshape(values.shape), values)
 
 
 @pytest.mark.covers("fact 59")
@@ -112,7 +136,7 @@ def test_colours_are_not_transformed(shape):
         ("u2", 1, 12, 11, 4096, "Something else"),  # an overlay is above it
         ("u4", 1, 32, 31, 9, "2 to 24 bits"),
         ("u4", 1, 20, 19, 9, "more than 16 bits"),
-        ("u2", 3, 16, 15, 9, "more than 8 bits"),
+        ("u4", 3, 20, 19, 9, "more than 16 bits"),
         ("f4", 1, 32, 31, 9, "whole numbers"),
     ],
 )
