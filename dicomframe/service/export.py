@@ -22,8 +22,8 @@ from dicomframe.service.validation import is_uid
 
 if TYPE_CHECKING:
     from dicomframe.service.destinations import Destination
-    from dicomframe.service.index import Stored
     from dicomframe.service.operations import Job, Operation
+    from dicomframe.service.rows import Stored
     from dicomframe.service.service import Service
 
 #: After so many files in a row that the destination did not take, the rest is not tried.

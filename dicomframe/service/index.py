@@ -1,34 +1,28 @@
-"""The index: what is stored, in SQLite (WAL). The only module that speaks SQL to a database.
+"""The index: what is stored, in SQLite (WAL). The only module that opens a database.
 
 One writer connection behind a lock, one reader connection a thread; several processes may open one folder.
 Everything that belongs together, the change row included, is written in one transaction that holds the write
 lock from its start, so versions rise in the order of commits.
 
-A row's key is the version of the instance that made it, so "newest first" is the order of keys. Tables that are
-searched are narrow; the JSON that is sent stands in tables of its own (``*_json``), read for the rows of one
-page only.
+What is written and read within a transaction stands in `service/rows.py`, and in the modules of what it is about: they
+work on connections that come from here.
 """
 
-# ruff: noqa: S608 - statements are put together from the names in this module and in attributes.py
 from __future__ import annotations
 
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dicomframe.dicom.paths import Level
 from dicomframe.errors import DicomFrameError
-from dicomframe.service import tagindex
-from dicomframe.service.attributes import API_VERSIONS, Row
+from dicomframe.service import rows
 from dicomframe.service.bookmarks import Bookmarks
 from dicomframe.service.matching import Filter, has_phrase
-from dicomframe.service.metadata import Pieces, pieces_of
-from dicomframe.service.schema import COLUMNS, MIGRATIONS, SCHEMA_NUMBER, statements
+from dicomframe.service.rows import NewInstance, Stored
+from dicomframe.service.schema import MIGRATIONS, SCHEMA_NUMBER, statements
 from dicomframe.service.selection import NARROW, Place, Selection, probes, to_sql
 
 #: What other modules run their own statements on: `Index.reader`, or the writer of `Index.transaction`.
@@ -40,55 +34,6 @@ _CACHE_KIB = 64 * 1024
 #: Up to so many keys or rows passed over, a search is brief.
 _BRIEF_KEYS = 300
 _BRIEF_OFFSET = 10_000
-_ANSWERS = ", ".join(API_VERSIONS)
-#: By the number of UIDs.
-_FIND = {
-    len(tests): "SELECT t.uid, s.uid, i.uid, i.key, i.version, i.transfer_syntax"
-    " FROM study t JOIN series s ON s.study = t.key JOIN instance i ON i.series = s.key"
-    f" WHERE t.partition = ? AND {' AND '.join(tests)} ORDER BY i.version"
-    for tests in (["t.uid = ?"], ["t.uid = ?", "s.uid = ?"], ["t.uid = ?", "s.uid = ?", "i.uid = ?"])
-}
-#: What a row stands below; there it is the only one of its UID.
-_PARENTS: dict[Level, str] = {"study": "partition", "series": "study", "instance": "series"}
-_FORGET_ORIGINAL = "DELETE FROM original WHERE key = ? RETURNING version"
-
-
-class Stored(NamedTuple):
-    """Where one instance is."""
-
-    key: int
-    uids: tuple[str, str, str]
-    version: int
-    transfer_syntax: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewInstance:
-    """What the index is told of an instance that is to be stored.
-
-    Parameters
-    ----------
-    partition : int
-        The partition's key.
-    uids : tuple of str
-        Study, series and SOP instance UID.
-    transfer_syntax : str
-        Of the file.
-    pieces : dict
-        The metadata's attributes.
-    metadata : bytes
-        The same as one DICOM JSON object.
-    keep_bytes : callable
-        Is called with the version, within the transaction, when nothing speaks against the instance any more; it must
-        put the bytes in place. Only then is the transaction committed.
-    """
-
-    partition: int
-    uids: tuple[str, str, str]
-    transfer_syntax: str
-    pieces: Pieces
-    metadata: bytes
-    keep_bytes: Callable[[int], None]
 
 
 class Plan(NamedTuple):
@@ -107,10 +52,6 @@ class Plan(NamedTuple):
     selection: Selection
     narrow: Filter | None
     is_brief: bool
-
-
-class AlreadyStored(Exception):
-    """The instance is there: same study, series and SOP instance UID."""
 
 
 class Index:
@@ -196,7 +137,8 @@ class Index:
         if row is None and create:
             with self.transaction() as writer:
                 writer.execute(
-                    "INSERT OR IGNORE INTO partition (name, created) VALUES (?, ?)", (name, _microseconds())
+                    "INSERT OR IGNORE INTO partition (name, created) VALUES (?, ?)",
+                    (name, rows.microseconds()),
                 )
                 row = writer.execute("SELECT key FROM partition WHERE name = ?", (name,)).fetchone()
         return None if row is None else int(row[0])
@@ -222,7 +164,7 @@ class Index:
                 writer.execute("SAVEPOINT one")
                 problem = None
                 try:
-                    _store(writer, new)
+                    rows.store(writer, new)
                 except Exception as error:
                     if not writer.in_transaction:
                         raise  # SQLite has ended it: nothing of it is stored
@@ -245,24 +187,7 @@ class Index:
             One to three UIDs, from the study down.
         """
         with self.transaction() as writer:
-            doomed = find_instances(writer, partition, uids)
-            parents: dict[Level, set[int]] = {"series": set(), "study": set()}
-            for key in (stored.key for stored in doomed):
-                series, study = writer.execute(
-                    "SELECT series, study FROM instance WHERE key = ?", (key,)
-                ).fetchone()
-                parents["series"].add(series)
-                parents["study"].add(study)
-                _delete_row(writer, "instance", key)
-            for level, keys in parents.items():
-                for key in keys:
-                    refresh_row(writer, level, key)
-            log_changes(writer, "Delete", partition, [(*stored.uids, stored.version) for stored in doomed])
-            versions = [stored.version for stored in doomed]
-            for stored in doomed:
-                versions += (version for (version,) in writer.execute(_FORGET_ORIGINAL, (stored.key,)))
-            writer.executemany("INSERT INTO garbage VALUES (?)", [(version,) for version in versions])
-        return versions
+            return rows.delete(writer, partition, uids)
 
     def garbage(self) -> list[int]:
         """Give the versions whose bytes should be gone."""
@@ -294,7 +219,7 @@ class Index:
         uids : sequence of str
             One to three UIDs, from the study down.
         """
-        return find_instances(self.reader, partition, uids)
+        return rows.find_instances(self.reader, partition, uids)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -360,125 +285,3 @@ class Index:
         if bookmarks is None or bookmarks.version != version:
             bookmarks = self._local.bookmarks = Bookmarks(version)
         return bookmarks
-
-
-def find_instances(connection: sqlite3.Connection, partition: int, uids: Sequence[str]) -> list[Stored]:
-    """Give the instances of a study, series or instance, oldest first; `Index.find` has the rest."""
-    rows = connection.execute(_FIND[len(uids)], (partition, *uids))
-    return [Stored(row[3], row[:3], *row[4:]) for row in rows]
-
-
-def _store(writer: sqlite3.Connection, new: NewInstance) -> None:
-    """Write the rows of an instance, and bring those of its study and series up to date."""
-    partition = new.partition
-    study_uid, series_uid, uid = new.uids
-    study = _key(writer, "study", partition, study_uid)
-    series = None if study is None else _key(writer, "series", study, series_uid)
-    if series is not None and _key(writer, "instance", series, uid) is not None:
-        raise AlreadyStored
-    rows = {level: Row.of(level, new.pieces) for level in COLUMNS}
-    (version,) = writer.execute("UPDATE counter SET version = version + 1 RETURNING version").fetchone()
-    study = _keep_row(writer, "study", study, {"partition": partition}, rows["study"], version)
-    series = _keep_row(
-        writer, "series", series, {"study": study, "partition": partition}, rows["series"], version
-    )
-    writer.execute(
-        "INSERT INTO instance (key, partition, study, series, uid, version, transfer_syntax)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (version, partition, study, series, uid, version, new.transfer_syntax),
-    )
-    writer.execute(
-        f"INSERT INTO instance_json (key, {_ANSWERS}, metadata) VALUES (?, ?, ?, ?)",
-        (version, *rows["instance"].answers, new.metadata),
-    )
-    tagindex.add_instance(writer, {"study": study, "series": series, "instance": version}, new.pieces)
-    log_changes(writer, "Create", partition, [(*new.uids, version)])
-    new.keep_bytes(version)
-
-
-def _key(writer: sqlite3.Connection, level: Level, parent: int, uid: str) -> int | None:
-    """Give the key of a study, series or instance below its parent; None if it is not there."""
-    row = writer.execute(
-        f"SELECT key FROM {level} WHERE {_PARENTS[level]} = ? AND uid = ?", (parent, uid)
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _keep_row(
-    writer: sqlite3.Connection, level: Level, key: int | None, parents: dict[str, int], row: Row, version: int
-) -> int:
-    """Bring the row of a study or series up to date, or make it where it has no key yet; give its key."""
-    if key is not None:
-        _change_row(writer, level, key, row)
-        return key
-    columns = {"key": version, **parents, **row.columns}
-    writer.execute(
-        f"INSERT INTO {level} ({', '.join(columns)}) VALUES ({_marks(columns)})",
-        tuple(columns.values()),
-    )
-    writer.execute(
-        f"INSERT INTO {level}_json (key, {_ANSWERS}) VALUES ({_marks(API_VERSIONS)}, ?)",
-        (version, *row.answers),
-    )
-    return version
-
-
-def _change_row(writer: sqlite3.Connection, level: Level, key: int, row: Row) -> None:
-    names = COLUMNS[level]
-    found = writer.execute(
-        f"SELECT {', '.join(names)}, {_ANSWERS} FROM {level} JOIN {level}_json USING (key) WHERE key = ?",
-        (key,),
-    ).fetchone()
-    older = Row(dict(zip(names, found, strict=False)), tuple(found[len(names) :]))
-    row = row.keeping(level, older)
-    if row == older:
-        return
-    for table, values in (
-        (level, row.columns),
-        (f"{level}_json", dict(zip(API_VERSIONS, row.answers, strict=True))),
-    ):
-        assignments = ", ".join(f"{name} = ?" for name in values)
-        writer.execute(f"UPDATE {table} SET {assignments} WHERE key = ?", (*values.values(), key))
-
-
-def refresh_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
-    """Take a study's or series' values from the newest instance that is left, or take the row away."""
-    newest = writer.execute(
-        f"SELECT metadata, version FROM instance JOIN instance_json USING (key) WHERE {level} = ?"
-        " ORDER BY version DESC LIMIT 1",
-        (key,),
-    ).fetchone()
-    if newest is None:
-        _delete_row(writer, level, key)
-    else:
-        pieces = pieces_of(newest[0])
-        _change_row(writer, level, key, Row.of(level, pieces))
-        tagindex.refresh(writer, level, key, pieces, newest[1])
-
-
-def _delete_row(writer: sqlite3.Connection, level: Level, key: int) -> None:
-    for table in (level, f"{level}_json"):
-        writer.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
-    tagindex.forget(writer, level, key)
-
-
-def log_changes(
-    writer: sqlite3.Connection, action: str, partition: int, changed: Sequence[tuple[str, str, str, int]]
-) -> None:
-    """Write rows of the change feed: each the three UIDs and the version that the change made or took away."""
-    (last,) = writer.execute("SELECT max(timestamp) FROM change").fetchone()
-    # A clock that is set back must not put a change before the ones that readers of the feed have passed.
-    now = max(_microseconds(), last or 0)
-    writer.executemany(
-        "INSERT INTO change (timestamp, action, partition, study, series, instance, version)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(now, action, partition, *each) for each in changed],
-    )
-
-
-def _marks(names: Sequence[str] | dict[str, Any]) -> str:
-    return ", ".join("?" * len(names))
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1000

@@ -13,8 +13,8 @@ from dicomframe.service.acceptance import ALREADY_STORED, Refusal, Verdict, judg
 from dicomframe.service.attributes import ApiVersion
 from dicomframe.service.blobs import NewBlob
 from dicomframe.service.header import PREAMBLE, read_header
-from dicomframe.service.index import AlreadyStored, NewInstance
 from dicomframe.service.offload import Together
+from dicomframe.service.rows import AlreadyStored, NewInstance
 from dicomframe.service.tagindex import Tag, indexed_tags
 
 if TYPE_CHECKING:

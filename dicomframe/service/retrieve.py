@@ -13,8 +13,8 @@ from dicomframe.service.blobs import StoredBytes
 from dicomframe.service.call import Answer, Call, Pieces
 from dicomframe.service.delete import missing
 from dicomframe.service.faults import Fault, bad_request, not_acceptable
-from dicomframe.service.index import Stored
 from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
+from dicomframe.service.rows import Stored
 
 #: Metadata is sent in pieces of this many instances.
 _INSTANCES_AT_ONCE = 100

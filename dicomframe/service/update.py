@@ -29,8 +29,8 @@ from dicomframe.service.validation import is_uid, reason_against
 
 if TYPE_CHECKING:
     from dicomframe.service.header import Buffer
-    from dicomframe.service.index import Stored
     from dicomframe.service.operations import Job, Operation
+    from dicomframe.service.rows import Stored
     from dicomframe.service.service import Service
 
 MOST_STUDIES: Final = 50

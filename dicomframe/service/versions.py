@@ -11,8 +11,9 @@ from typing import NamedTuple
 from dicomframe.service import tagindex
 from dicomframe.service.attributes import Row
 from dicomframe.service.blobs import NewBlob
-from dicomframe.service.index import Connection, Stored, log_changes, refresh_row
+from dicomframe.service.index import Connection
 from dicomframe.service.metadata import Description, Pieces
+from dicomframe.service.rows import Stored, log_changes, refresh_row
 
 
 class Replacement(NamedTuple):

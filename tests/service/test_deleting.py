@@ -91,7 +91,7 @@ def test_every_change_is_written(http, dicom, tmp_path):
 
 def test_timestamps_never_go_back(http, dicom, tmp_path, monkeypatch):
     http.stored(dicom("1/1/1"))
-    monkeypatch.setattr("dicomframe.service.index.time.time_ns", lambda: 1)
+    monkeypatch.setattr("dicomframe.service.rows.time.time_ns", lambda: 1)
     http.stored(dicom("1/1/2"))
     connection = sqlite3.connect(tmp_path / "data" / "index.sqlite")
     times = [row[0] for row in connection.execute("SELECT timestamp FROM change ORDER BY sequence")]
