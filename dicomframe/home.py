@@ -130,13 +130,13 @@ def _cache() -> Path:
 
 def _store_cohort(folder: Path) -> None:
     from dicomframe.client.client import Client
-    from dicomframe.samples import cohort
+    from dicomframe.samples import cohort_files
     from dicomframe.service.server import Server
     from dicomframe.service.service import Service
 
     # One request at a time: the order of arrival is the order of every later search, and lessons must repeat.
     with Server(Service.open(folder)) as server, Client(server.url, max_workers=1) as client:
-        outcome = client.store(cohort())
+        outcome = client.store(content for _, content in cohort_files())
     failed = outcome[outcome["status"] != "stored"]
     if len(failed):
         reason = failed["reason"].iloc[0]

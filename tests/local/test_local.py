@@ -82,11 +82,11 @@ def test_two_processes_make_the_cache_once(tmp_path, monkeypatch):
     # A small cohort in a cache of its own, so that the race is quick.
     code = (
         "import itertools, dicomframe.samples as s, dicomframe as dfr\n"
-        "whole = s.cohort\n"
+        "whole = s.cohort_files\n"
         "def few():\n"
         "    print('made', flush=True)\n"
         "    return itertools.islice(whole(), 3)\n"
-        "s.cohort = few\n"
+        "s.cohort_files = few\n"
         "print(len(dfr.connect().search_instances().to_frame()), flush=True)\n"
     )
     started = [
