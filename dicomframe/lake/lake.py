@@ -13,7 +13,7 @@ import orjson
 from dicomframe.client.progress import check_progress
 from dicomframe.errors import LakeError, QueryError
 from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
-from dicomframe.lake.syncing import only_writer, sync_tables
+from dicomframe.lake.syncing import claim, only_writer, partition_of, read_unread, sync_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dicomframe.tables.schema import DtypeBackend
 
 _FORMAT: Final = 1
+#: Where a service without data partitions has everything.
+_DEFAULT_PARTITION: Final = "Microsoft.Default"
+_OTHER_SERVICE: Final = "This lake belongs to another service or partition; a lake is of one."
 #: Rows that become one page of JSON.
 _ROWS_A_PAGE: Final = 2_000
 
@@ -187,7 +190,7 @@ class Lake:
         0
         """
         if client.url != self.service:
-            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
+            raise LakeError(_OTHER_SERVICE)
         if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 <= interval < 1e6:
             raise QueryError("interval must be a number of seconds, 0 or more.")
         with only_writer(self.folder):
@@ -215,7 +218,7 @@ class Lake:
         level : {"study", "series", "instance"}
             Which one. A study's and series' attributes are those of its newest instance.
         as_of : datetime or int, optional
-            As it was at that time, or at that version of the Delta table.
+            As it was at that time, which must have a time zone, or at that version of the Delta table.
         dtype_backend : {"numpy_nullable", "pyarrow"}
             Which family of dtypes the columns get.
 
@@ -241,6 +244,7 @@ class Lake:
 
         if level not in KEYS:
             raise QueryError("level= is one of 'study', 'series', 'instance'.")
+        _check_moment(as_of)
         found = self._tables[level].read([*KEYS[level], "json"], as_of=as_of)
         ordered = found.sort_by([(key, "ascending") for key in KEYS[level]])["json"]
         return from_pages(_pages(ordered), level, dtype_backend, attrs={"service": self.service})
@@ -268,11 +272,34 @@ class Lake:
         import pandas as pd
 
         columns = [name for name in SCHEMAS["changes"].names if name != "cursor"]
-        found = self._tables["changes"].read(columns).sort_by("sequence")
+        found = self._tables["changes"].read(columns, "sequence IS NOT NULL").sort_by("sequence")
         text = pd.StringDtype("pyarrow", na_value=pd.NA)
         dtypes = {"string": text, "int64": pd.Int64Dtype()}
         table: pd.DataFrame = found.to_pandas(types_mapper=lambda kind: dtypes.get(str(kind)))
         return table
+
+    def unread(self) -> pd.DataFrame:
+        """Give the instances that the service calls current in its feed, and whose metadata it did not give.
+
+        The lake does not hold them, or holds them as they were before. Each `sync` asks for them again; a change that
+        comes later, such as their deletion, settles it too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The last change of each, with the columns of `changes`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     len(dfr.sync(local.connect(progress=False), folder).unread())
+        0
+        """
+        numbers = [entry["sequence"] for entry in read_unread(self._tables, self.cursor).values()]
+        changes = self.changes()
+        return changes[changes["sequence"].isin(numbers)].reset_index(drop=True)
 
     def delta(self, name: str) -> DeltaTable:
         """Give one of its Delta tables, ``study``, ``series``, ``instance`` or ``changes``, for other tools.
@@ -289,14 +316,51 @@ class Lake:
             raise QueryError(f"A lake has the tables {', '.join(self._tables)}.")
         return self._tables[name].open()
 
+    def vacuum(self, *, hours: int = 168) -> int:
+        """Delete the files of versions that were replaced longer ago, for good; what is in the lake now stays.
+
+        Deleted and overwritten rows are in the files of earlier versions until then, and so is what writes left that
+        were refused or died. Whoever else is writing meanwhile is refused.
+
+        Parameters
+        ----------
+        hours : int
+            For how long ``as_of=`` shall reach back. With 0, whatever the service has deleted is gone from the lake's
+            storage.
+
+        Returns
+        -------
+        int
+            How many files there were.
+
+        Raises
+        ------
+        LakeError
+            If somebody else is writing.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     dfr.sync(local.connect(progress=False), folder).vacuum()
+        0
+        """
+        if isinstance(hours, bool) or not isinstance(hours, int) or hours < 0:
+            raise QueryError("hours= is a whole number, 0 or more.")
+        with only_writer(self.folder):
+            claim(self._tables)
+            return sum(table.vacuum(hours) for table in self._tables.values())
+
     def check(self, client: Client) -> pd.DataFrame:
         """Hold the lake against what the service answers to a search of all instances.
 
         Returns
         -------
         pandas.DataFrame
-            The UIDs of instances that are in one of them only, and ``where``: ``"service"`` or ``"lake"``. What was
-            stored since the last `sync` is in the service alone.
+            ``PartitionName`` and UIDs of instances that are in one of them only, and ``where``: ``"service"`` or
+            ``"lake"``. What was stored since the last `sync` is in the service alone. Of a service without data
+            partitions, all is in the default one, ``"Microsoft.Default"``.
 
         Examples
         --------
@@ -308,17 +372,27 @@ class Lake:
         0
         """
         if client.url != self.service:
-            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
-        uids = list(KEYS["instance"][1:])
-        there = client.search_instances().to_frame()[uids]
-        here = self._tables["instance"].read(uids).to_pandas().astype(there.dtypes)
-        joined = there.merge(here, how="outer", on=uids, indicator="where")
+            raise LakeError(_OTHER_SERVICE)
+        keys = list(KEYS["instance"])
+        here = self._tables["instance"].read(keys).to_pandas()
+        there = client.search_instances().to_frame()[keys[1:]]
+        name = partition_of(client.url)
+        if name is None:
+            # Searches without a partition find what is in the default one, and feeds may name it or not.
+            name = _DEFAULT_PARTITION
+            here["PartitionName"] = here["PartitionName"].replace("", name)
+        there.insert(0, "PartitionName", name)
+        here = here.astype(there.dtypes)
+        joined = there.merge(here, how="outer", on=keys, indicator="where")
         joined["where"] = joined["where"].map({"left_only": "service", "right_only": "lake"}).astype("string")
         only: pd.DataFrame = joined[joined["where"].notna()].reset_index(drop=True)
         return only
 
     def _create(self, service: str) -> None:
-        """Make the tables that are not there."""
+        """Make the tables that are not there, unless the place is another's."""
+        changes = self._tables["changes"]
+        if is_table(changes.uri, self._options) and self.service != service:
+            raise LakeError(_OTHER_SERVICE)
         for table in self._tables.values():
             table.create(orjson.dumps({"dicomframe lake": _FORMAT, "service": service}).decode())
 
@@ -334,6 +408,18 @@ class Lake:
         if not isinstance(about, dict) or about.get("dicomframe lake") != _FORMAT:
             raise LakeError("The table at that place is no lake of this version of dicomframe.")
         return about
+
+
+def _check_moment(as_of: Any) -> None:
+    """Refuse what is neither a version nor a moment that is the same everywhere."""
+    if as_of is None or (isinstance(as_of, int) and not isinstance(as_of, bool) and as_of >= 0):
+        return
+    if not isinstance(as_of, datetime):
+        raise QueryError("as_of= is a datetime with a time zone, or the number of a version of the table.")
+    if as_of.tzinfo is None:
+        raise QueryError(
+            "as_of= has no time zone: datetime.now(UTC), or when.astimezone() for this machine's."
+        )
 
 
 def _pages(texts: pa.ChunkedArray) -> Iterator[bytes]:

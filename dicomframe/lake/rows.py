@@ -51,8 +51,11 @@ def entry_uids(entry: Mapping[str, Any]) -> Key | None:
 
 
 def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mapping[str, Any]) -> pa.Table:
-    """Make the rows of the table of changes; the last one holds the cursor."""
-    rows = []
+    """Make the rows of the table of changes; the last one holds the cursor.
+
+    Without changes it is a row for the cursor alone.
+    """
+    rows: list[dict[str, Any]] = []
     for entry in entries:
         uids = [entry.get(name) for name in ("partitionName", *_UID_NAMES)]
         rows.append(
@@ -71,6 +74,7 @@ def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mappin
                 "batch": batch,
             }
         )
+    rows = rows or [{"batch": batch}]
     rows[-1]["cursor"] = orjson.dumps(cursor).decode()
     return _table(rows, SCHEMAS["changes"])
 
