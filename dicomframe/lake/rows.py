@@ -150,8 +150,12 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
 def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Make the attributes of a series or study of those of its instances; tell about which they disagree."""
     rows = sorted(rows, key=lambda row: row["sequence"])
-    items = [_loads(row["json"]) for row in rows]
     wanted = _STUDY_TAGS if name == "study" else _SERIES_TAGS
+    # One after the other, and no more of each than is wanted: all at once are hundreds of MB of a large study.
+    items = [
+        {tag: item[tag] for tag in (*wanted, _MODALITY) if tag in item}
+        for item in (_loads(row["json"]) for row in rows)
+    ]
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
         tags.from_tag(tag).column
