@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +13,11 @@ import orjson
 from dicomframe.client.progress import check_progress
 from dicomframe.errors import LakeError, QueryError
 from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
-from dicomframe.lake.syncing import claim, only_writer, partition_of, read_unread, sync_tables
+from dicomframe.lake.reading import Moment, check_as_of, compare, pages_of
+from dicomframe.lake.syncing import claim, only_writer, read_unread, sync_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from dicomframe.client.client import Client
     from dicomframe.dicom.paths import Level
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from dicomframe.tables.schema import DtypeBackend
 
 _FORMAT: Final = 1
-#: Where a service without data partitions has everything.
-_DEFAULT_PARTITION: Final = "Microsoft.Default"
 _OTHER_SERVICE: Final = "This lake belongs to another service or partition; a lake is of one."
-#: Rows that become one page of JSON.
-_ROWS_A_PAGE: Final = 2_000
 
 
 def sync(
@@ -244,10 +240,14 @@ class Lake:
 
         if level not in KEYS:
             raise QueryError("level= is one of 'study', 'series', 'instance'.")
-        _check_moment(as_of)
+        check_as_of(as_of)
         found = self._tables[level].read([*KEYS[level], "json"], as_of=as_of)
         ordered = found.sort_by([(key, "ascending") for key in KEYS[level]])["json"]
-        return from_pages(_pages(ordered), level, dtype_backend, attrs={"service": self.service})
+        return from_pages(pages_of(ordered), level, dtype_backend, attrs={"service": self.service})
+
+    def moment(self, as_of: datetime | None = None) -> Moment:
+        """Hold its tables as they are now, or were at a time, however it goes on; for `dicomframe.cohort`."""
+        return Moment(self._tables, self.service, as_of, is_whole=not len(self.unread()))
 
     def changes(self) -> pd.DataFrame:
         """Give the changes that are in it, in the order of their numbers.
@@ -373,20 +373,7 @@ class Lake:
         """
         if client.url != self.service:
             raise LakeError(_OTHER_SERVICE)
-        keys = list(KEYS["instance"])
-        here = self._tables["instance"].read(keys).to_pandas()
-        there = client.search_instances().to_frame()[keys[1:]]
-        name = partition_of(client.url)
-        if name is None:
-            # Searches without a partition find what is in the default one, and feeds may name it or not.
-            name = _DEFAULT_PARTITION
-            here["PartitionName"] = here["PartitionName"].replace("", name)
-        there.insert(0, "PartitionName", name)
-        here = here.astype(there.dtypes)
-        joined = there.merge(here, how="outer", on=keys, indicator="where")
-        joined["where"] = joined["where"].map({"left_only": "service", "right_only": "lake"}).astype("string")
-        only: pd.DataFrame = joined[joined["where"].notna()].reset_index(drop=True)
-        return only
+        return compare(self._tables["instance"], client)
 
     def _create(self, service: str) -> None:
         """Make the tables that are not there, unless the place is another's."""
@@ -408,21 +395,3 @@ class Lake:
         if not isinstance(about, dict) or about.get("dicomframe lake") != _FORMAT:
             raise LakeError("The table at that place is no lake of this version of dicomframe.")
         return about
-
-
-def _check_moment(as_of: Any) -> None:
-    """Refuse what is neither a version nor a moment that is the same everywhere."""
-    if as_of is None or (isinstance(as_of, int) and not isinstance(as_of, bool) and as_of >= 0):
-        return
-    if not isinstance(as_of, datetime):
-        raise QueryError("as_of= is a datetime with a time zone, or the number of a version of the table.")
-    if as_of.tzinfo is None:
-        raise QueryError(
-            "as_of= has no time zone: datetime.now(UTC), or when.astimezone() for this machine's."
-        )
-
-
-def _pages(texts: pa.ChunkedArray) -> Iterator[bytes]:
-    for start in range(0, len(texts), _ROWS_A_PAGE):
-        rows = texts.slice(start, _ROWS_A_PAGE).to_pylist()
-        yield b"[%b]" % b",".join(row.encode("utf-8", "surrogatepass") for row in rows)

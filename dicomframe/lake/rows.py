@@ -41,6 +41,12 @@ _SERIES_TAGS: Final = _tags(
     """
 )
 
+#: The attributes that tables of studies and series hold; instances hold all of theirs.
+HELD: Final[Mapping[str, frozenset[str]]] = {
+    "study": frozenset({*_STUDY_TAGS, "00080061", "00201206", "00201208"}),
+    "series": frozenset({*_SERIES_TAGS, "00201209"}),
+}
+
 
 def entry_uids(entry: Mapping[str, Any]) -> Key | None:
     """Give the partition and UIDs of a change; None where it does not name an instance."""
@@ -103,7 +109,7 @@ def instance_rows(changes: Mapping[Key, tuple[Mapping[str, Any], Item | None]]) 
         row |= {
             "sequence": feed.sequence_of(entry),
             "timestamp": feed.microseconds_of(entry.get("timestamp")) or 0,
-            "json": None if item is None else _dumps(_with_uids(item, key)),
+            "json": None if item is None else dumps(_with_uids(item, key)),
             GONE: item is None,
         }
         rows.append(row)
@@ -141,7 +147,7 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
         if members:
             item, disagrees = made[key]
             made_row |= {column: each[at[key]] for column, each in columns.items()}
-            made_row |= {"disagrees": disagrees, "json": _dumps(item)}
+            made_row |= {"disagrees": disagrees, "json": dumps(item)}
             made_row |= {which: max(each[which] for each in members) for which in ("sequence", "timestamp")}
         rows.append(made_row | dict(zip(names, key, strict=True)) | {"batch": batch, GONE: not members})
     return _table(rows, SCHEMAS[name].append(pa.field(GONE, pa.bool_())))
@@ -154,7 +160,7 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
     # One after the other, and no more of each than is wanted: all at once are hundreds of MB of a large study.
     items = [
         {tag: item[tag] for tag in (*wanted, _MODALITY) if tag in item}
-        for item in (_loads(row["json"]) for row in rows)
+        for item in (loads(row["json"]) for row in rows)
     ]
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
@@ -175,7 +181,7 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
     return item, disagrees
 
 
-def _dumps(item: Item) -> str:
+def dumps(item: Item) -> str:
     """Write JSON; half characters, which UTF-8 cannot hold, as their escapes."""
     try:
         return orjson.dumps(item).decode()
@@ -183,8 +189,8 @@ def _dumps(item: Item) -> str:
         return json.dumps(item)
 
 
-def _loads(text: str) -> dict[str, Any]:
-    """Read what `_dumps` wrote."""
+def loads(text: str) -> dict[str, Any]:
+    """Read what `dumps` wrote."""
     try:
         item: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
