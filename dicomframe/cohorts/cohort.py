@@ -45,8 +45,7 @@ def cohort(
     Parameters
     ----------
     source : Client or Lake, optional
-        The service to search, or the lake that holds what it has; not needed to write a recipe. A lake is read as it is
-        when the first step is done, however it goes on.
+        The service or lake to search; not needed to write a recipe. A lake is read as it is when the first step is done.
     recipe : str or pathlib.Path, optional
         Steps that `Cohort.to_yaml` wrote, as text, or a file with them.
     as_of : datetime, optional
@@ -55,7 +54,7 @@ def cohort(
     Returns
     -------
     Cohort
-        Without steps, or with the recipe's. Nothing is asked of the service yet.
+        Without steps, or with the recipe's. Nothing is asked yet.
 
     Raises
     ------
@@ -86,13 +85,6 @@ class Cohort:
 
     A cohort never changes: `step` gives a new one, which shares what was already done. Each step is done once, when a
     result is first wanted.
-
-    Parameters
-    ----------
-    source : Client or Source, optional
-        What is searched.
-    stages : sequence of Stage
-        The steps, done or not.
     """
 
     def __init__(self, source: Client | Source | None = None, stages: Sequence[Stage] = ()) -> None:
