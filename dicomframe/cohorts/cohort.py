@@ -45,7 +45,7 @@ def cohort(
     Parameters
     ----------
     source : Client or Lake, optional
-        The service or lake to search; not needed to write a recipe. A lake is read as it is when the first step is done.
+        The service or lake to search; not needed to write a recipe. A lake is read as it is at the first step.
     recipe : str or pathlib.Path, optional
         Steps that `Cohort.to_yaml` wrote, as text, or a file with them.
     as_of : datetime, optional

@@ -71,7 +71,6 @@ def sync_tables(
     # Not closed at the end: that would set the caller's own event.
     with progress_bar(progress, "Reading changes", None, "change") as bar:
         while True:
-            before = unread
             for entries in follower:
                 if not is_claimed:
                     claim(tables, batch)
@@ -80,8 +79,7 @@ def sync_tables(
                 batch += bool(taken)
                 count += taken
                 bar.update(len(entries))
-            if unread.keys() - before.keys():
-                continue  # what was deleted meanwhile is told of in the changes behind these
+            # The feed ended with a reading of nothing new: what was deleted meanwhile was told of by then.
             if found := _found(client, unread):
                 if not is_claimed:
                     claim(tables, batch)
