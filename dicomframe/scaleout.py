@@ -12,7 +12,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dicomframe.cohorts.cohort import Cohort, Stage, cohort
+from dicomframe.cohorts.cohort import Cohort, cohort
+from dicomframe.cohorts.stage import Stage
 from dicomframe.cohorts.steps import Step
 from dicomframe.dicom import tags
 from dicomframe.errors import DicomFrameError, QueryError

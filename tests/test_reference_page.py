@@ -23,7 +23,7 @@ LISTED = re.findall(r"^\| `([^`]+)` \| .+ \|$", PAGE.read_text(encoding="utf-8")
 COMMANDS = {name for name in LISTED if name.startswith("dicomframe ")}
 
 #: What joins the modules of the client with each other.
-BETWEEN_MODULES = {"search.of", "search.united", "search.own_columns", "operation.of"}
+BETWEEN_MODULES = {"search.of", "search.united", "search.own_columns", "operation.of", "lake.moment"}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,10 @@ until a result is wanted; each step is then done once, and what it took away is 
     the filters of a search, applied to a typed table.
 ``running``
     what a step does with the rows: outcome, what was removed and why.
+``sources``
+    where rows come from: a service or a lake.
+``stage``
+    one step and, once it is done, what it left.
 ``recipe``
     steps as YAML and back.
 ``cohort``

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
-import threading
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dicomframe.cohorts.recipe import from_yaml, to_yaml
+from dicomframe.cohorts.sources import source_of
+from dicomframe.cohorts.stage import Stage
 from dicomframe.cohorts.steps import Filters, How, OnMissing, Step, make_step
 from dicomframe.errors import QueryError, TableError
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
     from dicomframe.client.client import Client
     from dicomframe.cohorts.running import Outcome
+    from dicomframe.cohorts.sources import Source
     from dicomframe.dicom.paths import Level
+    from dicomframe.lake.lake import Lake
 
 _COUNTED: Final = {
     "patients": "PatientID",
@@ -30,25 +34,32 @@ _COUNTED: Final = {
 _COMPLETENESS: Final = ("complete", "truncated", "drifted")
 
 
-def cohort(client: Client | None = None, recipe: str | Path | None = None) -> Cohort:
+def cohort(
+    source: Client | Lake | None = None,
+    recipe: str | Path | None = None,
+    *,
+    as_of: datetime | None = None,
+) -> Cohort:
     """Begin a cohort: who is in a study, step by step, with a count of who is not and why.
 
     Parameters
     ----------
-    client : Client, optional
-        The service to search; not needed to write a recipe.
+    source : Client or Lake, optional
+        The service or lake to search; not needed to write a recipe. A lake is read as it is at the first step.
     recipe : str or pathlib.Path, optional
         Steps that `Cohort.to_yaml` wrote, as text, or a file with them.
+    as_of : datetime, optional
+        Read the lake as it was at that time, which must have a time zone.
 
     Returns
     -------
     Cohort
-        Without steps, or with the recipe's. Nothing is asked of the service yet.
+        Without steps, or with the recipe's. Nothing is asked yet.
 
     Raises
     ------
     QueryError
-        If the recipe is none.
+        If the recipe is none, or the source is neither.
 
     Examples
     --------
@@ -63,34 +74,10 @@ def cohort(client: Client | None = None, recipe: str | Path | None = None) -> Co
     >>> flow["step"].tolist(), bool(flow["rows"].is_monotonic_decreasing)
     (['CT and MR studies', 'women'], True)
     """
-    made = Cohort(client)
+    made = Cohort(source_of(source, as_of))
     for arguments in from_yaml(recipe) if recipe is not None else ():
         made = made.step(**arguments)
     return made
-
-
-class Stage:
-    """One step and, once it is done, what it left; cohorts that begin alike share it.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    """
-
-    def __init__(self, step: Step) -> None:
-        self.step = step
-        self.outcome: Outcome | None = None
-        self._lock = threading.Lock()
-
-    def do(self, before: Outcome | None, client: Client | None) -> Outcome:
-        """Do the step with the rows that the one in front of it left, unless it is done."""
-        from dicomframe.cohorts.running import run_step
-
-        with self._lock:
-            if self.outcome is None:
-                self.outcome = run_step(self.step, before, client)
-            return self.outcome
 
 
 class Cohort:
@@ -98,17 +85,10 @@ class Cohort:
 
     A cohort never changes: `step` gives a new one, which shares what was already done. Each step is done once, when a
     result is first wanted.
-
-    Parameters
-    ----------
-    client : Client, optional
-        The service to search.
-    stages : sequence of Stage
-        The steps, done or not.
     """
 
-    def __init__(self, client: Client | None = None, stages: Sequence[Stage] = ()) -> None:
-        self.client = client
+    def __init__(self, source: Client | Source | None = None, stages: Sequence[Stage] = ()) -> None:
+        self._source = source_of(source)
         self._stages = tuple(stages)
 
     def step(
@@ -208,7 +188,12 @@ class Cohort:
             missing=missing,
             filters=filters,
         )
-        return Cohort(self.client, (*self._stages, Stage(step)))
+        return Cohort(self._source, (*self._stages, Stage(step)))
+
+    @property
+    def client(self) -> Client | None:
+        """The client it searches with; None for a lake's, or one without."""
+        return getattr(self._source, "client", None)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -228,7 +213,7 @@ class Cohort:
         TableError
             If there are no steps, or a step speaks of a column that is not there.
         NoClientError
-            If there is no client to search with.
+            If there is no client or lake to search.
         QueryError, ServiceError, TransportError, DecodeError
             If a search fails; the steps before it are kept, and not done again.
 
@@ -384,7 +369,7 @@ class Cohort:
         """Do what has not been done yet."""
         outcome: Outcome | None = None
         for stage in self._stages:
-            outcome = stage.do(outcome, self.client)
+            outcome = stage.do(outcome, self._source)
         if outcome is None:
             raise TableError("This cohort has no steps yet; cohort.step(name, ...) adds one.")
         return outcome

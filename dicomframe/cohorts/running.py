@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from dicomframe.accessor.remote import search_around
-from dicomframe.client.addresses import addresses_of_table
 from dicomframe.cohorts.matching import Mask, Matches, match_all
 from dicomframe.cohorts.steps import Step
 from dicomframe.dicom import tags
@@ -20,9 +18,8 @@ from dicomframe.errors import NoClientError, TableError
 from dicomframe.tables.schema import TEXT_DTYPE
 
 if TYPE_CHECKING:
-    from dicomframe.client.client import Client
+    from dicomframe.cohorts.sources import Source
 
-_PLURAL: Final = {"study": "studies", "series": "series", "instance": "instances"}
 _WHY: Final = "why"
 #: What stands in files where there is no value.
 _NOTHING: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
@@ -88,30 +85,31 @@ def levels_behind(
     return levels
 
 
-def run_step(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
+def run_step(step: Step, before: Outcome | None, source: Source | None) -> Outcome:
     """Do a step."""
     if step.action == "search":
-        return _search(step, before, client)
+        return _search(step, before, source)
     assert before is not None  # noqa: S101 - a first step is a search
     table, issues = before.table, before.issues
     if step.metadata:
-        table, issues = _with_metadata(table, issues, step, client)
+        table, issues = _with_metadata(table, issues, step, source)
     work = {"keep": _filter, "without": _filter, "join": _join}.get(step.action, _one_each)
     outcome = work(step, table, issues)
     return replace(outcome, levels=levels_behind(step, before.levels, joined=outcome.table.columns))
 
 
-def _search(step: Step, before: Outcome | None, client: Client | None) -> Outcome:
-    if client is None:
-        raise NoClientError("This cohort has no client to search with; make it with dfr.cohort(client, ...).")
+def _search(step: Step, before: Outcome | None, source: Source | None) -> Outcome:
+    if source is None:
+        raise NoClientError(
+            "This cohort has no client or lake to search; make it with dfr.cohort(client, ...)."
+        )
     assert isinstance(step.filters, Mapping)  # noqa: S101 - `make_step` saw to it
-    options: dict[str, Any] = {**step.filters, "fuzzy": step.fuzzy, "fields": list(step.fields) or None}
+    around = None if before is None else before.table
+    found = source.search(step.level, around, step.filters, fuzzy=step.fuzzy, fields=step.fields)
     if before is None:
-        found = getattr(client, f"search_{_PLURAL[step.level]}")(**options).to_frame()
         searched = found.columns
         removed, issues = found.iloc[:0].assign(**{_WHY: _texts([])}), found.dicom.issues()
     else:
-        found = search_around(client, before.table, step.level, options)
         issues = pd.concat([before.issues, found.dicom.issues()], ignore_index=True)
         keys = [name for name in _uid_columns(before.table) if name in found.columns]
         is_left = _is_in(before.table, found, keys)
@@ -142,17 +140,17 @@ def _merged(table: pd.DataFrame, more: pd.DataFrame, keys: list[str]) -> pd.Data
 
 
 def _with_metadata(
-    table: pd.DataFrame, issues: pd.DataFrame, step: Step, client: Client | None
+    table: pd.DataFrame, issues: pd.DataFrame, step: Step, source: Source | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read attributes of the rows' instances that the table does not have yet."""
-    if client is None:
+    if source is None:
         raise NoClientError(
-            "This cohort has no client to read metadata with; make it with dfr.cohort(client, ...)."
+            "This cohort has no client or lake to read metadata of; make it with dfr.cohort(client, ...)."
         )
     lacking = [name for name in step.metadata if name not in table.columns]
     if not lacking or table.empty:
         return table.assign(**{name: _texts([pd.NA] * len(table)) for name in lacking}), issues
-    read = client.collect_metadata(addresses_of_table(table), lacking)
+    read = source.metadata(table, lacking)
     keys = _uid_columns(read)
     more = [name for name in read.columns if name in lacking]
     merged = _merged(table, read[[*keys, *more]].drop_duplicates(keys), keys)

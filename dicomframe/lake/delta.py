@@ -220,6 +220,19 @@ class Table:
         self._commit(lambda: write_deltalake(table, nothing, mode="append", commit_properties=properties))
         return self._claimed
 
+    def vacuum(self, hours: int) -> int:
+        """Delete the files that no version of the last hours needs; give how many.
+
+        Also those that no version knows: of writes that were refused, or died.
+        """
+        table, gone = self._open_claimed(), [0]
+
+        def work() -> None:
+            gone[0] = len(table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
+
+        self._commit(work)
+        return gone[0]
+
     def _open_claimed(self) -> DeltaTable:
         table = self.open()
         if (table.transaction_version(_WRITER) or 0) != self._claimed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +13,11 @@ import orjson
 from dicomframe.client.progress import check_progress
 from dicomframe.errors import LakeError, QueryError
 from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
-from dicomframe.lake.syncing import only_writer, sync_tables
+from dicomframe.lake.reading import Moment, check_as_of, compare, pages_of
+from dicomframe.lake.syncing import claim, only_writer, read_unread, sync_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from dicomframe.client.client import Client
     from dicomframe.dicom.paths import Level
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from dicomframe.tables.schema import DtypeBackend
 
 _FORMAT: Final = 1
-#: Rows that become one page of JSON.
-_ROWS_A_PAGE: Final = 2_000
+_OTHER_SERVICE: Final = "This lake belongs to another service or partition; a lake is of one."
 
 
 def sync(
@@ -187,7 +186,7 @@ class Lake:
         0
         """
         if client.url != self.service:
-            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
+            raise LakeError(_OTHER_SERVICE)
         if isinstance(interval, bool) or not isinstance(interval, int | float) or not 0 <= interval < 1e6:
             raise QueryError("interval must be a number of seconds, 0 or more.")
         with only_writer(self.folder):
@@ -215,7 +214,7 @@ class Lake:
         level : {"study", "series", "instance"}
             Which one. A study's and series' attributes are those of its newest instance.
         as_of : datetime or int, optional
-            As it was at that time, or at that version of the Delta table.
+            As it was at that time, which must have a time zone, or at that version of the Delta table.
         dtype_backend : {"numpy_nullable", "pyarrow"}
             Which family of dtypes the columns get.
 
@@ -241,9 +240,14 @@ class Lake:
 
         if level not in KEYS:
             raise QueryError("level= is one of 'study', 'series', 'instance'.")
+        check_as_of(as_of)
         found = self._tables[level].read([*KEYS[level], "json"], as_of=as_of)
         ordered = found.sort_by([(key, "ascending") for key in KEYS[level]])["json"]
-        return from_pages(_pages(ordered), level, dtype_backend, attrs={"service": self.service})
+        return from_pages(pages_of(ordered), level, dtype_backend, attrs={"service": self.service})
+
+    def moment(self, as_of: datetime | None = None) -> Moment:
+        """Hold its tables as they are now, or were at a time, however it goes on; for `dicomframe.cohort`."""
+        return Moment(self._tables, self.service, as_of, is_whole=not len(self.unread()))
 
     def changes(self) -> pd.DataFrame:
         """Give the changes that are in it, in the order of their numbers.
@@ -268,11 +272,34 @@ class Lake:
         import pandas as pd
 
         columns = [name for name in SCHEMAS["changes"].names if name != "cursor"]
-        found = self._tables["changes"].read(columns).sort_by("sequence")
+        found = self._tables["changes"].read(columns, "sequence IS NOT NULL").sort_by("sequence")
         text = pd.StringDtype("pyarrow", na_value=pd.NA)
         dtypes = {"string": text, "int64": pd.Int64Dtype()}
         table: pd.DataFrame = found.to_pandas(types_mapper=lambda kind: dtypes.get(str(kind)))
         return table
+
+    def unread(self) -> pd.DataFrame:
+        """Give the instances that the service calls current in its feed, and whose metadata it did not give.
+
+        The lake does not hold them, or holds them as they were before. Each `sync` asks for them again; a change that
+        comes later, such as their deletion, settles it too.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The last change of each, with the columns of `changes`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     len(dfr.sync(local.connect(progress=False), folder).unread())
+        0
+        """
+        numbers = [entry["sequence"] for entry in read_unread(self._tables, self.cursor).values()]
+        changes = self.changes()
+        return changes[changes["sequence"].isin(numbers)].reset_index(drop=True)
 
     def delta(self, name: str) -> DeltaTable:
         """Give one of its Delta tables, ``study``, ``series``, ``instance`` or ``changes``, for other tools.
@@ -289,14 +316,51 @@ class Lake:
             raise QueryError(f"A lake has the tables {', '.join(self._tables)}.")
         return self._tables[name].open()
 
+    def vacuum(self, *, hours: int = 168) -> int:
+        """Delete the files of versions that were replaced longer ago, for good; what is in the lake now stays.
+
+        Deleted and overwritten rows are in the files of earlier versions until then, and so is what writes left that
+        were refused or died. Whoever else is writing meanwhile is refused.
+
+        Parameters
+        ----------
+        hours : int
+            For how long ``as_of=`` shall reach back. With 0, whatever the service has deleted is gone from the lake's
+            storage.
+
+        Returns
+        -------
+        int
+            How many files there were.
+
+        Raises
+        ------
+        LakeError
+            If somebody else is writing.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+        ...     dfr.sync(local.connect(progress=False), folder).vacuum()
+        0
+        """
+        if isinstance(hours, bool) or not isinstance(hours, int) or hours < 0:
+            raise QueryError("hours= is a whole number, 0 or more.")
+        with only_writer(self.folder):
+            claim(self._tables)
+            return sum(table.vacuum(hours) for table in self._tables.values())
+
     def check(self, client: Client) -> pd.DataFrame:
         """Hold the lake against what the service answers to a search of all instances.
 
         Returns
         -------
         pandas.DataFrame
-            The UIDs of instances that are in one of them only, and ``where``: ``"service"`` or ``"lake"``. What was
-            stored since the last `sync` is in the service alone.
+            ``PartitionName`` and UIDs of instances that are in one of them only, and ``where``: ``"service"`` or
+            ``"lake"``. What was stored since the last `sync` is in the service alone. Of a service without data
+            partitions, all is in the default one, ``"Microsoft.Default"``.
 
         Examples
         --------
@@ -308,17 +372,14 @@ class Lake:
         0
         """
         if client.url != self.service:
-            raise LakeError("This lake belongs to another service or partition; a lake is of one.")
-        uids = list(KEYS["instance"][1:])
-        there = client.search_instances().to_frame()[uids]
-        here = self._tables["instance"].read(uids).to_pandas().astype(there.dtypes)
-        joined = there.merge(here, how="outer", on=uids, indicator="where")
-        joined["where"] = joined["where"].map({"left_only": "service", "right_only": "lake"}).astype("string")
-        only: pd.DataFrame = joined[joined["where"].notna()].reset_index(drop=True)
-        return only
+            raise LakeError(_OTHER_SERVICE)
+        return compare(self._tables["instance"], client)
 
     def _create(self, service: str) -> None:
-        """Make the tables that are not there."""
+        """Make the tables that are not there, unless the place is another's."""
+        changes = self._tables["changes"]
+        if is_table(changes.uri, self._options) and self.service != service:
+            raise LakeError(_OTHER_SERVICE)
         for table in self._tables.values():
             table.create(orjson.dumps({"dicomframe lake": _FORMAT, "service": service}).decode())
 
@@ -334,9 +395,3 @@ class Lake:
         if not isinstance(about, dict) or about.get("dicomframe lake") != _FORMAT:
             raise LakeError("The table at that place is no lake of this version of dicomframe.")
         return about
-
-
-def _pages(texts: pa.ChunkedArray) -> Iterator[bytes]:
-    for start in range(0, len(texts), _ROWS_A_PAGE):
-        rows = texts.slice(start, _ROWS_A_PAGE).to_pylist()
-        yield b"[%b]" % b",".join(row.encode("utf-8", "surrogatepass") for row in rows)

@@ -41,6 +41,12 @@ _SERIES_TAGS: Final = _tags(
     """
 )
 
+#: The attributes that tables of studies and series hold; instances hold all of theirs.
+HELD: Final[Mapping[str, frozenset[str]]] = {
+    "study": frozenset({*_STUDY_TAGS, "00080061", "00201206", "00201208"}),
+    "series": frozenset({*_SERIES_TAGS, "00201209"}),
+}
+
 
 def entry_uids(entry: Mapping[str, Any]) -> Key | None:
     """Give the partition and UIDs of a change; None where it does not name an instance."""
@@ -51,8 +57,11 @@ def entry_uids(entry: Mapping[str, Any]) -> Key | None:
 
 
 def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mapping[str, Any]) -> pa.Table:
-    """Make the rows of the table of changes; the last one holds the cursor."""
-    rows = []
+    """Make the rows of the table of changes; the last one holds the cursor.
+
+    Without changes it is a row for the cursor alone.
+    """
+    rows: list[dict[str, Any]] = []
     for entry in entries:
         uids = [entry.get(name) for name in ("partitionName", *_UID_NAMES)]
         rows.append(
@@ -71,6 +80,7 @@ def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mappin
                 "batch": batch,
             }
         )
+    rows = rows or [{"batch": batch}]
     rows[-1]["cursor"] = orjson.dumps(cursor).decode()
     return _table(rows, SCHEMAS["changes"])
 
@@ -99,7 +109,7 @@ def instance_rows(changes: Mapping[Key, tuple[Mapping[str, Any], Item | None]]) 
         row |= {
             "sequence": feed.sequence_of(entry),
             "timestamp": feed.microseconds_of(entry.get("timestamp")) or 0,
-            "json": None if item is None else _dumps(_with_uids(item, key)),
+            "json": None if item is None else dumps(_with_uids(item, key)),
             GONE: item is None,
         }
         rows.append(row)
@@ -137,7 +147,7 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
         if members:
             item, disagrees = made[key]
             made_row |= {column: each[at[key]] for column, each in columns.items()}
-            made_row |= {"disagrees": disagrees, "json": _dumps(item)}
+            made_row |= {"disagrees": disagrees, "json": dumps(item)}
             made_row |= {which: max(each[which] for each in members) for which in ("sequence", "timestamp")}
         rows.append(made_row | dict(zip(names, key, strict=True)) | {"batch": batch, GONE: not members})
     return _table(rows, SCHEMAS[name].append(pa.field(GONE, pa.bool_())))
@@ -146,8 +156,12 @@ def group_rows(name: Name, instances: pa.Table, keys: Iterable[Key], batch: int)
 def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """Make the attributes of a series or study of those of its instances; tell about which they disagree."""
     rows = sorted(rows, key=lambda row: row["sequence"])
-    items = [_loads(row["json"]) for row in rows]
     wanted = _STUDY_TAGS if name == "study" else _SERIES_TAGS
+    # One after the other, and no more of each than is wanted: all at once are hundreds of MB of a large study.
+    items = [
+        {tag: item[tag] for tag in (*wanted, _MODALITY) if tag in item}
+        for item in (loads(row["json"]) for row in rows)
+    ]
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
         tags.from_tag(tag).column
@@ -167,7 +181,7 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
     return item, disagrees
 
 
-def _dumps(item: Item) -> str:
+def dumps(item: Item) -> str:
     """Write JSON; half characters, which UTF-8 cannot hold, as their escapes."""
     try:
         return orjson.dumps(item).decode()
@@ -175,8 +189,8 @@ def _dumps(item: Item) -> str:
         return json.dumps(item)
 
 
-def _loads(text: str) -> dict[str, Any]:
-    """Read what `_dumps` wrote."""
+def loads(text: str) -> dict[str, Any]:
+    """Read what `dumps` wrote."""
     try:
         item: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:

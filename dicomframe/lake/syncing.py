@@ -8,10 +8,12 @@ what is not older, so doing them again changes nothing.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
@@ -19,8 +21,8 @@ from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.following import EntryFollower
 from dicomframe.client.progress import progress_bar
 from dicomframe.dicom import feed
-from dicomframe.errors import IssuesWarning, LakeError, NotFoundError, warn_caller
-from dicomframe.lake.delta import OTHER_WRITER, is_one_of
+from dicomframe.errors import IssuesWarning, LakeError, NotFoundError, QueryError, warn_caller
+from dicomframe.lake.delta import KEYS, OTHER_WRITER, is_one_of
 from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
 from dicomframe.tables.back import to_json
 
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
 _GROUPED: Final = ("PartitionName", "StudyInstanceUID", "SeriesInstanceUID", "sequence", "timestamp", "json")
 #: Seconds for which the service may be out of reach, when the lake only catches up and when it follows.
 _PATIENCE, _LONG_PATIENCE = 60.0, 86_400.0
+#: The last change of instances that the service calls current, and does not give.
+Unread = dict[Key, Mapping[str, Any]]
+#: Stands for what such an instance holds: nothing that may be written.
+UNREAD: Final[Item] = {}
+_UNREAD: Final = (
+    "The service does not give the metadata of {} instances that its change feed calls current. The lake does not hold"
+    " them, or holds them as they were; lake.unread() names them, and each sync asks for them again."
+)
 
 
 def sync_tables(
@@ -45,6 +55,7 @@ def sync_tables(
     progress: Any,
 ) -> int:
     """Bring the tables up to date from the place where a batch ended, and keep them so; give the number of changes."""
+    stop = stop or threading.Event()
     follower = EntryFollower(
         client.session,
         Cursor.of(cursor if cursor is not None else 0),
@@ -52,23 +63,39 @@ def sync_tables(
         patience=_LONG_PATIENCE if follow else _PATIENCE,
         metadata=True,
         stop=stop,
-        waits=follow,
+        waits=False,
     )
+    unread = read_unread(tables, cursor)
     count, is_claimed = 0, False
+    told: set[Key] = set()
     # Not closed at the end: that would set the caller's own event.
     with progress_bar(progress, "Reading changes", None, "change") as bar:
-        for entries in follower:
-            if not is_claimed:
-                _claim(tables, batch)
-                is_claimed = True
-            taken = _sync_batch(tables, client, entries, batch + 1, follower.cursor)
-            batch += bool(taken)
-            count += taken
-            bar.update(len(entries))
-    return count
+        while True:
+            for entries in follower:
+                if not is_claimed:
+                    claim(tables, batch)
+                    is_claimed = True
+                taken, unread = _sync_batch(tables, client, entries, batch + 1, follower.cursor, unread)
+                batch += bool(taken)
+                count += taken
+                bar.update(len(entries))
+            # The feed ended with a reading of nothing new: what was deleted meanwhile was told of by then.
+            if found := _found(client, unread):
+                if not is_claimed:
+                    claim(tables, batch)
+                    is_claimed = True
+                batch += 1
+                unread = {key: entry for key, entry in unread.items() if key not in found}
+                _write(tables, found, batch)
+                _end(tables, (), batch, follower.cursor, unread)
+            if unread.keys() - told:
+                told = set(unread)
+                warn_caller(_UNREAD.format(len(unread)), IssuesWarning)
+            if not follow or stop.wait(interval):
+                return count
 
 
-def _claim(tables: Mapping[Name, Table], batch: int) -> None:
+def claim(tables: Mapping[Name, Table], batch: int | None = None) -> None:
     """Keep all others from writing from here on, wherever they are.
 
     Raises
@@ -79,7 +106,7 @@ def _claim(tables: Mapping[Name, Table], batch: int) -> None:
     number = tables["instance"].claim()
     for name in ("series", "study", "changes"):
         tables[name].claim(number)
-    if tables["changes"].batch() != batch:
+    if batch is not None and tables["changes"].batch() != batch:
         raise LakeError(OTHER_WRITER)
 
 
@@ -89,47 +116,120 @@ def _sync_batch(
     entries: Sequence[Any],
     batch: int,
     cursor: Mapping[str, Any],
-) -> int:
-    """Write a batch; give how many of its changes are of this lake: without any, nothing is written."""
+    unread: Unread,
+) -> tuple[int, Unread]:
+    """Write a batch; give how many of its changes are of this lake, and which instances could not be had so far.
+
+    Without any change of this lake, nothing is written.
+    """
     named = [feed.named(entry) for entry in entries if isinstance(entry, Mapping)]
+    # Without a number it is neither earlier nor later than another change, nor can it be told from one that was read.
+    named = [entry for entry in named if feed.sequence_of(entry) is not None]
     # The feed is of the whole service; what is in other partitions is no more this lake's than this client's.
-    partition = client.url.rpartition("/partitions/")[2] if "/partitions/" in client.url else None
+    partition = partition_of(client.url)
     ours = [entry for entry in named if partition is None or entry.get("partitionName") == partition]
     known = [(key, entry) for entry in ours if (key := entry_uids(entry)) is not None]
     if lost := len(entries) - len(named) + len(ours) - len(known):
         warn_caller(
-            f"{lost} changes of the feed do not name an instance, and are not in the lake.", IssuesWarning
+            f"{lost} changes of the feed name no instance or have no number, and are not in the lake.",
+            IssuesWarning,
         )
     if not known:
-        return 0  # the same is read again the next time, and costs little
+        return 0, unread  # the same is read again the next time, and costs little
     last = dict(known)  # in order of their numbers: the last one of each instance stays
     states = {key: _state(client, key, entry) for key, entry in last.items()}
-    tables["instance"].merge(
-        instance_rows({key: (last[key], state) for key, state in states.items() if state != {}})
-    )
-    studies = sorted({key[1] for key in last})
+    unread = {
+        key: entry for key, entry in unread.items() if key not in last or _number(last[key]) < _number(entry)
+    } | {key: last[key] for key, state in states.items() if state is UNREAD}
+    changed = {key: (last[key], state) for key, state in states.items() if state != {}}
+    _write(tables, changed, batch, last)
+    _end(tables, ours, batch, cursor, unread)
+    return len(ours), unread
+
+
+def _end(
+    tables: Mapping[Name, Table],
+    entries: Sequence[Mapping[str, Any]],
+    batch: int,
+    cursor: Mapping[str, Any],
+    unread: Unread,
+) -> None:
+    """End a batch: from here on it counts."""
+    place = {**cursor, "unread": sorted(map(_number, unread.values()))}
+    tables["changes"].append(change_rows(entries, batch, place), batch)
+
+
+def _write(
+    tables: Mapping[Name, Table],
+    changed: Mapping[Key, tuple[Mapping[str, Any], Item | None]],
+    batch: int,
+    touched: Iterable[Key] | None = None,
+) -> None:
+    """Write instances as they are now, and the series and studies of these and all that were touched."""
+    keys = list(changed if touched is None else touched)
+    tables["instance"].merge(instance_rows(changed))
+    studies = sorted({key[1] for key in keys})
     instances = tables["instance"].read(_GROUPED, is_one_of("StudyInstanceUID", studies))
-    tables["series"].merge(group_rows("series", instances, dict.fromkeys(key[:3] for key in last), batch))
-    tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in last), batch))
-    tables["changes"].append(change_rows(ours, batch, cursor), batch)
-    return len(ours)
+    tables["series"].merge(group_rows("series", instances, dict.fromkeys(key[:3] for key in keys), batch))
+    tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in keys), batch))
 
 
 def _state(client: Client, key: Key, entry: Mapping[str, Any]) -> Item | None:
-    """Give what an instance holds after a change; None if it is gone, nothing (``{}``) if a later change will tell."""
+    """Give what an instance holds after a change; None if it is gone, nothing (``{}``) if a later change will tell.
+
+    `UNREAD` if the service calls it current, and does not give what it holds: it may have been deleted since the feed
+    was read, of which the feed tells later on, or it is lost.
+    """
     if str(entry.get("action")).lower() == "delete":
         return None
-    if str(entry.get("state", "current")).lower() != "current":
+    if str(entry.get("state")).lower() in {"replaced", "deleted"}:
         return {}
     metadata = entry.get("metadata")
     if isinstance(metadata, Mapping) and metadata:
         return metadata
     try:
         # A service may leave it out, of large objects or when it is busy.
-        found = to_json(client.retrieve_metadata(key[1], key[2], key[3]))
-    except NotFoundError:
+        found = to_json(client.retrieve_metadata(key[1], key[2], key[3], progress=False))
+    except (NotFoundError, QueryError):  # the latter at UIDs with which nothing can be asked for
+        return UNREAD
+    return found[0] if found and found[0] else UNREAD
+
+
+def _found(client: Client, unread: Unread) -> dict[Key, tuple[Mapping[str, Any], Item]]:
+    """Ask again for what could not be had."""
+    states = {key: _state(client, key, entry) for key, entry in unread.items()}
+    return {key: (unread[key], state) for key, state in states.items() if state}
+
+
+def read_unread(tables: Mapping[Name, Table], cursor: Mapping[str, Any] | None) -> Unread:
+    """Give the changes, by instance, after which a lake could not get what it ought to hold."""
+    numbers = [int(number) for number in (cursor or {}).get("unread", ())]
+    if not numbers:
         return {}
-    return found[0] if found else {}
+    among = f"sequence IN ({', '.join(map(str, numbers))})"
+    rows = tables["changes"].read([*KEYS["instance"], "sequence", "timestamp", "action", "state"], among)
+    unread = {}
+    for row in rows.to_pylist():
+        uids = [row.pop(name) or "" for name in KEYS["instance"]]
+        moment = row.pop("timestamp")
+        unread[tuple(uids)] = row | {"timestamp": moment and moment.isoformat()}
+    return unread
+
+
+def _number(entry: Mapping[str, Any]) -> int:
+    return feed.sequence_of(entry) or 0
+
+
+def partition_of(url: str) -> str | None:
+    """Give the data partition that a client's address names.
+
+    Examples
+    --------
+    >>> partition_of("https://host/v2/Partitions/trial"), partition_of("https://host/v2")
+    ('trial', None)
+    """
+    found = re.search(r"/partitions/([^/]+)/?$", url, re.IGNORECASE)
+    return unquote(found[1]) if found else None
 
 
 @contextlib.contextmanager

@@ -150,10 +150,10 @@ class ServerError(Rule):
     Parameters
     ----------
     status : int
-        Any of the server errors of HTTP, 500 to 511.
+        Any of the server errors of HTTP, 500 to 511; or 404, as if it had nothing at that address.
     """
 
-    status: int = _setting(500, _one_of(*(each.value for each in HTTPStatus if each >= 500)))
+    status: int = _setting(500, _one_of(404, *(each.value for each in HTTPStatus if each >= 500)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +225,11 @@ class BadValues(Rule):
     share: float = _setting(0.2, _number(0, 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withhold(Rule):
+    """Metadata is left out: entries of the change feed come without it, and what asks for it is given none."""
+
+
 #: The kinds of fault by their names in the settings.
 RULES: Final[dict[str, type[Rule]]] = {
     "latency": Latency,
@@ -235,6 +240,7 @@ RULES: Final[dict[str, type[Rule]]] = {
     "drift": Drift,
     "ignore_offset": IgnoreOffset,
     "bad_values": BadValues,
+    "withhold": Withhold,
 }
 
 

@@ -30,11 +30,12 @@ from dicomframe.service.faultplan import (
     ServerError,
     Throttle,
     Truncate,
+    Withhold,
     segments_of,
     striking,
 )
 from dicomframe.service.faults import Fault, bad_request
-from dicomframe.service.tampering import Cut, Spoiled
+from dicomframe.service.tampering import Cut, Spoiled, Withheld
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -217,9 +218,8 @@ class Injector:
         if refusal is not None:
             await _answer_of(refusal).send(scope, receive, send)
             return
-        spoiler = next(_of(chosen, BadValues), None)
-        if spoiler is not None and scope["method"] == "GET" and _holds_rows(scope["path"]):
-            send = Spoiled(send, spoiler).send
+        if scope["method"] == "GET":
+            send = _tampering(scope["path"], chosen, send)
         cutting = []
         for breaking in _of(chosen, Reset, Truncate):
             rule = breaking.rule
@@ -291,6 +291,18 @@ class Injector:
         return Answer(body=orjson.dumps(state), headers={"Content-Type": "application/json"})
 
 
+def _tampering(path: str, chosen: list[Chosen], send: Send) -> Send:
+    """Give a way to send that tampers with the DICOM JSON of an answer, where that is chosen."""
+    for rule, holds, way in (
+        (BadValues, _holds_rows, Spoiled),
+        (Withhold, _holds_metadata, Withheld),
+    ):
+        first = next(_of(chosen, rule), None)
+        if first is not None and holds(path):
+            send = way(send, first).send
+    return send
+
+
 async def _settings_in(receive: Receive) -> dict[str, Any]:
     content = b""
     more = True
@@ -336,6 +348,12 @@ def _holds_rows(path: str) -> bool:
     """Tell whether a path is a search's or metadata's, whose answers hold DICOM JSON."""
     segments = segments_of(path)
     return bool(segments) and (segments[-1] in _SEARCHES or segments[-1] == "metadata")
+
+
+def _holds_metadata(path: str) -> bool:
+    """Tell whether a path is that of metadata, or of pages of the change feed."""
+    segments = segments_of(path)
+    return bool(segments) and segments[-1] in {"changefeed", "metadata"}
 
 
 async def _nowhere(_: Message) -> None:

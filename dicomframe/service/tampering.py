@@ -1,4 +1,4 @@
-"""Ways to send that tamper with what passes through them: bad values, and bodies that end too soon."""
+"""Ways to send that tamper with what passes through them: bad or missing values, bodies that end too soon."""
 
 from __future__ import annotations
 
@@ -49,19 +49,30 @@ class Spoiled:
                 await self._send_all(self._start)
 
     async def _send_all(self, start: Message) -> None:
-        rule: Any = self._chosen.rule
-        dice = self._chosen.dice
         body = self._body
-        rows = orjson.loads(body)
-        spoiled = [
-            spoil(row, rule.kinds, dice)
-            for row in (rows if isinstance(rows, list) else ())
-            if dice.random() < rule.share
-        ]
-        if any(spoiled) and self._chosen.strikes():
+        rows = orjson.loads(body) if body else None
+        if isinstance(rows, list) and self._change(rows) and self._chosen.strikes():
             body = orjson.dumps(rows)
         await self._send({**start, "headers": _sized(start, len(body))})
         await self._send({"type": "http.response.body", "body": body})
+
+    def _change(self, rows: list[Any]) -> bool:
+        """Make values of rows bad; tell whether any is."""
+        rule: Any = self._chosen.rule
+        dice = self._chosen.dice
+        return True in [spoil(row, rule.kinds, dice) for row in rows if dice.random() < rule.share]
+
+
+class Withheld(Spoiled):
+    """A way to send that leaves metadata out: of a change feed's entries, else all rows."""
+
+    def _change(self, rows: list[Any]) -> bool:
+        had = len(rows)
+        if rows and all("sequence" in row for row in rows):
+            held = [row.pop("metadata", None) for row in rows]
+            return any(each is not None for each in held)
+        rows.clear()
+        return had > 0
 
 
 class Cut:

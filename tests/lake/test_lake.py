@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import threading
+import warnings
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 
@@ -15,10 +16,11 @@ from pydicom import dcmread, examples
 
 import dicomframe as dfr
 from dicomframe.cli import main
-from dicomframe.errors import IssuesWarning, LakeError, QueryError
+from dicomframe.errors import IssuesWarning, LakeError, QueryError, UnavailableError, UnexpectedAnswerError
 from dicomframe.lake import lake as lake_module
 from dicomframe.lake import syncing
 from dicomframe.lake.delta import SCHEMAS, Table, is_one_of
+from dicomframe.lake.lake import Lake
 from dicomframe.lake.rows import group_rows, instance_rows
 from dicomframe.tables.schema import LEVEL_KEYWORDS
 
@@ -35,8 +37,14 @@ def instance(study, series, number, **attributes):
 
 
 @pytest.fixture
-def service():
-    with dfr.start_local() as local, local.connect(progress=False) as client:
+def local():
+    with dfr.start_local(faults={}) as started:
+        yield started
+
+
+@pytest.fixture
+def service(local):
+    with local.connect(progress=False) as client:
         client.store(
             [instance(study, series, number) for study in (1, 2) for series in (1, 2) for number in (1, 2)]
         )
@@ -297,10 +305,10 @@ def test_who_follows_is_refused_after_another_program_wrote(service, tmp_path, m
         except LakeError as error:
             ended.append(error)
 
-    original = syncing._claim
+    original = syncing.claim
     monkeypatch.setattr(
         syncing,
-        "_claim",
+        "claim",
         lambda tables, batch: (
             (dfr.open_lake(tmp_path).sync(service), original(tables, batch))
             if tables is lake._tables
@@ -341,16 +349,10 @@ def test_texts_from_a_server_are_no_sql(tmp_path):
     ]
 
 
-def test_metadata_that_the_feed_leaves_out_is_asked_for(service, tmp_path, monkeypatch):
-    from dicomframe.client import following
-
-    sent = following.Following.__next__
-
-    def without(self):
-        return [{**entry, "metadata": None} for entry in sent(self)]
-
-    monkeypatch.setattr(following.EntryFollower, "__next__", without, raising=False)
+def test_metadata_that_the_feed_leaves_out_is_asked_for(local, service, tmp_path):
+    local.faults.set(withhold={"path": "changefeed"})
     lake = dfr.sync(service, tmp_path)
+    assert local.faults.counts["withhold"] > 0
     assert_is_as_the_service(lake, service)
 
 
@@ -361,7 +363,7 @@ def test_entries_that_name_nobody_are_told(service, tmp_path, monkeypatch):
     monkeypatch.setattr(
         following.EntryFollower, "__next__", lambda self: [*sent(self), "x", {"sequence": 9}], raising=False
     )
-    with pytest.warns(IssuesWarning, match="2 changes of the feed do not name an instance"):
+    with pytest.warns(IssuesWarning, match="2 changes of the feed name no instance"):
         lake = dfr.sync(service, tmp_path)
     assert len(lake.to_frame("instance")) == 8
 
@@ -521,3 +523,218 @@ def test_as_it_was_at_a_time(service, tmp_path):
     service.delete("1.2.2")
     lake.sync(service)
     assert (len(lake.to_frame("study", as_of=then)), len(lake.to_frame("study"))) == (2, 1)
+
+
+OF_FIRST = "studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1/metadata"
+
+
+@pytest.mark.parametrize("fault", ["withhold", "error"])
+def test_an_instance_that_the_service_does_not_give_is_told_and_asked_for_again(
+    local, service, tmp_path, fault
+):
+    """Neither an empty answer nor a 404 loses a row without a word."""
+    answer = {"withhold": [{"path": "changefeed"}, {"path": OF_FIRST}]}
+    if fault == "error":
+        answer = {"withhold": {"path": "changefeed"}, "error": {"path": OF_FIRST, "status": 404}}
+    local.faults.set(**answer)
+    with pytest.warns(IssuesWarning, match="of 1 instances that its change feed calls current"):
+        lake = dfr.sync(service, tmp_path)
+    assert lake.unread()["SOPInstanceUID"].tolist() == ["1.2.1.1.1"]
+    assert lake.check(service)[["SOPInstanceUID", "where"]].to_numpy().tolist() == [["1.2.1.1.1", "service"]]
+    study = lake.to_frame("study").set_index("StudyInstanceUID").loc["1.2.1"]
+    assert study["NumberOfStudyRelatedInstances"] == 3
+    assert lake.changes()["sequence"].tolist() == list(range(1, 9))
+    # It still does not, whether something else happens meanwhile or not.
+    service.store([instance(3, 1, 1)])
+    for changes in (1, 0):
+        with pytest.warns(IssuesWarning, match="of 1 instances"):
+            assert lake.sync(service) == changes
+        assert lake.unread()["SOPInstanceUID"].tolist() == ["1.2.1.1.1"]
+    local.faults.clear()
+    assert lake.sync(service) == 0
+    assert len(lake.unread()) == 0
+    assert_is_as_the_service(lake, service)
+    assert lake.changes()["sequence"].tolist() == list(range(1, 10))
+    assert (lake.sequence, lake.sync(service)) == (9, 0)
+
+
+def test_an_update_that_the_service_does_not_give_is_told_and_asked_for_again(local, service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    service.update_studies(["1.2.1"], PatientName="New^Name").wait(30)
+    local.faults.set(withhold=[{"path": "changefeed"}, {"path": OF_FIRST}])
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        lake.sync(service)
+    assert len(lake.check(service)) == 0  # it is there, as it was
+    assert lake.unread()["action"].tolist() == ["update"]
+    local.faults.clear()
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+
+
+def test_a_deletion_meanwhile_is_no_loss(local, service, tmp_path, monkeypatch):
+    """Between the feed and the question for metadata an instance may go: its deletion comes with later changes."""
+    local.faults.set(withhold={"path": "changefeed"})
+    retrieve, left = type(service).retrieve_metadata, ["1.2.1"]
+
+    def deleting(client, *uids, **named):
+        while left:
+            client.delete(left.pop())
+        return retrieve(client, *uids, **named)
+
+    monkeypatch.setattr(type(service), "retrieve_metadata", deleting)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lake = dfr.sync(service, tmp_path)
+    assert len(lake.unread()) == 0
+    assert_is_as_the_service(lake, service)
+
+
+def test_what_is_not_given_survives_a_program_that_dies(local, service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    service.store([instance(1, 1, 3), instance(1, 1, 4)])
+    local.faults.set(withhold=[{"path": "changefeed"}, {"path": OF_FIRST.replace("1.1.1/m", "1.1.3/m")}])
+    for writes in range(4):
+        with dies_before_write(writes), pytest.raises(Died):
+            lake.sync(service)
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        lake.sync(service)
+    local.faults.clear()
+    for writes in range(4):
+        with dies_before_write(writes), pytest.raises(Died):
+            lake.sync(service)
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+    assert lake.changes()["sequence"].tolist() == list(range(1, 11))
+
+
+def test_who_follows_is_told_and_gets_it_later(local, service, tmp_path):
+    lake, stop, told = dfr.sync(service, tmp_path), threading.Event(), []
+    local.faults.set(withhold=True)
+    service.store([instance(3, 1, 1)])
+
+    def follow():
+        with pytest.warns(IssuesWarning, match="of 1 instances") as said:
+            lake.sync(service, follow=True, interval=0.05, stop=stop)
+        told.extend(said)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    for done in (lambda: len(lake.unread()) == 1, lambda: len(lake.to_frame("instance")) == 9):
+        for _ in range(400):
+            if done():
+                break
+            stop.wait(0.05)
+        assert done()
+        local.faults.clear()
+    stop.set()
+    thread.join(20)
+    assert len(told) == 1
+    assert_is_as_the_service(lake, service)
+
+
+def test_a_failing_question_for_metadata_stops_it_where_it_was(local, service, tmp_path):
+    local.faults.set(withhold={"path": "changefeed"}, error={"path": OF_FIRST})
+    with pytest.raises(UnavailableError):
+        dfr.sync(service, tmp_path)
+    lake = dfr.open_lake(tmp_path)
+    assert lake.cursor is None
+    local.faults.clear()
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+
+
+def test_a_change_without_a_number_is_told(service, tmp_path, monkeypatch):
+    from dicomframe.client import following
+
+    sent = following.Following.__next__
+
+    def with_one(self):
+        entries = sent(self)
+        return [{**entries[0], "sequence": "x"}, *entries]
+
+    monkeypatch.setattr(following.EntryFollower, "__next__", with_one, raising=False)
+    with pytest.warns(IssuesWarning, match="1 changes of the feed name no instance or have no number"):
+        lake = dfr.sync(service, tmp_path)
+    assert lake.changes()["sequence"].tolist() == list(range(1, 9))
+    assert_is_as_the_service(lake, service)
+
+
+def test_an_instance_in_the_wrong_partition_is_found(tmp_path):
+    with dfr.start_local(partitions=True) as local:
+        client = dfr.connect(local.url, partition="ours", progress=False)
+        client.store([instance(1, 1, 1), instance(2, 1, 1)])
+        lake = dfr.sync(client, tmp_path)
+        assert len(lake.check(client)) == 0
+        table = lake.delta("instance")
+        table.update(updates={"PartitionName": "'theirs'"}, predicate="StudyInstanceUID = '1.2.1'")
+        found = lake.check(client).sort_values("where", ignore_index=True)
+        assert found[["PartitionName", "StudyInstanceUID", "where"]].to_numpy().tolist() == [
+            ["theirs", "1.2.1", "lake"],
+            ["ours", "1.2.1", "service"],
+        ]
+
+
+def test_a_feed_that_goes_back_changes_nothing(service, tmp_path, monkeypatch):
+    lake = dfr.sync(service, tmp_path)
+    with dfr.start_local() as other, other.connect(progress=False) as client:
+        client.store([instance(7, 1, 1)])
+        monkeypatch.setattr(Lake, "service", client.url)
+        with pytest.raises(UnexpectedAnswerError, match="ends before the place"):
+            lake.sync(client)
+    assert (lake.sequence, len(lake.to_frame("instance"))) == (8, 8)
+
+
+NAIVE = pd.Timestamp("2024-01-01")
+
+
+@pytest.mark.parametrize("as_of", [NAIVE, NAIVE.to_pydatetime(), True, -1, "2024-01-01", 1.0], ids=repr)
+def test_a_time_without_a_zone_is_refused(service, tmp_path, as_of):
+    """Delta would take it for UTC: hours off, without a word."""
+    with pytest.raises(QueryError, match="as_of="):
+        dfr.sync(service, tmp_path).to_frame("study", as_of=as_of)
+
+
+def test_nothing_is_made_beside_what_is_no_lake(service, tmp_path):
+    from deltalake import write_deltalake
+
+    write_deltalake(tmp_path / "changes", pd.DataFrame({"a": [1]}))
+    with pytest.raises(LakeError, match="is no lake of this version"):
+        dfr.sync(service, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["changes"]
+
+
+def parquet_files(folder):
+    return sorted(path for path in folder.rglob("*.parquet"))
+
+
+def test_vacuum_takes_away_what_refused_writes_left(service, tmp_path, monkeypatch):
+    """The files of a write that was refused hold patients' data, and no version of the table knows of them."""
+    lake = dfr.sync(service, tmp_path)
+    ours, theirs = Table(str(tmp_path), "instance"), Table(str(tmp_path), "instance")
+    ours.claim()
+    opened = ours.open
+    monkeypatch.setattr(ours, "open", lambda: (opened(), theirs.claim())[0])
+    before = parquet_files(tmp_path)
+    with pytest.raises(LakeError, match="Another program"):
+        ours.merge(instance_rows({("", "1", "1.1", "1.1.1"): ({"sequence": 50}, {"00100020": {"vr": "LO"}})}))
+    assert len(parquet_files(tmp_path)) == len(before) + 1
+    service.delete("1.2.2")
+    lake.sync(service)
+    assert lake.vacuum() == 0  # it may belong to a write that goes on
+    assert lake.vacuum(hours=0) > 1
+    known = {uri for name in SCHEMAS for uri in lake.delta(name).file_uris()}
+    assert {path.name for path in parquet_files(tmp_path)} == {uri.rpartition("/")[2] for uri in known}
+    assert_is_as_the_service(lake, service)
+    for wrong in (-1, True, 1.5, None):
+        with pytest.raises(QueryError, match="hours="):
+            lake.vacuum(hours=wrong)
+
+
+def test_vacuum_refuses_who_was_writing(service, tmp_path):
+    lake, other = dfr.sync(service, tmp_path), Table(str(tmp_path), "instance")
+    other.claim()
+    lake.vacuum(hours=0)
+    with pytest.raises(LakeError, match="Another program"):
+        other.merge(instance_rows({("", "1", "1.1", "1.1.1"): ({"sequence": 50}, {})}))
+    with lake_module.only_writer(str(tmp_path)), pytest.raises(LakeError, match="on this machine"):
+        lake.vacuum()

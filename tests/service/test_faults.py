@@ -134,7 +134,7 @@ def test_the_control_route(faulty):
         ({"throttle": {"status": 500}}, "throttle.status must be one of 429, 503"),
         ({"throttle": {"probability": 1.5}}, "throttle.probability must be a number from 0 to 1"),
         ({"throttle": 2}, "throttle.probability must be a number from 0 to 1"),
-        ({"error": {"status": 404}}, "error.status must be one of 500"),
+        ({"error": {"status": 403}}, "error.status must be one of 404, 500"),
         ({"reset": {"when": "never"}}, "reset.when must be one of before, after, within"),
         ({"reset": [True, {"count": 0}]}, "reset.count must be a whole number from 1"),
         ({"drift": {"change": None}}, "drift.change must be one of insert, remove"),
@@ -250,7 +250,7 @@ def test_throttling(faulty, status):
     assert "retry-after" not in faulty.get("studies").headers
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", [404, 500, 502, 504])
 def test_server_errors_do_nothing_of_what_was_asked(faulty, status):
     faulty.service.faults.set(error={"status": status, "method": "DELETE"})
     reply = faulty("DELETE", "studies/1.1")
@@ -452,6 +452,19 @@ def test_bad_values_in_metadata_and_nowhere_else(faulty):
     assert faulty.get("studies/9.9/metadata").status == 404
     assert faulty.service.faults.counts == {"bad_values": 2}
     assert faulty.get("studies/1.1").body.count(b"DICM") == good.count(b"DICM") == 2
+
+
+def test_withheld_metadata(faulty):
+    faulty.service.faults.set(withhold=True)
+    assert faulty.get("studies/1.1/metadata").json == []
+    assert faulty.get("studies/9.9/metadata").status == 404
+    entries = faulty.get("changefeed").json
+    assert entries
+    assert not any("metadata" in entry for entry in entries)
+    assert faulty.search("studies").json
+    assert faulty.service.faults.counts == {"withhold": 2}
+    faulty.service.faults.clear()
+    assert all(entry["metadata"] for entry in faulty.get("changefeed").json)
 
 
 def test_from_python(tmp_path):
