@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 import numpy as np
 
+from dicomframe.client.arriving import SPOOL_BYTES
 from dicomframe.client.frames import NATIVE, REFUSALS
 from dicomframe.client.incoming import Answer
 from dicomframe.client.pages import decode_rows
-from dicomframe.client.retrieve import SPOOL_BYTES, Retriever
+from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom import tags
 from dicomframe.dicom.multipart import MediaType
 from dicomframe.dicom.parts import iter_parts

@@ -13,10 +13,10 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from dicomframe.client.arriving import ObjectBody
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
 from dicomframe.client.layout import Layout
-from dicomframe.client.retrieve import ObjectBody
 from dicomframe.client.wholeness import ends_with_pixels, is_cut_off
 from dicomframe.errors import DecodeError, QueryError
 

@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from dicomframe.client.arriving import ObjectBody, read_dataset
 from dicomframe.client.elements import HEAD_BYTES, ElementFinder, Unusual, text
+from dicomframe.client.metadata import Failure, note_failures, select_columns
 from dicomframe.client.outcomes import without_frames
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
-from dicomframe.client.retrieve import (
-    Failure,
-    ObjectBody,
-    Retriever,
-    note_failures,
-    read_dataset,
-    select_columns,
-)
+from dicomframe.client.retrieve import Retriever
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import from_dataset
