@@ -10,6 +10,7 @@ import struct
 from bisect import bisect
 from collections.abc import Set as AbstractSet
 from itertools import groupby
+from mmap import mmap
 from typing import Final, NamedTuple
 
 #: Most headers are no longer than this, pixels left aside.
@@ -141,6 +142,43 @@ def read_meta(head: bytes) -> tuple[str, int]:
     return syntax, at
 
 
+def find_in_cut(head: bytes, content: bytes | mmap, wanted: AbstractSet[int]) -> dict[int, bytes]:
+    """Find those elements with a short VR that are whole in an object which ends in the middle of something.
+
+    Parameters
+    ----------
+    head : bytes
+        The object's first bytes, its preamble included.
+    content : bytes or mmap
+        All of it.
+    wanted : set of int
+        Tags outside group 0002.
+
+    Returns
+    -------
+    dict
+        Their value fields by tag: none that is not whole, because half a UID is another one.
+    """
+    found: dict[int, bytes] = {}
+    try:
+        syntax, at = read_meta(head)
+        if syntax in DEFLATED:
+            return found
+        walker = _Walker(
+            wanted, max(wanted), ">" if syntax == BIG_ENDIAN else "<", implicit=syntax == IMPLICIT
+        )
+        tag, after = walker.step(content, at)
+        while tag <= max(wanted) and after <= len(content):
+            if tag in wanted:
+                found[tag] = content[at + 8 : after]
+            at = after
+            tag, after = walker.step(content, at)
+    except (Unusual, struct.error, RecursionError):
+        # Nothing can be told apart from here on.
+        pass
+    return found
+
+
 class _Stretch(NamedTuple):
     """Elements that follow each other, met again and again with the same bytes: the same bytes mean the same."""
 
@@ -256,7 +294,7 @@ class _Walker:
             at = after
         return places
 
-    def step(self, buffer: bytes, at: int) -> tuple[int, int]:
+    def step(self, buffer: bytes | mmap, at: int) -> tuple[int, int]:
         """Give an element's tag, and where the next one begins."""
         if self._implicit:
             vr = b""
@@ -273,7 +311,7 @@ class _Walker:
             buffer, vr, at
         ) if length == UNDEFINED else at + length
 
-    def _behind_items(self, buffer: bytes, vr: bytes, at: int) -> int:
+    def _behind_items(self, buffer: bytes | mmap, vr: bytes, at: int) -> int:
         """Give the place behind a sequence without a length, and the items in it."""
         if vr not in {b"SQ", b""}:
             raise Unusual
@@ -286,7 +324,7 @@ class _Walker:
                 raise Unusual
             at = self._behind_item(buffer, at) if length == UNDEFINED else at + length
 
-    def _behind_item(self, buffer: bytes, at: int) -> int:
+    def _behind_item(self, buffer: bytes | mmap, at: int) -> int:
         while True:
             group, number, _ = self._without_vr(buffer, at)
             if group << 16 | number == ITEM_END:

@@ -20,6 +20,7 @@ from dicomframe.client.outcomes import without_frames
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
 from dicomframe.client.retrieve import Retriever
+from dicomframe.client.wholeness import is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import from_dataset
@@ -37,7 +38,7 @@ _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 #: The character sets read here, with Python's codec; other text than ASCII is pydicom's in any other one.
 _CODECS = {"": "iso8859", "ISO_IR 6": "iso8859", "ISO_IR 100": "latin_1", "ISO_IR 192": "utf8"}
-_INSTANCE = 0x00080018
+_INSTANCE, _SERIES = 0x00080018, 0x0020000E
 _ESCAPE = b"\x1b"
 #: Attributes that are remembered at a time, while the objects of one call are read.
 _MOST_KNOWN = 10_000
@@ -105,7 +106,7 @@ class HeaderReader:
                 written = self._written(tag, letters, content, order, character_set)
                 self._remember(known, key, written)
             row[key[0]] = written
-        if b"Value" not in row.get(_INSTANCE, b""):
+        if b"Value" not in row.get(_INSTANCE, b"") or (_SERIES not in row and is_cut_off(head, head)):
             raise Unusual
         return row
 

@@ -130,7 +130,7 @@ def test_an_object_of_something_else_is_no_answer(serve, connect, reply):
 
 def test_an_object_cut_off_inside_a_whole_body_is_an_error(serve, connect, reply):
     client = connect(serve(multipart(reply, [CT[:-9000]])).url)
-    with pytest.raises(TruncatedBody, match="last element"):
+    with pytest.raises(TruncatedBody, match="is cut off"):
         client.retrieve_instance("1.2", "1.3", "1.4")
 
 

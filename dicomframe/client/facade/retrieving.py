@@ -379,7 +379,8 @@ class RetrieveVerbs(ClientBase):
             One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``, ``"failed"``),
             ``bytes`` (Int64) and ``error``. A study or series of which nothing came has one row without the deeper
             UIDs. An object that the server sends cut off, twice, is damaged: what came of it is in a file with
-            ``.damaged`` behind its name, until a later call gets it whole.
+            ``.damaged`` behind its name, until a later call gets it whole. A saved file with an ``error`` is whole,
+            but could not be noted as such: the next call fetches it again.
 
         Raises
         ------
