@@ -304,10 +304,7 @@ def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
         If there is nothing in it, or more.
     """
     media = MediaType.parse(answer.content_type).type
-    if media in _WORDS:
-        raise UnexpectedAnswerError(
-            answer.status, answer.route, message=f"the answer is of type {media!r}, not bulk data"
-        )
+    _refuse_words(answer, media)
     if not media.startswith("multipart/"):
         _refuse_compressed(answer, answer.content_type)
         yield from answer.iter_bytes()
@@ -316,10 +313,24 @@ def _single_part(answer: Answer) -> Iterator[bytes | memoryview]:
     first = next(parts, None)
     if first is None:
         raise UnexpectedAnswerError(answer.status, answer.route, message="the answer holds no bulk data")
+    _refuse_words(answer, MediaType.parse(first.content_type).type)
     _refuse_compressed(answer, first.content_type)
-    yield from first.iter_bytes()
+    length = 0
+    for piece in first.iter_bytes():
+        length += len(piece)
+        yield piece
+    announced = first.headers.get("content-length", "")
+    if announced.isdecimal() and length < int(announced):
+        raise TruncatedBody("The server sent bulk data that are shorter than they say.")
     if next(parts, None) is not None:
         raise _Compressed(answer.status, answer.route, message="the element comes in several parts")
+
+
+def _refuse_words(answer: Answer, media: str) -> None:
+    if media in _WORDS:
+        raise UnexpectedAnswerError(
+            answer.status, answer.route, message=f"the answer is of type {media!r}, not bulk data"
+        )
 
 
 def _refuse_compressed(answer: Answer, content_type: str) -> None:
