@@ -75,6 +75,8 @@ class ElementFinder:
         self._wanted = wanted
         self._meta = _Walker(frozenset({_TRANSFER_SYNTAX}), _LAST_OF_META, "<", implicit=False)
         self._walkers: dict[str, _Walker] = {}
+        # A transfer syntax as it was written last, and its walker; set in one go, for other threads.
+        self._last: tuple[bytes | None, _Walker] = None, self._meta
 
     def find(self, head: bytes, *, is_whole: bool) -> Found:
         """Find the elements in a file.
@@ -96,10 +98,7 @@ class ElementFinder:
         try:
             # The group's own length is often wrong.
             meta, start = self._meta.find(head, 132)
-            syntax = text(meta.get(_TRANSFER_SYNTAX, (b"", b""))[1])
-            if not syntax or syntax in DEFLATED:
-                raise Unusual
-            walker = self._walker(syntax)
+            walker = self._walker(meta.get(_TRANSFER_SYNTAX, (b"", b""))[1])
             elements, end = walker.find(head, start)
         except (struct.error, RecursionError):
             # Items within items without end are no reason to fail otherwise than for this object.
@@ -108,14 +107,21 @@ class ElementFinder:
             raise Unusual
         return Found(elements, walker.order)
 
-    def _walker(self, syntax: str) -> _Walker:
+    def _walker(self, written: bytes) -> _Walker:
+        """Give what walks over data sets of a transfer syntax; most objects have that of the one before."""
+        before, walker = self._last
+        if written == before:
+            return walker
+        syntax = text(written)
+        if not syntax or syntax in DEFLATED:
+            raise Unusual
         # All others are alike, and the server may send any text for one.
         known = syntax if syntax in {IMPLICIT, BIG_ENDIAN} else _EXPLICIT
-        walker = self._walkers.get(known)
-        if walker is None:
+        if known not in self._walkers:
             order = ">" if known == BIG_ENDIAN else "<"
-            walker = _Walker(self._wanted, max(self._wanted), order, implicit=known == IMPLICIT)
-            self._walkers[known] = walker
+            self._walkers[known] = _Walker(self._wanted, max(self._wanted), order, implicit=known == IMPLICIT)
+        walker = self._walkers[known]
+        self._last = written, walker
         return walker
 
 
