@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from urllib3 import exceptions as faults
 
 from dicomframe.client.urls import ServiceAddress
-from dicomframe.errors import ConnectionFailed, DecodeError, DicomFrameError, TimedOut, TruncatedBody
+from dicomframe.errors import ConnectionFailed, DicomFrameError, TimedOut, TruncatedBody
 
 #: What is raised when a request or a body breaks off. The exceptions of `requests` are OSErrors.
 BROKEN = (faults.HTTPError, OSError)
@@ -68,11 +68,6 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[DicomFrameError], str
         (faults.ProtocolError,),
         TruncatedBody,
         "The answer was cut off: it ended before its last chunk.",
-    ),
-    (
-        (faults.DecodeError,),
-        DecodeError,
-        "The answer's compression is damaged.",
     ),
 )
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dicomframe.client.bulkdata import BulkRetriever, ElementPath
+from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.datasets import objects_or_failures
+from dicomframe.client.elementpaths import ElementPath
 from dicomframe.client.frames import FrameRetriever, check_frames
 from dicomframe.client.outcomes import UID_COLUMNS, explain, outcome_table
 from dicomframe.client.partial import INTERRUPTED, keeping

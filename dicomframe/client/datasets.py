@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from dicomframe.client.arriving import Arriving, checked, read_dataset
+from dicomframe.client.metadata import Failure, failures_in_words
 from dicomframe.client.outcomes import without_frames
-from dicomframe.client.retrieve import (
-    Failure,
-    ObjectBody,
-    Retriever,
-    checked,
-    failures_in_words,
-    read_dataset,
-)
+from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DicomFrameError,
@@ -63,7 +58,7 @@ def objects_or_failures(
     try:
         for body in retriever.bodies(path, original=original):
             is_empty = False
-            arriving = _Arriving(body)
+            arriving = Arriving(body)
             try:
                 dataset = checked(read_dataset(arriving), path)
             except DicomFrameError as error:
@@ -77,28 +72,3 @@ def objects_or_failures(
             raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")
     except DicomFrameError as error:
         yield without_frames(error)
-
-
-class _Arriving:
-    """An object of which it is noted whether it came to its end.
-
-    Parameters
-    ----------
-    body : ObjectBody
-        The object.
-    """
-
-    def __init__(self, body: ObjectBody) -> None:
-        self._body = body
-        self.is_whole = False
-
-    def iter_bytes(self) -> Iterator[bytes | memoryview]:
-        """Yield its bytes as they come in."""
-        yield from self._body.iter_bytes()
-        self.is_whole = True
-
-    def write_to(self, file: BinaryIO) -> int:
-        """Write it to a file, give the number of bytes."""
-        length = self._body.write_to(file)
-        self.is_whole = True
-        return length

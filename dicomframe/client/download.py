@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dicomframe.client.arriving import Arriving
 from dicomframe.client.folder import Folder, Saved
 from dicomframe.client.identity import Identity
 from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
@@ -75,8 +76,9 @@ class Job:
         path: str | None = None,
         size: int | None = None,
         blame: Exception | None = None,
+        remark: str = "",
     ) -> None:
-        """Write down an instance's outcome, and why it is not what was asked for."""
+        """Write down an instance's outcome, and why it is not what was asked for, or what else there is to say."""
         if blame is not None:
             self.to_blame.append(without_frames(blame))
         self.rows[uids.instance] = {
@@ -84,13 +86,13 @@ class Job:
             "path": path,
             "status": status,
             "bytes": size,
-            "error": explain(blame) if blame else None,
+            "error": explain(blame) if blame else remark,
         }
 
     def note_saved(self, uids: Identity, saved: Saved) -> None:
         """Write down the outcome of an object whose file is there, whole or not."""
         status, blame = ("damaged", TruncatedBody(CUT_OFF)) if saved.is_damaged else ("saved", None)
-        self.note(uids, status, saved.path, saved.size, blame)
+        self.note(uids, status, saved.path, saved.size, blame, saved.remark)
 
     def so_far(self) -> list[dict[str, Any]]:
         """Give the rows of a download that was interrupted, with those of what was not begun."""
@@ -200,7 +202,15 @@ class Downloader:
     def _stream(self, job: Job) -> None:
         try:
             for body in self._retriever.bodies(job.path, original=self._original):
-                saved = self._folder.save(body)
+                arriving = Arriving(body)
+                try:
+                    saved = self._folder.save(arriving, job.path)
+                except (DecodeError, QueryError) as error:
+                    # Behind an object that came and cannot be used, the others follow; behind a cut they do not.
+                    if not arriving.is_whole:
+                        raise
+                    job.failures.append(without_frames(error))
+                    continue
                 # What came damaged is fetched once more by itself, if it will be missed.
                 if not (saved.is_damaged and job.is_listed):
                     job.note_saved(saved.uids, saved)
@@ -239,7 +249,7 @@ class Downloader:
         path = ResourcePath(uids.study, uids.series, uids.instance)
         for body in self._retriever.bodies(path, original=self._original):
             if saved is None:
-                saved = self._folder.save(body, expected=uids)
+                saved = self._folder.save(body, path)
         if saved is None:
             raise DecodeError("the answer holds no object")
         return saved

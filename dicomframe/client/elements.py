@@ -10,6 +10,7 @@ import struct
 from bisect import bisect
 from collections.abc import Set as AbstractSet
 from itertools import groupby
+from mmap import mmap
 from typing import Final, NamedTuple
 
 #: Most headers are no longer than this, pixels left aside.
@@ -74,6 +75,8 @@ class ElementFinder:
         self._wanted = wanted
         self._meta = _Walker(frozenset({_TRANSFER_SYNTAX}), _LAST_OF_META, "<", implicit=False)
         self._walkers: dict[str, _Walker] = {}
+        # A transfer syntax as it was written last, and its walker; set in one go, for other threads.
+        self._last: tuple[bytes | None, _Walker] = None, self._meta
 
     def find(self, head: bytes, *, is_whole: bool) -> Found:
         """Find the elements in a file.
@@ -95,10 +98,7 @@ class ElementFinder:
         try:
             # The group's own length is often wrong.
             meta, start = self._meta.find(head, 132)
-            syntax = text(meta.get(_TRANSFER_SYNTAX, (b"", b""))[1])
-            if not syntax or syntax in DEFLATED:
-                raise Unusual
-            walker = self._walker(syntax)
+            walker = self._walker(meta.get(_TRANSFER_SYNTAX, (b"", b""))[1])
             elements, end = walker.find(head, start)
         except (struct.error, RecursionError):
             # Items within items without end are no reason to fail otherwise than for this object.
@@ -107,14 +107,21 @@ class ElementFinder:
             raise Unusual
         return Found(elements, walker.order)
 
-    def _walker(self, syntax: str) -> _Walker:
+    def _walker(self, written: bytes) -> _Walker:
+        """Give what walks over data sets of a transfer syntax; most objects have that of the one before."""
+        before, walker = self._last
+        if written == before:
+            return walker
+        syntax = text(written)
+        if not syntax or syntax in DEFLATED:
+            raise Unusual
         # All others are alike, and the server may send any text for one.
         known = syntax if syntax in {IMPLICIT, BIG_ENDIAN} else _EXPLICIT
-        walker = self._walkers.get(known)
-        if walker is None:
+        if known not in self._walkers:
             order = ">" if known == BIG_ENDIAN else "<"
-            walker = _Walker(self._wanted, max(self._wanted), order, implicit=known == IMPLICIT)
-            self._walkers[known] = walker
+            self._walkers[known] = _Walker(self._wanted, max(self._wanted), order, implicit=known == IMPLICIT)
+        walker = self._walkers[known]
+        self._last = written, walker
         return walker
 
 
@@ -139,6 +146,43 @@ def read_meta(head: bytes) -> tuple[str, int]:
             syntax = text(head[at + 8 : after])
         at = after
     return syntax, at
+
+
+def find_in_cut(head: bytes, content: bytes | mmap, wanted: AbstractSet[int]) -> dict[int, bytes]:
+    """Find those elements with a short VR that are whole in an object which ends in the middle of something.
+
+    Parameters
+    ----------
+    head : bytes
+        The object's first bytes, its preamble included.
+    content : bytes or mmap
+        All of it.
+    wanted : set of int
+        Tags outside group 0002.
+
+    Returns
+    -------
+    dict
+        Their value fields by tag: none that is not whole, because half a UID is another one.
+    """
+    found: dict[int, bytes] = {}
+    try:
+        syntax, at = read_meta(head)
+        if syntax in DEFLATED:
+            return found
+        walker = _Walker(
+            wanted, max(wanted), ">" if syntax == BIG_ENDIAN else "<", implicit=syntax == IMPLICIT
+        )
+        tag, after = walker.step(content, at)
+        while tag <= max(wanted) and after <= len(content):
+            if tag in wanted:
+                found[tag] = content[at + 8 : after]
+            at = after
+            tag, after = walker.step(content, at)
+    except (Unusual, struct.error, RecursionError):
+        # Nothing can be told apart from here on.
+        pass
+    return found
 
 
 class _Stretch(NamedTuple):
@@ -256,7 +300,7 @@ class _Walker:
             at = after
         return places
 
-    def step(self, buffer: bytes, at: int) -> tuple[int, int]:
+    def step(self, buffer: bytes | mmap, at: int) -> tuple[int, int]:
         """Give an element's tag, and where the next one begins."""
         if self._implicit:
             vr = b""
@@ -273,7 +317,7 @@ class _Walker:
             buffer, vr, at
         ) if length == UNDEFINED else at + length
 
-    def _behind_items(self, buffer: bytes, vr: bytes, at: int) -> int:
+    def _behind_items(self, buffer: bytes | mmap, vr: bytes, at: int) -> int:
         """Give the place behind a sequence without a length, and the items in it."""
         if vr not in {b"SQ", b""}:
             raise Unusual
@@ -286,7 +330,7 @@ class _Walker:
                 raise Unusual
             at = self._behind_item(buffer, at) if length == UNDEFINED else at + length
 
-    def _behind_item(self, buffer: bytes, at: int) -> int:
+    def _behind_item(self, buffer: bytes | mmap, at: int) -> int:
         while True:
             group, number, _ = self._without_vr(buffer, at)
             if group << 16 | number == ITEM_END:

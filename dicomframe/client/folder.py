@@ -8,17 +8,19 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from io import FileIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from dicomframe.client.arriving import ObjectBody
 from dicomframe.client.elements import HEAD_BYTES
-from dicomframe.client.identity import Identity, read_identity
+from dicomframe.client.identity import Identity, identity_of_cut, read_identity
 from dicomframe.client.layout import Layout
-from dicomframe.client.retrieve import ObjectBody
-from dicomframe.client.wholeness import ends_with_pixels, is_cut_off
-from dicomframe.errors import DecodeError, QueryError
+from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
+from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
+from dicomframe.errors import DecodeError, QueryError, TruncatedBody
 
 # The sizes of the files that were finished: how a whole file is told from one that another program cut short.
 _LEDGER = ".dicomframe-download.jsonl"
@@ -43,12 +45,15 @@ class Saved(NamedTuple):
         In bytes.
     is_damaged : bool
         Whether it is cut off; then the file has a name that nobody takes for a whole one's.
+    remark : str
+        What is to be said of it all the same, empty where there is nothing.
     """
 
     uids: Identity
     path: str
     size: int
     is_damaged: bool
+    remark: str = ""
 
 
 class Folder:
@@ -90,13 +95,22 @@ class Folder:
             return None
         return (path, size) if self._sizes.get(name) == (size, self._original) else None
 
-    def save(self, body: ObjectBody, expected: Identity | None = None) -> Saved:
+    def save(self, body: ObjectBody, asked: ResourcePath) -> Saved:
         """Write an object to a temporary file, and give it its name once it is whole, or one that says it is not.
+
+        Parameters
+        ----------
+        body : ObjectBody
+            The object.
+        asked : ResourcePath
+            The study, series or instance that it was sent for.
 
         Raises
         ------
         DecodeError
-            If it is no DICOM file or not the instance expected.
+            If it is no DICOM file, or of another study, series or instance.
+        TruncatedBody
+            If it is cut off, and which instance it is nobody can tell.
         DicomFrameError, OSError
             If it does not come whole, or cannot be written.
         """
@@ -104,8 +118,8 @@ class Folder:
         try:
             with FileIO(part, "x+") as file:
                 head, size = _write(body, file)
-                uids = _expected(read_identity(cast("BinaryIO", file), head), expected)
-                is_damaged = not ends_with_pixels(head, size) and _is_cut_off(file, head)
+                said, is_damaged = _look_at(file, head, size)
+            uids = _as_asked(said, asked, is_damaged=is_damaged)
             name = self._layout.path_of(uids)
             path = self._path(name + DAMAGED if is_damaged else name)
             self._make_folder(path.rpartition(os.sep)[0])
@@ -115,8 +129,8 @@ class Folder:
             raise
         if self._sizes.get(name) == _NOT_WHOLE and not is_damaged:
             Path(self._path(name + DAMAGED)).unlink(missing_ok=True)
-        self._enter(name, None if is_damaged else size)
-        return Saved(uids, path, size, is_damaged)
+        remark = self._enter(name, None if is_damaged else size)
+        return Saved(uids, path, size, is_damaged, remark)
 
     def _path(self, name: str) -> str:
         return self._front + name.replace("/", os.sep)
@@ -126,35 +140,60 @@ class Folder:
             Path(path).mkdir(parents=True, exist_ok=True)
             self._made.add(path)
 
-    def _enter(self, name: str, size: int | None) -> None:
-        """Put a finished file into the ledger, at once: the machine may stop; without a size, that it came damaged."""
+    def _enter(self, name: str, size: int | None) -> str:
+        """Put a finished file into the ledger, at once: the machine may stop; without a size, that it came damaged.
+
+        Give what is to be said if that fails: the file itself is none the worse for it.
+        """
         # The line break stands in front as well: the last line may have been cut off when it stopped before.
         damaged_or_size = '"damaged": true' if size is None else f'"bytes": {size}'
         original = ', "original": true' if self._original else ""
         line = f'\n{{"path": {json.dumps(name)}, {damaged_or_size}{original}}}\n'.encode()
         with self._lock:
-            if self._ledger is None:
-                self._ledger = FileIO(self._front + _LEDGER, "a")
             self._sizes[name] = _NOT_WHOLE if size is None else (size, self._original)
-            self._ledger.write(line)
+            try:
+                if self._ledger is None:
+                    self._ledger = FileIO(self._front + _LEDGER, "a")
+                _write_all(self._ledger, line)
+            except OSError as error:
+                return (
+                    f"The file is written, but not entered in {_LEDGER}, which could not be written"
+                    f" ({error.strerror or type(error).__name__}): the next download fetches it again. Make room for"
+                    " that file, or make it writable."
+                )
+        return ""
 
     def close(self) -> None:
         """Close the ledger; it is opened again if more is saved."""
         with self._lock:
             if self._ledger is not None:
-                self._ledger.close()
+                # Some file systems say only now that there was no room. Then files are fetched again, no more.
+                with suppress(OSError):
+                    self._ledger.close()
                 self._ledger = None
 
 
-def _is_cut_off(file: FileIO, head: bytes) -> bool:
-    with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return is_cut_off(head, content)
+def _look_at(file: FileIO, head: bytes, size: int) -> tuple[Identity, bool]:
+    """Tell which instance a file holds, as far as it says so, and whether it is cut off."""
+    if not size:
+        return Identity(), True
+    if not ends_with_pixels(head, size):
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            if is_cut_off(head, content):
+                return identity_of_cut(head, content), True
+    return read_identity(cast("BinaryIO", file), head), False
 
 
-def _expected(uids: Identity, expected: Identity | None) -> Identity:
-    if expected is not None and uids.instance != expected.instance:
-        raise DecodeError("the server sent another instance than the one asked for")
-    return uids
+def _as_asked(said: Identity, asked: ResourcePath, *, is_damaged: bool) -> Identity:
+    """Refuse an object that is not what was asked for; what it does not say of itself is as it was asked for."""
+    uids = [said.study, said.series, said.instance]
+    for at, (level, wanted) in enumerate(zip(UID_KEYWORD_OF_LEVEL, asked.uids, strict=False)):
+        uids[at] = uids[at] or wanted
+        if uids[at] != wanted:
+            raise DecodeError(f"the server sent another {level} than the one asked for")
+    if is_damaged and not all(uids):
+        raise TruncatedBody(CUT_OFF)
+    return Identity(*uids)
 
 
 def _write(body: ObjectBody, file: FileIO) -> tuple[bytes, int]:
@@ -164,12 +203,16 @@ def _write(body: ObjectBody, file: FileIO) -> tuple[bytes, int]:
     for piece in body.iter_bytes():
         if size < HEAD_BYTES:
             head += piece[: HEAD_BYTES - size]
-        written = file.write(piece)
-        while written < len(piece):
-            # What is not buffered may be taken in parts.
-            written += file.write(piece[written:])
-        size += written
+        _write_all(file, piece)
+        size += len(piece)
     return head, size
+
+
+def _write_all(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all of it: what is not buffered may be taken in parts, the last ones of a full disk for example."""
+    written = file.write(data)
+    while written < len(data):
+        written += file.write(data[written:])
 
 
 def _read_ledger(path: Path) -> Iterator[tuple[str, tuple[int, bool]]]:

@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from dicomframe.client.changefeed import INCOMPLETE, Reading
 from dicomframe.client.feedcursor import Cursor
+from dicomframe.client.feedreading import INCOMPLETE, Reading
 from dicomframe.client.session import Session
 from dicomframe.dicom.feed import sequence_of
 from dicomframe.errors import (

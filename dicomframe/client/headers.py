@@ -8,23 +8,19 @@ start: an attribute that is the same in many objects is written once, and no row
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from dicomframe.client.arriving import ObjectBody, read_dataset
 from dicomframe.client.elements import HEAD_BYTES, ElementFinder, Unusual, text
+from dicomframe.client.metadata import Failure, note_failures, select_columns
 from dicomframe.client.outcomes import without_frames
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Progress, progress_bar
-from dicomframe.client.retrieve import (
-    Failure,
-    ObjectBody,
-    Retriever,
-    note_failures,
-    read_dataset,
-    select_columns,
-)
+from dicomframe.client.retrieve import Retriever
+from dicomframe.client.wholeness import is_cut_off
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import from_dataset
@@ -42,10 +38,10 @@ _CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 #: The character sets read here, with Python's codec; other text than ASCII is pydicom's in any other one.
 _CODECS = {"": "iso8859", "ISO_IR 6": "iso8859", "ISO_IR 100": "latin_1", "ISO_IR 192": "utf8"}
-_INSTANCE = 0x00080018
+_INSTANCE, _SERIES = 0x00080018, 0x0020000E
 _ESCAPE = b"\x1b"
-#: Attributes that are remembered at a time, while the objects of one call are read.
-_MOST_KNOWN = 10_000
+#: Byte orders and character sets that are remembered at a time; a server may send any text for one.
+_MOST_WRITERS = 100
 #: Rows that become one page of JSON.
 _ROWS_A_PAGE = 1_000
 
@@ -70,9 +66,8 @@ class HeaderReader:
             for each in sorted({*uids, *wanted}, key=lambda each: each.tag)
         }
         self._finder = ElementFinder(self._names.keys() | {_CHARACTER_SET})
-        # By what their bytes mean (byte order, character set), then by tag, VR and value field.
-        self._known: dict[tuple[str, bytes], dict[tuple[int, tuple[bytes, bytes]], bytes]] = {}
-        self._count = 0
+        # By what their bytes mean.
+        self._writers: dict[tuple[str, bytes], _Writer] = {}
 
     def read(self, body: ObjectBody) -> JsonRow:
         """Read one object's attributes; those that it does not have are not in the row.
@@ -100,46 +95,19 @@ class HeaderReader:
         character_set = elements.get(_CHARACTER_SET, (b"", b""))[1]
         if _CHARACTER_SET not in self._names:
             elements.pop(_CHARACTER_SET, None)
-        known = self._known.get((order, character_set)) or self._known.setdefault((order, character_set), {})
-        row: JsonRow = {}
-        # Most attributes are the same in object after object.
-        for key in elements.items():
-            written = known.get(key)
-            if written is None:
-                tag, (letters, content) = key
-                written = self._written(tag, letters, content, order, character_set)
-                self._remember(known, key, written)
-            row[key[0]] = written
-        if b"Value" not in row.get(_INSTANCE, b""):
+        row = self._writer(order, character_set).row(elements)
+        if b"Value" not in row.get(_INSTANCE, b"") or (_SERIES not in row and is_cut_off(head, head)):
             raise Unusual
         return row
 
-    def _remember(
-        self,
-        known: dict[tuple[int, tuple[bytes, bytes]], bytes],
-        key: tuple[int, tuple[bytes, bytes]],
-        written: bytes,
-    ) -> None:
-        if self._count >= _MOST_KNOWN:
-            self._known.clear()
-            known.clear()
-            self._count = 0
-        known[key] = written
-        self._count += 1
-
-    def _written(self, tag: int, letters: bytes, content: bytes, order: str, character_set: bytes) -> bytes:
-        """Write one attribute, or raise `Unusual`."""
-        name, expected_vr = self._names[tag]
-        vr = letters.decode() or expected_vr
-        codec = _CODECS.get(text(character_set))
-        reader = READERS.get(vr)
-        if reader is None or _ESCAPE in content or not (codec or content.isascii()):
-            raise Unusual
-        try:
-            values = reader(content, order, [codec or ""])
-        except struct.error:
-            raise Unusual from None
-        return _json(name, {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr})
+    def _writer(self, order: str, character_set: bytes) -> _Writer:
+        writer = self._writers.get((order, character_set))
+        if writer is None:
+            if len(self._writers) >= _MOST_WRITERS:
+                self._writers.clear()
+            codec = _CODECS.get(text(character_set), "")
+            writer = self._writers[order, character_set] = _Writer(self._names, order, codec)
+        return writer
 
     def thorough(self, body: ObjectBody) -> JsonRow:
         """Read with pydicom."""
@@ -152,6 +120,49 @@ class HeaderReader:
                     del dataset[tag]
             row = from_dataset(dataset, bulk="drop")
         return {tag: _json(name, row[name]) for tag, (name, _) in self._names.items() if name in row}
+
+
+class _Writer:
+    """Writes attributes as JSON, those of one byte order and character set.
+
+    Parameters
+    ----------
+    names : mapping
+        By tag: its name in JSON, and the VR where the file does not say it.
+    order : str
+        The byte order of numbers, as `struct` writes it.
+    codec : str
+        Python's for text; empty where only ASCII is read here.
+    """
+
+    def __init__(self, names: Mapping[int, tuple[str, str]], order: str, codec: str) -> None:
+        self._names, self._order, self._codec = names, order, codec
+        # By tag, what was written last.
+        self._last: dict[int, tuple[tuple[bytes, bytes], bytes]] = {}
+
+    def row(self, elements: Mapping[int, tuple[bytes, bytes]]) -> JsonRow:
+        """Write elements, or raise `Unusual`."""
+        last = self._last
+        row: JsonRow = {}
+        for tag, element in elements.items():
+            # Most attributes are the same in object after object.
+            before = last.get(tag)
+            if before is None or before[0] != element:
+                before = last[tag] = element, self._written(tag, *element)
+            row[tag] = before[1]
+        return row
+
+    def _written(self, tag: int, letters: bytes, content: bytes) -> bytes:
+        name, expected_vr = self._names[tag]
+        vr = letters.decode() or expected_vr
+        reader = READERS.get(vr)
+        if reader is None or _ESCAPE in content or not (self._codec or content.isascii()):
+            raise Unusual
+        try:
+            values = reader(content, self._order, [self._codec])
+        except struct.error:
+            raise Unusual from None
+        return _json(name, {"vr": vr, "Value": values} if content and values != [None] else {"vr": vr})
 
 
 def _json(name: str, attribute: dict[str, Any]) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from dicomframe.client.elements import HEAD_BYTES, Unusual, find_elements, text
+from dicomframe.client.elements import HEAD_BYTES, Unusual, find_elements, find_in_cut, text
 from dicomframe.dicom.quiet import quiet
 from dicomframe.errors import DecodeError
 
@@ -59,6 +60,20 @@ def read_identity(source: str | Path | BinaryIO, head: bytes | None = None) -> I
             "it has no SOP Instance UID, so it is no instance (a DICOMDIR, for example, is none)"
         )
     return Identity(**found)
+
+
+def identity_of_cut(head: bytes, content: bytes | mmap) -> Identity:
+    """Read the UIDs of an object that is cut off, those that are whole in it; the others are empty.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first `HEAD_BYTES` bytes.
+    content : bytes or mmap
+        All of it.
+    """
+    found = find_in_cut(head, content, _NAME_OF_TAG.keys())
+    return Identity(**{_NAME_OF_TAG[tag]: text(value) for tag, value in found.items()})
 
 
 def _head_of(source: str | Path | BinaryIO) -> bytes:

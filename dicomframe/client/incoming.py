@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,7 @@ import orjson
 from dicomframe.client.answers import MOST_ERROR_BYTES
 from dicomframe.client.broken import BROKEN, error_of_broken
 from dicomframe.client.chunked import Response
+from dicomframe.client.unpacking import encodings_of, unpacked
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import Line, tell_bytes
 from dicomframe.errors import DecodeError
@@ -81,7 +83,9 @@ class Answer:
         Raises
         ------
         TruncatedBody
-            If it ends before the length that was announced.
+            If it ends before the length that was announced, or before what is packed in it does.
+        DecodeError
+            If it is packed with what is not unpacked here, damaged, or unpacks to far more than came.
         ConnectionFailed, TimedOut
             If the connection is cut, or nothing comes for longer than the time limit.
         """
@@ -89,10 +93,32 @@ class Answer:
             yield self._content
             return
         raw = self._response.raw
-        # What is not encoded need not go through urllib3's buffer for what was decoded.
-        is_encoded = self._is_encoded
         # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
-        yield from self._read(lambda: raw.read1(chunk_bytes, decode_content=is_encoded))
+        with closing(self._read(lambda: raw.read1(chunk_bytes, decode_content=False))) as pieces:
+            yield from self._unpacked(pieces)
+
+    def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Unpack what is packed; refuse what is made to fill the memory."""
+        encodings = encodings_of(self.headers)
+        if not encodings:
+            yield from pieces
+            return
+        came = size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal came
+            for piece in pieces:
+                came += len(piece)
+                yield piece
+
+        for content in unpacked(counted(), encodings):
+            size += len(content)
+            if size > ALWAYS_UNPACKED and size > MOST_GROWTH * came:
+                raise DecodeError(
+                    f"The answer unpacks to more than {MOST_GROWTH} times its size, as no DICOM data do; it was given"
+                    " up."
+                )
+            yield content
 
     def fill(self, room: Callable[[], memoryview]) -> Generator[int]:
         """Put the body as it comes in where the caller has room, and yield how many bytes; else as `iter_bytes`.
@@ -125,17 +151,13 @@ class Answer:
 
     @property
     def _is_encoded(self) -> bool:
-        return "Content-Encoding" in self.headers
+        is_usual = self.headers.get("Transfer-Encoding", "").lower() in {"", "chunked"}
+        return "Content-Encoding" in self.headers or not is_usual
 
-    def _read(self, read: Callable[[], bytes]) -> Iterator[bytes]:
+    def _read(self, read: Callable[[], bytes]) -> Generator[bytes]:
         broken: Exception | None = None
-        size = 0
-        is_encoded = self._is_encoded
         try:
             while chunk := read():
-                size += len(chunk)
-                if is_encoded and size > ALWAYS_UNPACKED:
-                    self._check_growth(size)
                 tell_bytes(len(chunk))
                 yield chunk
         except BROKEN as error:
@@ -147,13 +169,6 @@ class Answer:
         # Raised out here: the library's exception, with all it knows of the request, is not chained.
         if broken is not None:
             raise error_of_broken(broken, self._address)
-
-    def _check_growth(self, unpacked: int) -> None:
-        """Refuse what is made to fill the memory."""
-        if unpacked > MOST_GROWTH * self._response.raw.tell():
-            raise DecodeError(
-                f"The answer unpacks to more than {MOST_GROWTH} times its size, as no DICOM data do; it was given up."
-            )
 
     def json(self) -> Any:
         """Read the body as JSON; an empty one is None.

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
+from dicomframe.client.arriving import WholeBody, checked, read_dataset
 from dicomframe.client.incoming import Answer
 from dicomframe.client.rendered import MEDIA_TYPES, Wish
-from dicomframe.client.retrieve import Retriever, WholeBody, checked, read_dataset
+from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom.paths import ResourcePath, check_uid
 from dicomframe.errors import DicomFrameError, NotBuiltError, NotFoundError, QueryError
 from dicomframe.images.picture import Picture, read_picture

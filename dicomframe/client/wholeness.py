@@ -26,7 +26,9 @@ from dicomframe.client.elements import (
 )
 
 #: What stands in the place of an error's words.
-CUT_OFF: Final = "The server sent an object that is cut off within its last element."
+CUT_OFF: Final = (
+    "The server sent an object that is cut off: it ends in the middle of an element, or in front of its UIDs."
+)
 
 # The head of the pixel data in little endian: with a VR and without.
 _PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
@@ -36,6 +38,11 @@ _PIXEL_TAG: Final = 0x7FE00010
 _DELIMITER: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _UNDEFINED_LENGTH: Final = b"\xff\xff\xff\xff"
 _DEFLATED_PIECE: Final = 64 * 1024
+#: How a file begins whose preamble is not used.
+_BEGINNING: Final = bytes(128) + b"DICM"
+#: No instance ends in front of its Series Instance UID, and even what has no series has elements behind its place.
+_SERIES_TAG: Final = 0x0020000E
+_LEAST_ELEMENT: Final = 8
 #: Some programs fill files up with these.
 _FILLING: Final = b"\0\r\n "
 #: Nobody steps over more elements than this: a server may send a million empty ones.
@@ -64,7 +71,7 @@ def _ends_at(head: bytes, at: int, size: int) -> bool:
 
 
 def is_cut_off(head: bytes, content: bytes | mmap) -> bool:
-    """Whether an object ends in the middle of something.
+    """Whether an object ends in the middle of something, or in front of its UIDs.
 
     Parameters
     ----------
@@ -79,11 +86,17 @@ def is_cut_off(head: bytes, content: bytes | mmap) -> bool:
         False also where nobody can tell: in encodings that are unusual, and behind a whole element.
     """
     if head[128:132] != b"DICM":
-        return False
+        return _BEGINNING.startswith(head)
     try:
         syntax, start = read_meta(head)
-        if start > len(content):
-            return True
+    except (Unusual, struct.error) as odd:
+        # Group 0002 may be what is cut.
+        return isinstance(odd, struct.error) and len(head) == len(content)
+    return len(content) - start < _LEAST_ELEMENT or _is_data_set_cut_off(head, content, syntax, start)
+
+
+def _is_data_set_cut_off(head: bytes, content: bytes | mmap, syntax: str, start: int) -> bool:
+    try:
         if syntax in DEFLATED:
             return not _inflates(content, start)
         if not syntax or (_has_fragments(head) and content[-len(_DELIMITER) :] == _DELIMITER):
@@ -136,7 +149,7 @@ class _Steps:
         self._opened: list[tuple[str, bool]] = []
 
     def end_within(self, at: int) -> bool:
-        """Whether the object ends in the middle of something that began at, or behind, the place given.
+        """Whether the object, from the place given on, ends in the middle of something or in front of its UIDs.
 
         Raises
         ------
@@ -148,7 +161,8 @@ class _Steps:
             try:
                 tag, vr, length, value_at = self._header(at)
             except struct.error:
-                return bool(self._opened) or bool(content[at:end].strip(_FILLING))
+                is_within = self._opened or content[at:end].strip(_FILLING)
+                return bool(is_within) or last < _SERIES_TAG
             if self._inside == "data set":
                 # Out of order, the file is not what it says it is.
                 if tag <= last:

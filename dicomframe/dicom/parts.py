@@ -23,6 +23,8 @@ from dicomframe.errors import DecodeError, TruncatedBody
 
 Received = TypeVar("Received")
 
+_AS_THEY_ARE = frozenset({"", "binary", "8bit", "7bit", "identity", "none"})
+
 
 class Part:
     """One part of a multipart body that is still coming in; read it before asking for the next.
@@ -172,9 +174,19 @@ def fill_parts(
 def _parts(events: Iterator[Event]) -> Iterator[Part]:
     for event in events:
         if isinstance(event, PartBegin):
+            _refuse_packed(event.headers)
             part = Part(event.headers, events)
             yield part
             part.skip()
+
+
+def _refuse_packed(headers: dict[str, str]) -> None:
+    """Refuse a part whose bytes are not what it holds; nobody may send such ones over HTTP (RFC 9110 appendix A.6)."""
+    for name in ("content-transfer-encoding", "content-encoding"):
+        if headers.get(name, "binary").lower() not in _AS_THEY_ARE:
+            raise DecodeError(
+                f"A part came with {name} {headers[name][:40]!r}; parts are read as they are only."
+            )
 
 
 def _events(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import dicomframe as dfr
 from dicomframe.client.backoff import Backoff
-from dicomframe.client.changefeed import api_version
 from dicomframe.client.client import Client
 from dicomframe.client.feedcursor import Cursor, Gap
+from dicomframe.client.feedreading import api_version
 from dicomframe.client.session import InProcessAdapter
 from dicomframe.dicom.feed import iso, microseconds_of, read_entries
 from dicomframe.errors import (

@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
-from dicomframe.client.bulkdata import ElementPath, content_of, places_in
+from dicomframe.client.elementpaths import ElementPath, content_of, places_in
 from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.errors import (
     BadRequestError,

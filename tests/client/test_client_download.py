@@ -1,5 +1,6 @@
 """Downloads: whole or not there, taken up again, inside the folder, one row each."""
 
+import errno
 import gzip
 import io
 import json
@@ -41,6 +42,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
     dataset.StudyInstanceUID = STUDY
+    dataset.preamble = bytes(128)
     for number in range(10):
         dataset.SeriesInstanceUID = SERIES if number < 8 else f"{SERIES}9"
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{SERIES}.{number}"
@@ -237,7 +239,10 @@ def test_a_server_cannot_choose_a_path(serve, connect, reply, as_json, tmp_path)
     dataset = dcmread(get_testdata_file("CT_small.dcm", download=False))
     raw = Path(get_testdata_file("CT_small.dcm", download=False)).read_bytes()
     uid = str(dataset.StudyInstanceUID).encode()
-    evil = raw.replace(uid, b"../../evil".ljust(len(uid), b"x"))
+    series = str(dataset.SeriesInstanceUID).encode()
+    evil = raw.replace(uid, b"1.2".ljust(len(uid), b"\0")).replace(
+        series, b"../../evil".ljust(len(series), b"x")
+    )
     body = MultipartWriter([evil])
     site = serve(
         lambda asked: (
@@ -285,6 +290,7 @@ def test_a_folder_that_is_a_file(local, tmp_path):
 def stubborn(serve, reply, as_json, files):
     """A service of our ten instances, of which the bulk answer is cut and one instance always fails."""
     contents = {read_identity(file).instance: file.read_bytes() for file in files}
+    series = {read_identity(file).instance: read_identity(file).series for file in files}
 
     def start(spoil):
         def answer(asked):
@@ -293,7 +299,7 @@ def stubborn(serve, reply, as_json, files):
                 rows = [
                     {
                         tag: {"vr": "UI", "Value": [uid]}
-                        for tag, uid in (("0020000E", SERIES), ("00080018", name))
+                        for tag, uid in (("0020000E", series[name]), ("00080018", name))
                     }
                     for name in contents
                 ]
@@ -420,6 +426,59 @@ def test_an_object_cut_off_in_a_whole_body_is_damaged_until_it_comes_whole(
     assert set(client.download(uids.study, tmp_path)["status"]) == {"kept"}
 
 
+# Within the preamble, group 0002, its instance's UID and its series' UID, and directly in front of that.
+@pytest.mark.parametrize("kept", [0, 100, 131, 150, 330, 480, 500, 640, 800])
+def test_an_object_cut_off_within_its_header_is_damaged_too(stubborn, connect, reply, files, kept, tmp_path):
+    contents = {read_identity(file).instance: file.read_bytes() for file in files}
+    cut = next(iter(contents))
+    sent = {**contents, cut: contents[cut][:kept]}
+
+    def spoil(level, uid, _):
+        if level == "studies":
+            return of_parts(reply, *sent.values())
+        return of_parts(reply, sent[uid])
+
+    site = stubborn(spoil)
+    client = connect(site.url)
+    table = client.download(STUDY, tmp_path).set_index("SOPInstanceUID")
+    assert table["status"].value_counts().to_dict() == {"saved": 9, "damaged": 1}
+    row = table.loc[cut]
+    assert (row["status"], row["bytes"], row["SeriesInstanceUID"]) == ("damaged", kept, SERIES)
+    assert row["error"].startswith("TruncatedBody: The server sent an object that is cut off")
+    assert Path(row["path"]).read_bytes() == sent[cut]
+    assert row["path"].endswith(f"{cut}.dcm.damaged")
+    # The others came with all, in front of it and behind it.
+    assert {asked.path.rpartition("/")[2] for asked in site.asked if "/instances/" in asked.path} == {cut}
+    assert len(listed(tmp_path)) == 9
+    sent[cut] = contents[cut]
+    assert client.download(STUDY, tmp_path)["status"].value_counts().to_dict() == {"kept": 9, "saved": 1}
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+def test_a_header_without_uids_from_a_server_that_cannot_list(serve, connect, reply, files, tmp_path):
+    """Nobody can tell which instance that was, so the study says so; the others are there."""
+    contents = [file.read_bytes() for file in files]
+    contents[3] = contents[3][:300]
+    site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else of_parts(reply, *contents))
+    table = connect(site.url).download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 9 + ["failed"]
+    assert "cut off" in table.iloc[-1]["error"]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 10
+
+
+@pytest.mark.parametrize(
+    "wanted", [ResourcePath("1.2.9"), ResourcePath(STUDY, "1.2.9"), ResourcePath(STUDY, SERIES)]
+)
+def test_objects_of_another_study_or_series_are_refused(serve, connect, reply, files, wanted, tmp_path):
+    contents = [file.read_bytes() for file in files]
+    site = serve(lambda asked: reply(404) if asked.path.endswith("instances") else of_parts(reply, *contents))
+    table = connect(site.url).download(wanted, tmp_path)
+    right = 8 if wanted.series == SERIES else 0
+    assert table["status"].tolist() == ["saved"] * right + ["failed"]
+    assert f"another {wanted.level}" in table.iloc[-1]["error"]
+    assert len(listed(tmp_path)) == right
+
+
 def test_an_object_that_is_cut_off_once_is_whole_in_the_end(stubborn, connect, reply, files, tmp_path):
     contents = {read_identity(file).instance: file.read_bytes() for file in files}
     seen = set()
@@ -466,8 +525,8 @@ def test_items_within_items_without_end_cost_one_row(stubborn, connect, reply, f
 
     client = connect(stubborn(spoil).url)
     table = client.download(STUDY, tmp_path)
-    assert table["status"].value_counts().to_dict() == {"saved": 9, "failed": 1}
-    assert "DecodeError" in table["error"].dropna().item()
+    assert table["status"].value_counts().to_dict() == {"saved": 9, "damaged": 1}
+    assert "TruncatedBody" in table["error"].dropna().item()
     for read in (client.retrieve_headers, client.retrieve_instance):
         options = {"keywords": ["Modality"]} if read == client.retrieve_headers else {}
         with pytest.raises(DecodeError):
@@ -628,6 +687,59 @@ def test_the_ledger_moves_with_the_folder(local, tmp_path):
     assert local.download(STUDY, tmp_path / "moved")["status"].tolist() == ["kept"] * 10
     lines = (tmp_path / "moved" / ".dicomframe-download.jsonl").read_text().splitlines()
     assert [set(json.loads(line)) for line in lines if line] == [{"path", "bytes"}] * 10
+
+
+@pytest.fixture
+def full_for_the_ledger(monkeypatch):
+    """Have a disk that has room for objects, and none for the ledger."""
+    from dicomframe.client import folder as module
+
+    class Full(FileIO):
+        def write(self, data):
+            if str(self.name).endswith(".jsonl"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    monkeypatch.setattr(module, "FileIO", Full)
+    return monkeypatch
+
+
+def test_a_ledger_that_cannot_be_written_makes_no_file_a_failure(local, full_for_the_ledger, tmp_path):
+    table = local.download(STUDY, tmp_path, errors="raise")
+    assert table["status"].tolist() == ["saved"] * 10
+    for row in table.itertuples():
+        assert Path(row.path).stat().st_size == row.bytes
+        assert "file is written" in row.error
+        assert "No space left" in row.error
+    full_for_the_ledger.undo()
+    again = local.download(STUDY, tmp_path)
+    assert (again["status"].tolist(), again["error"].isna().all()) == (["saved"] * 10, True)
+    assert set(local.download(STUDY, tmp_path)["status"]) == {"kept"}
+
+
+def test_a_ledger_that_is_something_else(local, tmp_path):
+    (tmp_path / ".dicomframe-download.jsonl").mkdir()
+    table = local.download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["saved"] * 10
+    assert table["error"].str.contains("Is a directory").all()
+
+
+def test_a_disk_without_room_for_objects(local, tmp_path, monkeypatch):
+    from dicomframe.client import folder as module
+
+    class Full(FileIO):
+        def write(self, data):
+            if str(self.name).endswith(".part") and self.tell() + len(data) > 20_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    monkeypatch.setattr(module, "FileIO", Full)
+    table = local.download(STUDY, tmp_path)
+    assert table["status"].tolist() == ["failed"] * 10
+    assert table["error"].str.contains("No space left").all()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    monkeypatch.undo()
+    assert local.download(STUDY, tmp_path)["status"].tolist() == ["saved"] * 10
 
 
 def test_what_the_system_takes_in_parts_is_written_whole(local, tmp_path, monkeypatch):

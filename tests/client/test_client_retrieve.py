@@ -130,7 +130,7 @@ def test_an_object_of_something_else_is_no_answer(serve, connect, reply):
 
 def test_an_object_cut_off_inside_a_whole_body_is_an_error(serve, connect, reply):
     client = connect(serve(multipart(reply, [CT[:-9000]])).url)
-    with pytest.raises(TruncatedBody, match="last element"):
+    with pytest.raises(TruncatedBody, match="is cut off"):
         client.retrieve_instance("1.2", "1.3", "1.4")
 
 
@@ -150,9 +150,9 @@ def test_a_cut_is_noticed_where_the_last_element_has_no_length(serve, connect, r
 
 def test_a_large_object_that_is_cut_off(serve, connect, reply, monkeypatch):
     """Larger ones than are held in memory are looked at in their file."""
-    from dicomframe.client import retrieve
+    from dicomframe.client import arriving
 
-    monkeypatch.setattr(retrieve, "SPOOL_BYTES", 1000)
+    monkeypatch.setattr(arriving, "SPOOL_BYTES", 1000)
     whole = bytes_of("MR_small_RLE.dcm", "1.4")
     client = connect(serve(multipart(reply, [whole[:-900]])).url)
     with pytest.raises(TruncatedBody):

@@ -17,7 +17,14 @@ from dicomframe.client.elements import HEAD_BYTES, Unusual
 from dicomframe.client.headers import HeaderReader
 from dicomframe.dicom import tags
 from dicomframe.dicom.dicomjson import from_dataset
-from dicomframe.errors import DecodeError, DicomFrameError, NotFoundError, QueryError, UnexpectedAnswerError
+from dicomframe.errors import (
+    DecodeError,
+    DicomFrameError,
+    NotFoundError,
+    QueryError,
+    TruncatedBody,
+    UnexpectedAnswerError,
+)
 
 # One of each kind: texts, names, dates, numbers as text and in binary, an open VR, sequences, private, bulk, unknown.
 KEYWORDS = (
@@ -216,6 +223,15 @@ def test_an_object_of_another_study_is_refused(serve, connect, reply):
     client = connect(serve(lambda asked: reply(200, content, {"Content-Type": "application/dicom"})).url)
     with pytest.raises(UnexpectedAnswerError, match="another StudyInstanceUID"):
         client.retrieve_headers("1.2.3", keywords=["Rows"])
+
+
+def test_an_object_cut_off_in_front_of_its_uids_gives_no_row():
+    """Also where an element ends just there."""
+    content = Path(get_testdata_file("MR_small.dcm", download=False)).read_bytes()
+    end = content.index(b"\x20\x00\x0d\x00UI")
+    for kept in (0, 140, 200, end, content.index(b"\x20\x00\x0e\x00UI")):
+        with pytest.raises(TruncatedBody, match="cut off"):
+            HeaderReader([tags.attribute("PatientID")]).read(Bytes(content[:kept], 1 << 20))
 
 
 def test_implicit_objects_without_sequences_are_read_quickly():

@@ -16,6 +16,7 @@ from pydicom import dcmread
 from pydicom.filereader import data_element_generator, read_file_meta_info
 
 from dicomframe.client.elements import HEAD_BYTES
+from dicomframe.client.identity import Identity, identity_of_cut, read_identity
 from dicomframe.client.wholeness import ends_with_pixels, is_cut_off
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -37,7 +38,7 @@ def looks_cut(content):
 
 @functools.cache
 def read(name):
-    """Give a file's bytes, where its data set begins, and where each of its elements ends."""
+    """Give a file's bytes, and where those of its elements end behind which nothing tells that it is cut."""
     content = (FOLDER / name).read_bytes()
     meta = read_file_meta_info(FOLDER / name)
     syntax = meta.TransferSyntaxUID
@@ -46,13 +47,14 @@ def read(name):
     file.seek(start)
     with warnings.catch_warnings(action="ignore"):
         elements = data_element_generator(file, syntax.is_implicit_VR, syntax.is_little_endian)
-        ends = [start, *(file.tell() for _ in elements)]
-    return content, start, ends
+        # No instance ends in front of its Series Instance UID.
+        ends = [file.tell() for element in elements if element.tag >= 0x0020000E]
+    return content, ends
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_files_are_whole_as_they_are(name):
-    content, _, ends = read(name)
+    content, ends = read(name)
     assert ends[-1] == len(content)
     assert not looks_cut(content)
     assert not looks_cut(content + b"\0" * 3)
@@ -61,11 +63,12 @@ def test_files_are_whole_as_they_are(name):
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_a_cut_is_seen_wherever_no_element_ends(name, data):
-    content, start, ends = read(name)
-    kept = data.draw(st.integers(start, len(content) - 1))
-    behind = max(end for end in ends if end <= kept)
-    # A whole element and a few bytes that may be filling.
-    cannot_tell = kept - behind < 8 and not content[behind:kept].strip(b"\0\r\n ")
+    content, ends = read(name)
+    kept = data.draw(st.integers(0, len(content) - 1))
+    behind = max((end for end in ends if end <= kept), default=-8)
+    # A whole element and a few bytes that may be filling, or a preamble that holds something.
+    is_filling = kept - behind < 8 and not content[behind:kept].strip(b"\0\r\n ")
+    cannot_tell = is_filling or (kept < 132 and bool(content[: min(kept, 128)].strip(b"\0")))
     assert looks_cut(content[:kept]) is not cannot_tell
 
 
@@ -102,7 +105,6 @@ PIXELS = explicit(0x7FE00010, b"OW", b"\1\2" * 500)
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
         b"no DICOM",
         object_of(PIXELS)[132:],
         object_of(explicit(0x00100010, b"??", b"ab")),
@@ -113,6 +115,29 @@ PIXELS = explicit(0x7FE00010, b"OW", b"\1\2" * 500)
 )
 def test_of_what_is_unusual_nothing_is_said(content):
     assert not looks_cut(content)
+
+
+@given(kept=st.integers(0, 9829))
+def test_no_half_of_a_uid_is_taken_for_one(kept):
+    content = (FOLDER / "MR_small.dcm").read_bytes()
+    uids, whole = identity_of_cut(content[:kept], content[:kept]), read_identity(io.BytesIO(content))
+    for name in ("study", "series", "instance", "sop_class"):
+        end = content.index(getattr(whole, name).encode(), 400 if name != "sop_class" else 330)
+        end += len(getattr(whole, name)) + len(getattr(whole, name)) % 2
+        assert getattr(uids, name) == (getattr(whole, name) if kept >= end else ""), name
+
+
+def test_uids_behind_a_long_header_and_in_encodings_that_are_not_read():
+    long = object_of(
+        struct.pack("<HH2sH", 8, 0x18, b"UI", 4) + b"1.2\0",
+        explicit(0x00090010, b"OB", bytes(HEAD_BYTES)),
+        struct.pack("<HH2sH", 0x20, 0xD, b"UI", 4) + b"1.3\0",
+        explicit(0x7FE00010, b"OW", b"", 10),
+    )
+    assert identity_of_cut(long[:HEAD_BYTES], long) == Identity("1.3", "", "1.2")
+    deflated = (FOLDER / "image_dfl.dcm").read_bytes()
+    assert identity_of_cut(deflated[:-20], deflated[:-20]) == Identity()
+    assert identity_of_cut(b"", b"") == Identity()
 
 
 def test_an_icon_with_pixels_in_front_of_the_pixels():

@@ -11,6 +11,7 @@ from dicomframe.client.download import download
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.headers import retrieve_headers
 from dicomframe.client.layout import DEFAULT_LAYOUT
+from dicomframe.client.metadata import retrieve_metadata
 from dicomframe.client.outcomes import OnFailure, check_on_failure
 from dicomframe.dicom.paths import ResourcePath
 
@@ -232,8 +233,14 @@ class RetrieveVerbs(ClientBase):
         ...     client.collect_metadata([path], ["KVP"])["KVP"].tolist()
         [120.0]
         """
-        return self._retriever.metadata(
-            list(paths), keywords, dtype_backend, errors, original=original, progress=self._bar(progress)
+        return retrieve_metadata(
+            self.session,
+            list(paths),
+            keywords,
+            dtype_backend,
+            errors,
+            original=original,
+            progress=self._bar(progress),
         )
 
     def retrieve_headers(
@@ -372,7 +379,8 @@ class RetrieveVerbs(ClientBase):
             One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``, ``"failed"``),
             ``bytes`` (Int64) and ``error``. A study or series of which nothing came has one row without the deeper
             UIDs. An object that the server sends cut off, twice, is damaged: what came of it is in a file with
-            ``.damaged`` behind its name, until a later call gets it whole.
+            ``.damaged`` behind its name, until a later call gets it whole. A saved file with an ``error`` is whole,
+            but could not be noted as such: the next call fetches it again.
 
         Raises
         ------

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from dicomframe.client.bulkdata import BulkData, BulkRetriever, ElementPath, Written
+from dicomframe.client.bulkdata import BulkData, BulkRetriever, Written
+from dicomframe.client.elementpaths import ElementPath
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import QueryError

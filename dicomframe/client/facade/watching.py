@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dicomframe.client import changefeed
+from dicomframe.client import feedreading
 from dicomframe.client.changefeed import ChangeFeed
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.feedcursor import Cursor
@@ -96,7 +96,7 @@ class WatchVerbs(ClientBase):
         """
         from dicomframe.tables.feed import FeedTable
 
-        entry = changefeed.latest_entry(self.session, metadata=metadata)
+        entry = feedreading.latest_entry(self.session, metadata=metadata)
         table = FeedTable()
         table.add([] if entry is None else [entry])
         return table.finish(dtype_backend, attrs={"service": self.url})
@@ -164,7 +164,7 @@ class WatchVerbs(ClientBase):
         cursor = Cursor.of(after)
         _begin(cursor, start)
         if start is None and after is None:
-            cursor = changefeed.cursor_now(self.session)
+            cursor = feedreading.cursor_now(self.session)
         return ChangeFollower(
             self.session,
             cursor,
