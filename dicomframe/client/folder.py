@@ -15,13 +15,10 @@ from typing import BinaryIO, NamedTuple, cast
 
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, read_identity
-from dicomframe.client.layout import Layout
+from dicomframe.client.layout import LEDGER, Layout
 from dicomframe.client.retrieve import ObjectBody
 from dicomframe.client.wholeness import ends_with_pixels, is_cut_off
 from dicomframe.errors import DecodeError, QueryError
-
-# The sizes of the files that were finished: how a whole file is told from one that another program cut short.
-_LEDGER = ".dicomframe-download.jsonl"
 
 # Stands there for what came damaged the last time.
 _NOT_WHOLE = (-1, False)
@@ -71,7 +68,7 @@ class Folder:
         self._layout = layout
         self._original = original
         self._lock = threading.Lock()
-        self._sizes = dict(_read_ledger(root / _LEDGER))
+        self._sizes = dict(_read_ledger(root / LEDGER))
         self._ledger: FileIO | None = None
         self._made: set[str] = set()
         self._mark = secrets.token_hex(8)
@@ -134,7 +131,7 @@ class Folder:
         line = f'\n{{"path": {json.dumps(name)}, {damaged_or_size}{original}}}\n'.encode()
         with self._lock:
             if self._ledger is None:
-                self._ledger = FileIO(self._front + _LEDGER, "a")
+                self._ledger = FileIO(self._front + LEDGER, "a")
             self._sizes[name] = _NOT_WHOLE if size is None else (size, self._original)
             self._ledger.write(line)
 
