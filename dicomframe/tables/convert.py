@@ -198,7 +198,7 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     Raises
     ------
     TableError
-        If the tables are of different levels.
+        If the tables are of different levels, or no tables.
 
     Examples
     --------
@@ -207,6 +207,8 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     1
     """
     tables = list(tables)
+    if not all(hasattr(table, "columns") for table in tables):
+        raise TableError("Give a list of tables: dfr.concat([one, other]).")
     levels = {_level_for_notes(table) for table in tables}
     if len(levels) > 1:
         raise TableError(

@@ -190,3 +190,8 @@ def test_uids_in_the_index_are_found_out(smiths):
         indexed.dicom.series()
     with pytest.raises(TableError, match="reset_index"):
         _ = indexed.dicom.level
+
+
+def test_only_a_client_is_a_client(smiths):
+    with pytest.raises(QueryError, match=r"dfr\.connect\(\) gives, not str"):
+        smiths.dicom.use("http://127.0.0.1")

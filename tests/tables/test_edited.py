@@ -137,3 +137,10 @@ def test_names_of_several_levels_are_refused_rather_than_left_out():
 def test_the_schema_of_a_table_with_doubled_columns():
     table = dfr.from_json([STUDY])[["StudyDate", "StudyDate"]]
     assert table.dicom.schema["values"].tolist() == [1, 1]
+
+
+def test_concat_takes_a_list_of_tables():
+    with pytest.raises(TableError, match="Give a list"):
+        dfr.concat(dfr.from_json([STUDY]))
+    with pytest.raises(TableError, match="Give a list"):
+        dfr.concat(["a"])
