@@ -77,4 +77,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+    # What a notebook completes: the names of the list, not what this module imports.
+    return sorted({*__all__, *_HOME, *(name for name in globals() if name.startswith("__"))})

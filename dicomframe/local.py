@@ -64,9 +64,11 @@ class LocalService:
         operation_polls: int | None = None,
         export_root: str | Path | None = None,
     ) -> None:
+        from dicomframe.client.shielded import shielded
         from dicomframe.service.server import Server
 
-        self._token = token or read_only_token
+        token, read_only_token = shielded(token), shielded(read_only_token)
+        self._token: Any = token or read_only_token
         self._home = Home(path, samples=samples)
         service = self._home.open(
             partitions=partitions,
@@ -123,7 +125,7 @@ class LocalService:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"LocalService({self.url!r})"
+        return f"LocalService({getattr(self, 'url', None)!r})"
 
 
 def start_local(
@@ -281,7 +283,9 @@ def connect(
     True
     """
     from dicomframe.client.client import Client
+    from dicomframe.client.shielded import shielded
 
+    credential = shielded(credential)
     if url is None:
         url = os.environ.get(URL_VARIABLE) or _sample_service().url
     return Client(

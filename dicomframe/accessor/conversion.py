@@ -21,7 +21,10 @@ class ConversionMethods(TableBase):
     def convert_dtypes(
         self, dtype_backend: DtypeBackend = "numpy_nullable", errors: OnBadValue = "coerce"
     ) -> pd.DataFrame:
-        """Make a typed table of one whose cells are DICOM JSON attributes (PS3.18 annex F).
+        """Make a typed table of one whose cells are DICOM JSON attributes (PS3.18 annex F), or plain values.
+
+        Plain values are those of a typed table that pandas merged or that was read from a text file. Dates may be
+        written as 2024-01-31 or 20240131.
 
         Parameters
         ----------
@@ -33,12 +36,14 @@ class ConversionMethods(TableBase):
         Returns
         -------
         pandas.DataFrame
-            One row a row of this table, with its index.
+            One row a row of this table, with its index. Of plain values, columns of your own come last, as they are.
 
         Raises
         ------
         ValueRefused
             With ``errors="raise"``, at the first value that cannot be read.
+        TableError
+            If two columns have one name, or names have several levels.
 
         Examples
         --------
@@ -47,6 +52,8 @@ class ConversionMethods(TableBase):
         >>> raw = pd.DataFrame([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}])
         >>> raw.dicom.convert_dtypes().loc[0, "StudyInstanceUID"]
         '1.2'
+        >>> pd.DataFrame({"StudyDate": ["2024-01-31"]}).dicom.convert_dtypes().dtypes["StudyDate"]
+        dtype('<M8[s]')
         """
         from dicomframe.tables.convert import convert_dtypes
 
@@ -102,6 +109,13 @@ class ConversionMethods(TableBase):
 
     def to_json(self) -> list[dict[str, Any]]:
         """Give the rows back as DICOM JSON objects (PS3.18 annex F), with what was edited since in its new form.
+
+        Columns that are no DICOM attributes are left out.
+
+        Raises
+        ------
+        TableError
+            If a column no longer holds what its VR allows, two have one name, or names have several levels.
 
         Examples
         --------

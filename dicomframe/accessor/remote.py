@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dicomframe.accessor.base import UID_COLUMNS, TableBase, addresses
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL
+from dicomframe.errors import QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,11 @@ class RemoteMethods(TableBase):
 
         Tables from a search know it already; this is for tables that were read from a file or joined.
 
+        Raises
+        ------
+        QueryError
+            If it is no client.
+
         Examples
         --------
         >>> import dicomframe as dfr
@@ -43,6 +49,8 @@ class RemoteMethods(TableBase):
         ...     len(table.dicom.series())
         1
         """
+        if not isinstance(getattr(client, "url", None), str):
+            raise QueryError(f"A client is needed, as dfr.connect() gives, not {type(client).__name__}.")
         known = dict(self._table.attrs.get("dicom", {}))
         self._table.attrs["dicom"] = known | {"service": client.url}
         return self._table

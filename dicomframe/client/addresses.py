@@ -63,18 +63,26 @@ def addresses_of_table(table: pd.DataFrame, *, distinct: bool = True) -> list[Re
     Raises
     ------
     TableError
-        If a UID column is missing, or a UID in it.
+        If a UID column is missing or there twice, or a UID in it is missing.
     QueryError
         If a UID is malformed.
     """
+    doubled = [name for name in UID_COLUMNS if (table.columns == name).sum() > 1]
+    if doubled:
+        raise TableError(f"There are several columns {' and '.join(doubled)}; keep one of each.")
     present = [name in table.columns for name in UID_COLUMNS]
     depth = max((at + 1 for at, is_there in enumerate(present) if is_there), default=0)
     missing = [
         name for name, is_there in zip(UID_COLUMNS, present[: max(depth, 1)], strict=False) if not is_there
     ]
     if missing:
+        advice = (
+            " The index holds them: df.reset_index() makes columns of it."
+            if set(missing) & set(table.index.names)
+            else ""
+        )
         raise TableError(
-            f"The table lacks the column {' and '.join(missing)}; its rows cannot be found without."
+            f"The table lacks the column {' and '.join(missing)}; its rows cannot be found without.{advice}"
         )
     columns = list(UID_COLUMNS[:depth])
     rows = table[columns].drop_duplicates() if distinct else table[columns]

@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
+from dicomframe.client.shielded import Secret
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.errors import AuthenticationError, QueryError, printable
 
@@ -195,7 +196,7 @@ def token_source(credential: Any, address: ServiceAddress) -> TokenSource | None
 
 
 def _fixed(credential: str) -> TokenSource:
-    text = credential.strip().removeprefix("Bearer ").strip()
+    text = Secret(credential.strip().removeprefix("Bearer ").strip())
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise QueryError("The token given as credential= is empty or holds characters that no token has.")
     return TokenSource(lambda: text, renewable=False)
@@ -219,7 +220,7 @@ def _read(fetch: Callable[[], Any]) -> _Token:
         if isinstance(text, str) and text and text.isascii() and text.isprintable():
             ends = getattr(given, "expires_on", None) or claims(text).get("exp")
             lifetime = float(ends) - now if isinstance(ends, int | float) else _UNKNOWN_LIFETIME
-            return _Token(text, now + lifetime - min(_MARGIN, max(lifetime, 0.0) / 5))
+            return _Token(Secret(text), now + lifetime - min(_MARGIN, max(lifetime, 0.0) / 5))
         failure = AuthenticationError(
             401,
             "",

@@ -24,6 +24,7 @@ from dicomframe.client.progress import check_progress
 from dicomframe.client.rendered import Renderer
 from dicomframe.client.retrieve import Retriever
 from dicomframe.client.session import Session
+from dicomframe.client.shielded import shielded
 from dicomframe.errors import NoClientError
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Client(
         verify: bool | str = True,
         **transport: Any,
     ) -> None:
+        credential = shielded(credential)
         self.session = Session(
             url,
             credential,
@@ -147,7 +149,14 @@ class Client(
         _clients[self.url] = self
 
     def __repr__(self) -> str:
-        return f"Client({self.url!r})"
+        # Tracebacks that list variables show one that could not be made, too.
+        return f"Client({getattr(self, 'url', None)!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A client is neither copied nor pickled: it holds connections, and a credential that is to stay here. "
+            "Other processes connect anew: dfr.connect(url, credential)."
+        )
 
     @property
     def partial(self) -> pd.DataFrame | None:

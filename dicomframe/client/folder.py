@@ -17,13 +17,10 @@ from typing import BinaryIO, NamedTuple, cast
 from dicomframe.client.arriving import ObjectBody
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, identity_of_cut, read_identity
-from dicomframe.client.layout import Layout
+from dicomframe.client.layout import LEDGER, Layout
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
 from dicomframe.errors import DecodeError, QueryError, TruncatedBody
-
-# The sizes of the files that were finished: how a whole file is told from one that another program cut short.
-_LEDGER = ".dicomframe-download.jsonl"
 
 # Stands there for what came damaged the last time.
 _NOT_WHOLE = (-1, False)
@@ -76,7 +73,7 @@ class Folder:
         self._layout = layout
         self._original = original
         self._lock = threading.Lock()
-        self._sizes = dict(_read_ledger(root / _LEDGER))
+        self._sizes = dict(_read_ledger(root / LEDGER))
         self._ledger: FileIO | None = None
         self._made: set[str] = set()
         self._mark = secrets.token_hex(8)
@@ -153,11 +150,11 @@ class Folder:
             self._sizes[name] = _NOT_WHOLE if size is None else (size, self._original)
             try:
                 if self._ledger is None:
-                    self._ledger = FileIO(self._front + _LEDGER, "a")
+                    self._ledger = FileIO(self._front + LEDGER, "a")
                 _write_all(self._ledger, line)
             except OSError as error:
                 return (
-                    f"The file is written, but not entered in {_LEDGER}, which could not be written"
+                    f"The file is written, but not entered in {LEDGER}, which could not be written"
                     f" ({error.strerror or type(error).__name__}): the next download fetches it again. Make room for"
                     " that file, or make it writable."
                 )

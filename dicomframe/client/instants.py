@@ -44,6 +44,10 @@ def microseconds(value: Any, name: str, *, end: bool = False) -> int | None:
         except OverflowError:
             raise QueryError(f"{name} lies outside the years 1 to 9999.") from None
         return (day - _EPOCH) // timedelta(microseconds=1)
+    if str(moment) == "NaT":
+        raise QueryError(f"{name} is no time but its absence (NaT); leave it out for an open end.")
+    if type(moment).__name__ == "datetime64":
+        moment = moment.astype("datetime64[us]").item()
     if not isinstance(moment, datetime):
         raise QueryError(
             f"{name} must be a time with its zone, or a day, not {type(value).__name__}.{_hint(value)}"

@@ -12,6 +12,8 @@ from dicomframe.dicom.paths import check_uid
 from dicomframe.errors import QueryError
 
 DEFAULT_LAYOUT = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+#: In it, the sizes of the files that were finished: how a whole file is told from one that another program cut short.
+LEDGER = ".dicomframe-download.jsonl"
 
 _BAD_IN_PATH = re.compile(r'[\x00-\x1f<>:"|?*\\]')
 # Names of devices, whatever their suffix, and names whose last dots and spaces would be dropped: on Windows they are

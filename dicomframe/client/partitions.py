@@ -28,13 +28,16 @@ def partitions(session: Session) -> pd.DataFrame:
         refusal = error
     else:
         return _table(answer.json(), session)
+    advice = (
+        "; connect without partition=" if "/partitions/" in session.base else ", so there are none to list"
+    )
     raise BadRequestError(
         refusal.status,
         refusal.route,
         refusal.code,
         refusal.message,
         refusal.details,
-        hint="The service was made without data partitions; connect without partition=.",
+        hint=f"The service was made without data partitions{advice}.",
     )
 
 

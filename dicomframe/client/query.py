@@ -145,8 +145,20 @@ def _routes(level: Level, study_uid: Any, series_uid: Any) -> list[str]:
 
 
 def _uids(given: Any, name: str) -> list[str]:
-    listed = _listed(given)
+    listed = _listed(_uid_column(given, name))
     return list(dict.fromkeys(check_uid(uid, name) for uid in ([given] if listed is None else listed)))
+
+
+def _uid_column(given: Any, name: str) -> Any:
+    """Give the column of a table that holds the UIDs; anything else as it is."""
+    if not hasattr(given, "columns"):
+        return given
+    keyword = {"study_uid": "StudyInstanceUID", "series_uid": "SeriesInstanceUID"}[name]
+    if list(given.columns).count(keyword) != 1:
+        raise QueryError(
+            f"{name} may be a table with one column {keyword}, or its UIDs; this table has no such."
+        )
+    return given[keyword]
 
 
 def _refuse_both(filters: Mapping[str, Any], keyword: str, argument: str) -> None:
@@ -161,7 +173,8 @@ def _flag(value: Any, name: str) -> bool:
 
 
 def _fields(fields: str | Sequence[str] | None) -> list[str]:
-    listed = [] if fields is None else [fields] if isinstance(fields, str) else list(fields)
+    listed = [] if fields is None else [fields] if isinstance(fields, str) else fields
+    listed = list(listed) if isinstance(listed, Iterable) else [None]
     if any(not isinstance(field, str) for field in listed):
         raise QueryError("fields must be 'all', a keyword, or a list of keywords.")
     if any(field.lower() == "all" for field in listed):
@@ -213,6 +226,8 @@ def _refuse_name(name: str) -> None:
 
 def _listed(value: Any) -> list[Any] | None:
     """Give the values of a list, set, array or column; None for a single one."""
+    if hasattr(value, "columns"):
+        raise QueryError("A table is no list of values; give one of its columns, like df['PatientID'].")
     if isinstance(value, str | bytes | tuple | slice | Mapping) or getattr(value, "ndim", None) == 0:
         return None
     return list(value) if isinstance(value, Iterable) else None

@@ -23,7 +23,8 @@ from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import BROKEN, error_of_broken, is_cut
 from dicomframe.client.incoming import Answer
 from dicomframe.client.outgoing import OutgoingBody
-from dicomframe.client.transport import DirectAdapter, InProcessAdapter, environment
+from dicomframe.client.shielded import Secret, shielded
+from dicomframe.client.transport import DirectAdapter, InProcessAdapter, check_limits, environment
 from dicomframe.client.urls import ServiceAddress, encode_query
 from dicomframe.client.workers import current_call, line_for, tell_bytes
 from dicomframe.errors import (
@@ -96,10 +97,9 @@ class Session:
         adapter: BaseAdapter | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        if retries < 0 or max_workers < 1 or min(timeout) <= 0:
-            raise QueryError(
-                "retries must be at least 0, max_workers at least 1, and both time limits above 0."
-            )
+        # Whoever lists the variables of a traceback is not shown the token.
+        credential = shielded(credential)
+        check_limits(retries, max_workers, timeout)
         if isinstance(verify, str) and not Path(verify).exists():
             raise QueryError("verify= names a CA bundle that does not exist.")
         self.address = ServiceAddress.parse(url, api_version, partition)
@@ -119,7 +119,7 @@ class Session:
         return self.address.base
 
     def __repr__(self) -> str:
-        return f"Session({self.base!r})"
+        return f"Session({getattr(self, 'address', None) and self.base!r})"
 
     @property
     def tokens(self) -> TokenSource | None:
@@ -386,7 +386,7 @@ class _Call:
         self.route = f"{method} {urlsplit(base).path}/{self._path}"
 
     def prepared(self, url: str, token: str | None) -> requests.PreparedRequest:
-        headers = self._headers | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = self._headers | ({"Authorization": Secret(f"Bearer {token}")} if token else {})
         prepared = requests.PreparedRequest()
         # requests would quote the query again: it is set behind its back.
         path, _, query = url.partition("?")

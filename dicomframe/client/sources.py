@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client.identity import Identity, read_identity
+from dicomframe.client.layout import LEDGER
 from dicomframe.errors import DecodeError, QueryError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def iter_items(sources: Any) -> Iterator[Item]:
 
     Parameters
     ----------
-    sources : str, path, bytes, Dataset, or an iterable of them
+    sources : str, path, bytes, Dataset, file that is open for reading bytes, or an iterable of them
         A text or path is a file or a folder.
 
     Raises
@@ -73,7 +74,16 @@ def iter_items(sources: Any) -> Iterator[Item]:
 
 
 def _is_single(source: Any) -> bool:
-    return isinstance(source, str | Path | bytes | bytearray | memoryview) or _is_dataset(source)
+    return (
+        isinstance(source, str | Path | bytes | bytearray | memoryview)
+        or _is_file(source)
+        or _is_dataset(source)
+    )
+
+
+def _is_file(source: Any) -> bool:
+    """Whether it is an open file: a file is an iterable too, of lines."""
+    return callable(getattr(source, "read", None)) and not _is_dataset(source)
 
 
 def _is_dataset(source: Any) -> bool:
@@ -90,6 +100,8 @@ def _expand(source: Any) -> Iterator[Item]:
         yield _from_bytes(bytes(source))
     elif _is_dataset(source):
         yield _from_dataset(source)
+    elif _is_file(source):
+        yield _from_open_file(source)
     elif isinstance(source, Iterable):
         for each in source:
             yield from _expand(each)
@@ -125,7 +137,9 @@ def _files(path: str) -> Iterator[Item]:
 def _names(folder: str) -> list[tuple[str, bool]]:
     """Give what is in a folder, sorted, and of each thing whether it is a link to a folder."""
     with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_symlink() and entry.is_dir()) for entry in entries]
+        found = [
+            (entry.name, entry.is_symlink() and entry.is_dir()) for entry in entries if entry.name != LEDGER
+        ]
     return sorted(found, key=lambda each: os.path.normcase(each[0]))
 
 
@@ -138,6 +152,26 @@ def _from_file(path: str, status: os.stat_result) -> Item:
         item.uids = read_identity(path)
     except (DecodeError, OSError) as error:
         item.problem = _why(error)
+    return item
+
+
+def _from_open_file(source: Any) -> Item:
+    name = getattr(source, "name", None)
+    path = name if isinstance(name, str) else None
+    try:
+        body = source.read()
+    except (OSError, ValueError) as error:
+        return Item(
+            0,
+            path,
+            problem=_why(error)
+            if isinstance(error, OSError)
+            else "the file cannot be read: it is closed, or open for text",
+        )
+    if not isinstance(body, bytes):
+        return Item(0, path, problem="the file is open for text; open it for bytes, with 'rb'")
+    item = _from_bytes(body)
+    item.path = path
     return item
 
 

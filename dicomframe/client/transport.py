@@ -20,6 +20,7 @@ from dicomframe.client.outgoing import OutgoingBody, send_file
 from dicomframe.client.urls import ServiceAddress
 from dicomframe.client.workers import Line, current_line
 from dicomframe.dicom.multipartwriter import FilePiece
+from dicomframe.errors import QueryError
 
 #: What `dicomframe.client.incoming.Answer` reads from.
 HttpResponse = requests.Response
@@ -169,3 +170,21 @@ class _RawChunks:
 
     def release_conn(self) -> None:
         """There is no connection to give back."""
+
+
+def check_limits(retries: Any, max_workers: Any, timeout: Any) -> None:
+    """Refuse limits of a session that are none.
+
+    Examples
+    --------
+    >>> check_limits(5, 8, (5, 60))
+    """
+    for name, value, least in (("retries", retries, 0), ("max_workers", max_workers, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise QueryError(f"{name} must be a whole number, at least {least}.")
+    is_pair = isinstance(timeout, tuple | list) and len(timeout) == 2
+    if not is_pair or not all(isinstance(each, int | float) and each > 0 for each in timeout):
+        raise QueryError(
+            "timeout must be two numbers of seconds above 0, to wait for a connection and for the next bytes of an "
+            "answer, such as (5, 60)."
+        )

@@ -24,6 +24,7 @@ from dicomframe.errors import QueryError, UnexpectedAnswerError
 AZURE_SUFFIX = ".azurehealthcareapis.com"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SPACE = re.compile(r"\s")
 _PARTITION = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 # The resources below a base; a server behind a gateway does not know the path in front of them.
 _RESOURCE = re.compile(
@@ -82,7 +83,7 @@ class ServiceAddress:
         parts = _split(url)
         if api_version not in {"v1", "v2"}:
             raise QueryError("api_version must be 'v1' or 'v2'.")
-        if partition is not None and not _PARTITION.fullmatch(partition):
+        if partition is not None and not (isinstance(partition, str) and _PARTITION.fullmatch(partition)):
             raise QueryError("A partition's name is 1 to 64 letters, digits, '.', '-' and '_'.")
         origin = _origin(parts)
         path = parts.path.rstrip("/") or f"/{api_version}"
@@ -165,7 +166,7 @@ def _split(url: str) -> SplitResult:
         raise QueryError(
             "The service's URL cannot be read; it looks like https://<workspace>-<service>.dicom.azurehealthcareapis.com."
         ) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or bad_port:
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or bad_port or _SPACE.search(parts.netloc):
         raise QueryError(
             "The service's URL must start with https:// (or http://) and name a host, like "
             "https://<workspace>-<service>.dicom.azurehealthcareapis.com."

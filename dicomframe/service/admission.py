@@ -54,6 +54,8 @@ class Admission:
     """
 
     def __init__(self, token: str | None = None, read_only_token: str | None = None) -> None:
+        if any(not isinstance(each, str | None) for each in (token, read_only_token)):
+            raise DicomFrameError("A token is a text.")
         if "" in {token, read_only_token}:
             raise DicomFrameError(
                 "An empty token admits nobody; leave it out, or give one with characters in it."

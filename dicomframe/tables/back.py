@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
@@ -15,10 +14,11 @@ from dicomframe.dicom.values import PersonName, format  # noqa: A004 - the forma
 from dicomframe.errors import TableError
 from dicomframe.tables import notes
 from dicomframe.tables.cells import decode, read_attribute
+from dicomframe.tables.edited import as_attribute, read_cells
 from dicomframe.tables.schema import Column, column_of, level_of
 
 
-def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any]]:
+def to_json(table: pd.DataFrame, *, settled: bool = False, lenient: bool = False) -> list[dict[str, Any]]:
     """Give the rows of a table back as DICOM JSON objects (PS3.18 section F.2).
 
     Columns that are no DICOM attributes are left out. A cell that stands as it was read gives the attribute as it
@@ -31,12 +31,21 @@ def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any
         A typed table.
     settled : bool
         Whether to write UIDs that the server left out, and the search's route settled.
+    lenient : bool
+        Whether a cell that its VR does not allow is written as text, to be an issue of who reads it.
 
     Returns
     -------
     list of dict
         One a row, tags in ascending order.
+
+    Raises
+    ------
+    TableError
+        If two columns have one name, names are of several levels, or a cell is not what its VR allows.
     """
+    if table.columns.nlevels > 1:
+        raise TableError("The columns' names have several levels; give each column one name, its keyword.")
     if not table.columns.is_unique:
         raise TableError("Two columns have the same name; give each its own first.")
     attrs = table.attrs.get("dicom", {})
@@ -50,7 +59,12 @@ def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any
         table = table.reset_index(named)
     rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
     for name, column in sorted(_columns(table, noted.get("vr", {})), key=lambda pair: pair[1].tag):
-        cells = _cells(table[name], column)
+        cells, refused = read_cells(table[name], column)
+        if refused and not lenient:
+            raise TableError(
+                f"The column {column.name} no longer holds what its VR {column.vr} allows, in {len(refused)} of its "
+                f"{len(table)} rows; its dtype is {table[name].dtype}.{_ADVICE.get(column.kind, '')}"
+            )
         original = noted.get("cells", {}).get(name, {})
         as_noted = {at: attribute for row, attribute in original.items() for at in found.get(row, ())}
         filled = {} if settled else noted.get("settled", {}).get(name, {})
@@ -61,6 +75,8 @@ def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any
             attribute = _attribute(column, cell, as_noted.get(at, _NOTHING), is_empty(at))
             if attribute is not _NOTHING:
                 rows[at][column.tag] = attribute
+        for at, cell in refused.items():
+            rows[at][column.tag] = as_attribute(cell, column)
     for row, stray in noted.get("strays", {}).items():
         for at in found.get(row, ()):
             rows[at] = _with_strays(rows[at], *stray)
@@ -68,6 +84,11 @@ def to_json(table: pd.DataFrame, *, settled: bool = False) -> list[dict[str, Any
 
 
 _NOTHING: Any = object()
+_ADVICE = {
+    "date": " A date is a day, or text such as 2024-01-31; .dt.normalize() takes a time of day off.",
+    "datetime": " pandas.to_datetime makes moments of text.",
+    "time": " pandas.to_timedelta makes times of day of text.",
+}
 _UID_KEYWORDS = tuple(UID_KEYWORD_OF_LEVEL.values())
 
 
@@ -155,23 +176,3 @@ def _item(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(column: Column, value: Any) -> Any:
     return PersonName(value) if column.kind == "name" else value
-
-
-def _cells(series: pd.Series[Any], column: Column) -> list[Any]:
-    """Give a column's cells in the form that readers give them: None where missing, whole numbers for moments."""
-    if column.kind == "records":
-        return [list(cell) if isinstance(cell, list | np.ndarray) else None for cell in series]
-    try:
-        arrow = pa.array(series, from_pandas=True)
-        if _is_moment(column):
-            whole = pa.list_(pa.int64()) if column.multiple else pa.int64()
-            return list(arrow.cast(column.arrow_type, safe=False).cast(whole).to_pylist())
-        return list(arrow.cast(column.arrow_type).to_pylist())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise TableError(
-            f"The column {column.name} no longer holds what its VR {column.vr} allows; its dtype is {series.dtype}."
-        ) from error
-
-
-def _is_moment(column: Column) -> bool:
-    return column.kind in {"date", "datetime", "time"}

@@ -19,6 +19,7 @@ from dicomframe.tables import notes, objects
 from dicomframe.tables.arrow_reader import Refused, read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
+from dicomframe.tables.edited import is_missing
 from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
@@ -166,13 +167,14 @@ def convert_dtypes(
     """Make a typed table of one whose cells are attributes of DICOM JSON; the accessor's method documents it."""
     about = table.attrs.get("dicom", {})
     attrs = {key: value for key, value in about.items() if key in {"service", "completeness"}}
-    if "level" in about:
-        # It is a typed table already; its JSON is what it was made of.
-        return _from_objects(
-            to_json(table, settled=True), about["level"], dtype_backend, errors, attrs, table.index
-        )
+    if "level" in about or not _holds_json(table):
+        # It is a typed table already, or was one before a merge or a text file: its values are read, not its JSON.
+        rows = to_json(table, settled=True, lenient=True)
+        typed = _from_objects(rows, _level_for_notes(table), dtype_backend, errors, attrs, table.index)
+        own = [name for name in table.columns if tags.find(str(name)) is None]
+        return _with_columns(typed, table[own]) if own else typed
     records = table.to_dict("records")
-    rows = [{str(name): cell for name, cell in record.items() if not _is_missing(cell)} for record in records]
+    rows = [{str(name): cell for name, cell in record.items() if not is_missing(cell)} for record in records]
     return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
 
 
@@ -196,7 +198,7 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     Raises
     ------
     TableError
-        If the tables are of different levels.
+        If the tables are of different levels, or no tables.
 
     Examples
     --------
@@ -205,6 +207,8 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     1
     """
     tables = list(tables)
+    if not all(hasattr(table, "columns") for table in tables):
+        raise TableError("Give a list of tables: dfr.concat([one, other]).")
     levels = {_level_for_notes(table) for table in tables}
     if len(levels) > 1:
         raise TableError(
@@ -222,8 +226,17 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
     return with_own(joined, tables, dtype_backend)
 
 
-def _is_missing(cell: Any) -> bool:
-    return cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
+def _holds_json(table: pd.DataFrame) -> bool:
+    return any(
+        isinstance(cell, Mapping) for _, column in table.items() if column.dtype == object for cell in column
+    )
+
+
+def _with_columns(typed: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Put a user's own columns beside those of DICOM."""
+    table = pd.concat([typed, own.set_axis(typed.index)], axis=1)
+    table.attrs = typed.attrs
+    return table
 
 
 @_readable()
@@ -409,6 +422,8 @@ def _to_pandas(cells: Any, column: Column, backend: DtypeBackend) -> Any:
 def level_of_table(table: pd.DataFrame) -> Level:
     """Tell what a row is; the accessor's property documents it."""
     if "StudyInstanceUID" not in table.columns:
+        if "StudyInstanceUID" in table.index.names:
+            raise TableError("StudyInstanceUID is the table's index; df.reset_index() makes a column of it.")
         raise TableError(
             "This table has no StudyInstanceUID column, so its rows name nothing in a DICOM service. If its cells are"
             " DICOM JSON, convert it first: df.dicom.convert_dtypes()."
@@ -449,13 +464,14 @@ def schema(table: pd.DataFrame) -> pd.DataFrame:
     """
     noted = (notes.noted(table, "notes") or {}).get("vr", {})
     rows = []
-    for name in table.columns:
+    for at, name in enumerate(table.columns):
+        cells = table.iloc[:, at]
         known = tags.find(str(name))
         about = (
             [pd.NA] * 4
             if known is None
             else [known.tag, noted.get(name, known.vr), known.vm, known.name or pd.NA]
         )
-        rows.append([str(name), *about, str(table[name].dtype), int(table[name].notna().sum())])
+        rows.append([str(name), *about, str(cells.dtype), int(cells.notna().sum())])
     described = pd.DataFrame(rows, columns=["keyword", "tag", "vr", "vm", "name", "dtype", "values"])
     return described.astype({**dict.fromkeys(described.columns[:-1], "string"), "values": "Int64"})

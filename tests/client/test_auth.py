@@ -1,14 +1,19 @@
 """Tokens: texts, callables, threads, time and failure; azure-identity itself is in test_azure_identity.py."""
 
 import base64
+import copy
 import json
+import pickle
+import socket
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
+import dicomframe as dfr
 from dicomframe.client import auth
 from dicomframe.client.auth import (
     SCOPE,
@@ -19,7 +24,7 @@ from dicomframe.client.auth import (
     without_secrets,
 )
 from dicomframe.client.urls import ServiceAddress
-from dicomframe.errors import AuthenticationError, QueryError
+from dicomframe.errors import AuthenticationError, DicomFrameError, QueryError
 
 LOCAL = ServiceAddress.parse("http://127.0.0.1:1")
 AZURE = ServiceAddress.parse("https://ws.dicom.azurehealthcareapis.com")
@@ -320,3 +325,71 @@ def test_a_failing_credential_says_what_to_do(serve, connect, reply):
     assert all(word in str(caught.value) for word in ("az login", "DICOM Data Reader", SCOPE))
     assert caught.value.__context__ is None
     assert site.asked == []
+
+
+class Holder:
+    """Gives its token by a method, as azure-identity's credentials do."""
+
+    def get_token(self, *_scopes, **_options):
+        return type("Given", (), {"token": TOKEN_OF_THE_TEST, "expires_on": time.time() + 3600})()
+
+
+TOKEN_OF_THE_TEST = "a-token-of-nobody-1"
+
+
+@pytest.mark.parametrize(
+    "credential", [TOKEN_OF_THE_TEST, lambda: TOKEN_OF_THE_TEST, Holder()], ids=["text", "callable", "azure"]
+)
+def test_no_variable_of_a_traceback_shows_a_token(credential, serve, reply):
+    def failed(call):
+        with pytest.raises(DicomFrameError) as caught:
+            call()
+        # The test's own frames know it, of course.
+        frames = list(traceback.walk_tb(caught.value.__traceback__))
+        ours = [frame.f_locals for frame, _ in frames if "test_auth" not in frame.f_code.co_filename]
+        assert ours
+        assert caught.value.__context__ is None or caught.value.__suppress_context__
+        return repr([{name: repr(value) for name, value in each.items()} for each in ours])
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        client = dfr.connect(url, credential, retries=0)
+        assert TOKEN_OF_THE_TEST not in failed(lambda: client.search_studies().to_frame())
+    server = serve(lambda _asked: reply(500, b"{}"))
+    client = dfr.connect(server.url, credential, retries=0)
+    assert TOKEN_OF_THE_TEST not in failed(lambda: client.search_studies().to_frame())
+    for wrong in ({"api_version": "v3"}, {"retries": -1}, {"progress": "x"}):
+        assert TOKEN_OF_THE_TEST not in failed(lambda wrong=wrong: dfr.connect(url, credential, **wrong))
+
+
+def test_a_client_is_not_pickled_and_says_so():
+    client = dfr.connect("http://127.0.0.1:1", "x")
+    with pytest.raises(TypeError, match=r"neither copied nor pickled.*dfr\.connect"):
+        pickle.dumps(client)
+    with pytest.raises(TypeError, match="neither copied nor pickled"):
+        copy.deepcopy(client)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": 5},
+        {"timeout": None},
+        {"timeout": (1,)},
+        {"timeout": "55"},
+        {"timeout": (0, 1)},
+        {"max_workers": "8"},
+        {"max_workers": 0},
+        {"max_workers": 1.5},
+        {"retries": "5"},
+        {"retries": -1},
+        {"partition": 5},
+        {"url": "https://a b"},
+        {"url": "https://a\tb\u00a0c"},
+    ],
+    ids=str,
+)
+def test_malformed_options_of_a_connection_are_refused(options):
+    with pytest.raises(QueryError):
+        dfr.connect(**{"url": "http://127.0.0.1:1", **options})

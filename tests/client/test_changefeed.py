@@ -557,7 +557,8 @@ def test_a_day_as_the_end_counts_in_full(version):
     ("arguments", "words"),
     [({"start": dt.datetime.fromisoformat("2024-01-15T00:00:00")}, "time zone"),
      ({"end": "2024-01-15T14:30:00"}, "time zone"),
-     ({"start": pd.NaT}, "time zone"), ({"start": pd.Timestamp("2024-01-15")}, "time zone"),
+     ({"start": pd.NaT}, "leave it out"), ({"start": pd.Timestamp("2024-01-15")}, "time zone"),
+     ({"start": pd.Timestamp("2024-01-15").to_datetime64()}, "time zone"),
      ({"start": 17}, "after="), ({"start": "soon"}, "ISO 8601"), ({"start": "2024-02-30"}, "ISO 8601"),
      ({"end": 1.5}, "float"),
      ({"start": "2024-01-15", "end": "2024-01-14"}, "before end"),
@@ -917,8 +918,10 @@ def test_partitions_are_listed(make_files):
 
 @pytest.mark.covers("fact 53")
 def test_partitions_switched_off(local):
-    with pytest.raises(BadRequestError, match=r"switched off[\s\S]*connect without partition="):
+    with pytest.raises(BadRequestError, match=r"switched off[\s\S]*there are none to list"):
         local.connect().partitions()
+    with pytest.raises(BadRequestError, match=r"switched off[\s\S]*connect without partition="):
+        local.connect(partition="a").partitions()
     with pytest.raises(BadRequestError, match="switched off"):
         local.connect(partition="a").search_studies().to_frame()
 

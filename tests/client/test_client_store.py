@@ -582,3 +582,27 @@ def test_batches_that_fail_are_not_held_until_the_end(serve, connect, reply, as_
         tracemalloc.stop()
     assert table["status"].tolist() == ["stored"] + ["failed"] * 7
     assert held[-1] < held[2] + 8_000_000
+
+
+def test_open_files(empty_local, folder):
+    client = empty_local
+    path = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    body = path.read_bytes()
+    with path.open("rb") as opened, path.open() as as_text:
+        outcome = client.store([io.BytesIO(body), opened, as_text])
+    assert len(outcome) == 3
+    assert set(outcome["SOPInstanceUID"].head(2)) == {str(dcmread(path).SOPInstanceUID)}
+    assert outcome["path"].fillna("").tolist() == ["", str(path), str(path)]
+    assert outcome["status"].isin(["stored", "exists", "warning"]).tolist() == [True, True, False]
+    assert "open for text" in outcome["reason"].iloc[2] or "closed" in outcome["reason"].iloc[2]
+    assert len(client.store(io.BytesIO(body))) == 1
+    assert client.store(opened)["reason"].str.contains("closed").all()
+
+
+def test_what_was_downloaded_can_be_stored_again(empty_local, folder, tmp_path):
+    client = empty_local
+    client.store(folder)
+    found = client.search_studies().to_frame()
+    client.download(found, tmp_path / "copy")
+    again = client.store(tmp_path / "copy", errors="raise")
+    assert again["status"].eq("exists").all()

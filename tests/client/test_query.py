@@ -268,3 +268,24 @@ def test_what_may_identify_someone_is_marked():
                  "AccessionNumber": "A1", "ModalitiesInStudy": "CT"},
     )  # fmt: skip
     assert query.private == ("Smith", "19800101", "A1")
+
+
+def test_a_table_stands_for_its_uids_and_for_no_list_of_values():
+    table = pd.DataFrame({"StudyInstanceUID": ["1.2", "1.3", "1.2"], "SeriesInstanceUID": ["1", "2", "3"]})
+    queries = build_queries("series", study_uid=table, filters={})
+    assert [query.route for query in queries] == ["studies/1.2/series", "studies/1.3/series"]
+    assert build_queries("series", study_uid=table.head(0), filters={}) == []
+    [query] = build_queries("instance", study_uid="1.2", series_uid=table.head(1), filters={})
+    assert query.route == "studies/1.2/series/1/instances"
+    for refused in (
+        {"study_uid": table[["SeriesInstanceUID"]], "filters": {}},
+        {"study_uid": pd.concat([table, table], axis=1), "filters": {}},
+        {"filters": {"PatientID": table}},
+    ):
+        with pytest.raises(QueryError):
+            build_queries("series", **refused)
+
+
+def test_fields_that_are_no_list():
+    with pytest.raises(QueryError, match="fields must be"):
+        build_queries("study", filters={}, fields=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
 
 import numpy as np
@@ -173,7 +174,8 @@ def test_a_mark_for_each_modality_of_each_study(table):
         "SEG": [("2020-01-15", 1)],
         "not told": [("2020-01-20", 3)],
     }
-    assert figure.axes[0].get_ylabel() == "patient, in the order of the first study"
+    assert figure.axes[0].get_ylabel() == "patient"
+    assert "Patients are in the order of their first study." in "".join(texts(figure))
     assert table.dicom.timeline(labels="PatientID").axes[0].get_ylabel() == "PatientID"
     said = " ".join(texts(figure))
     assert "2 studies without a StudyDate are not drawn" in said.replace("\n", " ")
@@ -328,3 +330,44 @@ def test_a_large_table_is_summed_before_it_is_drawn():
     assert len(table.dicom.missing().axes[0].images[0].get_array()[0]) <= 200
     assert sum(len(line.get_xdata()) for line in table.dicom.timeline().axes[0].lines) == 90
     assert bars(table.dicom.counts()) == {"CT": 33334, "MR": 33333, "US": 33333}
+
+
+# -- small tables
+
+
+def extents(figure, artists):
+    """The boxes of what is written, in pixels."""
+    renderer = figure.canvas.get_renderer()
+    return [artist.get_window_extent(renderer) for artist in artists if artist.get_text()]
+
+
+@pytest.mark.parametrize("count", [1, 3, 9, 10, 25])
+def test_the_words_of_a_timeline_are_whole_and_apart(count):
+    days = [f"2025{month:02}{day:02}" for month in (6, 7, 8, 9, 10) for day in (1, 9, 17, 24, 28)]
+    table = dfr.from_json([study(at, f"P{at}", days[at]) for at in range(count)])
+    figure = table.dicom.timeline()
+    figure.canvas.draw()
+    [axes] = figure.axes
+    [label] = extents(figure, [axes.yaxis.label])
+    assert label.y0 >= 0
+    assert label.y1 <= figure.bbox.height
+    dates = extents(figure, axes.get_xticklabels())
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(dates))
+
+
+def test_what_is_counted_has_whole_ticks():
+    table = dfr.from_json([study(1, "A", "20250601"), study(2, "B", "20250701")])
+    along = {"counts": "x", "missing": "x", "month": "y"}
+    for name, which in along.items():
+        figure = table.dicom.counts("month") if name == "month" else getattr(table.dicom, name)()
+        figure.canvas.draw()
+        ticks = getattr(figure.axes[0], f"get_{which}ticks")()
+        assert all(float(tick).is_integer() for tick in ticks)
+
+
+def test_the_legend_of_what_is_missing_tells_its_inks_apart_where_nothing_is():
+    table = dfr.from_json([study(1, "A", "20250601")])[["PatientID", "StudyDate"]]
+    figure = table.dicom.missing()
+    absent, unreadable = figure.axes[1].get_legend().get_patches()
+    assert absent.get_facecolor() != unreadable.get_facecolor()
+    assert unreadable.get_hatch()

@@ -175,3 +175,23 @@ def test_the_accessor_costs_nothing_to_make():
     with pytest.raises(TableError):
         _ = table.dicom.level
     assert not hasattr(table.dicom, "level")
+
+
+def test_doubled_uid_columns_are_refused(smiths):
+    doubled = pd.concat([smiths, smiths[["StudyInstanceUID"]]], axis=1)
+    for verb in (doubled.dicom.series, doubled.dicom.metadata, doubled.dicom.delete):
+        with pytest.raises(TableError, match="several columns StudyInstanceUID"):
+            verb()
+
+
+def test_uids_in_the_index_are_found_out(smiths):
+    indexed = smiths.set_index("StudyInstanceUID")
+    with pytest.raises(TableError, match="reset_index"):
+        indexed.dicom.series()
+    with pytest.raises(TableError, match="reset_index"):
+        _ = indexed.dicom.level
+
+
+def test_only_a_client_is_a_client(smiths):
+    with pytest.raises(QueryError, match=r"dfr\.connect\(\) gives, not str"):
+        smiths.dicom.use("http://127.0.0.1")

@@ -206,6 +206,7 @@ def test_every_public_name_is_there_and_documented():
     for name in dfr.__all__:
         assert getattr(dfr, name).__doc__, name
     assert set(dfr.__all__) <= set(dir(dfr))
+    assert not {"Any", "TYPE_CHECKING", "annotations", "import_module"} & set(dir(dfr))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = dfr.nonsense
 

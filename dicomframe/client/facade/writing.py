@@ -33,7 +33,7 @@ class WriteVerbs(ClientBase):
 
         Parameters
         ----------
-        sources : path, bytes, pydicom.Dataset, or an iterable of them
+        sources : path, bytes, pydicom.Dataset, file open for reading bytes, or an iterable of them
             A folder is walked. Files are streamed from disk; Datasets are written as DICOM files first.
         study_uid : str, optional
             The study that all must belong to.

@@ -15,6 +15,7 @@ from dicomframe.images.plots.page import (
     MISSING_INK,
     check_most,
     column,
+    count_only,
     dates,
     empty_page,
     number_of,
@@ -66,6 +67,7 @@ def draw_counts(table: pd.DataFrame, by: str = "modality", most: int = 20) -> Fi
     _write_heights(axes, heights)
     write_ticks(axes, "y", places.tolist(), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
+    count_only(axes, "x")
     write_labels(axes, x=f"number of {what}", y=name)
     write_notes(figure, notes)
     return figure
@@ -184,6 +186,7 @@ def _over_time(table: pd.DataFrame, by: str, what: str) -> Figure:
         places.append(span - 1 + 1.5 * gap)  # type: ignore[arg-type]
         texts.append("no date")
     axes.set_xlim(-0.8, end)
+    count_only(axes, "y")
     write_ticks(axes, "x", places, texts)
     axes.tick_params(axis="x", rotation=45)
     write_labels(axes, x=f"{by} of the study", y=f"number of {what}")

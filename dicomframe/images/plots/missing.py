@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from dicomframe.images.plots.page import (
     INKS,
     column,
+    count_only,
     empty_page,
     number_of,
     page,
@@ -60,6 +62,7 @@ def draw_missing(table: pd.DataFrame, columns: Sequence[str] | None = None) -> F
     at_column, at_bin = np.nonzero(unreadable_map)
     axes.plot((at_bin + 0.5) * size, at_column, linestyle="none", marker="x", color="black", markersize=4.5)
     axes.set_xlim(0, length)
+    count_only(axes, "x")
     places = np.arange(len(names))
     axes.hlines(places[1:] - 0.5, 0, length, color="0.85", linewidth=0.7)
     write_ticks(axes, "y", places.tolist(), names)
@@ -94,18 +97,20 @@ def _draw_shares(bars: Any, absent: NDArray[np.float64], unreadable: NDArray[np.
     """Draw and write the share of each column."""
     places = np.arange(len(absent))
     absent, unreadable = 100 * absent, 100 * unreadable
-    bars.barh(places, absent, color=_ABSENT, height=0.7, label="no value")
+    bars.barh(places, absent, color=_ABSENT, height=0.7)
     bad = unreadable > 0
+    hatched: dict[str, Any] = {
+        "facecolor": _UNREADABLE,
+        "hatch": "xxx",
+        "edgecolor": "black",
+        "linewidth": 0.5,
+    }
     bars.barh(
         places[bad],
         unreadable[bad],
         left=absent[bad],
-        color=_UNREADABLE,
-        hatch="xxx",
-        edgecolor="black",
-        linewidth=0.5,
         height=0.7,
-        label="not readable",
+        **hatched,
     )
     for at, share in enumerate(absent + unreadable):
         if share:
@@ -115,8 +120,15 @@ def _draw_shares(bars: Any, absent: NDArray[np.float64], unreadable: NDArray[np.
     bars.set_xlim(0, 130)
     bars.set_xticks([0, 50, 100])
     bars.tick_params(axis="y", length=0, labelleft=False)
+    # Not from the bars: there may be none.
     bars.legend(
-        frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=1, fontsize=8.5, borderaxespad=0
+        handles=[Patch(facecolor=_ABSENT, label="no value"), Patch(**hatched, label="not readable")],
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=1,
+        fontsize=8.5,
+        borderaxespad=0,
     )
     write_labels(bars, x="missing, % of rows")
 

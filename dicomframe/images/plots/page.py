@@ -77,6 +77,13 @@ def write_ticks(axes: Axes, which: str, places: Sequence[float], texts: Sequence
     getattr(axes, f"set_{which}ticks")(places, [words(text) for text in texts], family=families())
 
 
+def count_only(axes: Axes, which: str) -> None:
+    """Let the x or y axis, on which things are counted, have ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    getattr(axes, f"{which}axis").set_major_locator(MaxNLocator("auto", integer=True))
+
+
 def write_legend(axes: Axes, **more: Any) -> None:
     """Draw the legend outside, where it hides nothing; its labels went through `words`."""
     axes.legend(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import AutoDateLocator
 
 from dicomframe.images.plots.counts import holds_lists
 from dicomframe.images.plots.page import (
@@ -27,6 +28,11 @@ from dicomframe.images.plots.page import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: More dates than this below the axis run into each other.
+_MOST_DATES = 8
+_ORDER = "patient, in the order of the first study"
+#: So many lines are too low for the words of the order beside them.
+_FEW = 9
 #: More modalities than this have no ink of their own.
 _MOST_MODALITIES = len(INKS) - 1
 _UNKNOWN = "not told"
@@ -64,9 +70,13 @@ def draw_timeline(table: pd.DataFrame, most: int = 30, labels: str | None = None
     texts = _names(table, named, chosen) if named is not None else [str(at + 1) for at in range(len(chosen))]
     write_ticks(axes, "y", range(len(chosen)), texts)
     axes.set_ylim(len(chosen) - 0.4, -0.6)
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=_MOST_DATES))  # type: ignore[no-untyped-call]
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    write_labels(axes, x="date of the study", y=labels or "patient, in the order of the first study")
+    is_low = len(chosen) <= _FEW
+    write_labels(axes, x="date of the study", y=labels or ("patient" if is_low else _ORDER))
+    if is_low and len(chosen) > 1:
+        notes.append("Patients are in the order of their first study.")
     write_legend(axes, title="modality")
     write_notes(figure, notes)
     return figure
