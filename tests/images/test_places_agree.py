@@ -19,7 +19,7 @@ from dicomframe.images.layers import Overlay, Overlays
 from dicomframe.images.overlays import overlays_of
 from dicomframe.images.planes import planes
 from dicomframe.images.windowing import display
-from dicomframe.service.picture import picture
+from dicomframe.service.picture import picture, warning_of
 from dicomframe.service.pixels import Pixels
 from dicomframe.widgets.gallery import labels_of
 from dicomframe.widgets.painting import paint
@@ -237,6 +237,59 @@ def test_the_first_value_of_a_voi_lut_is_as_signed_as_what_it_maps(
     ds.VOILUTSequence[0].LUTDescriptor[1] = first % 65536
     assert len(set(expected.ravel())) > 2
     assert np.array_equal(everywhere(ds, tmp_path), expected)
+
+
+BROKEN = {
+    "an empty item": Dataset(),
+    "a descriptor of two numbers": voi_lut([0, 9], 3),
+    "too few entries": voi_lut([0, 9], 3),
+    "no data": voi_lut([0, 9], 3),
+}
+BROKEN["a descriptor of two numbers"].LUTDescriptor = [2, 3]
+BROKEN["too few entries"].LUTDescriptor = [9, 3, 16]
+del BROKEN["no data"].LUTData
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_voi_lut_that_cannot_be_read_is_passed_over_everywhere(tmp_path, caplog, kind, others, implicit):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    ds = image(1, 0.0, values, VOILUTSequence=[BROKEN[kind], *[voi_lut([0, 10, 5, 20], 3)] * others])
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    shown = everywhere(ds, tmp_path)
+    expected = np.interp(values, [3, 4, 5, 6], [0, 127.5, 63.75, 255]) if others else values / 19 * 255
+    assert np.array_equal(shown, np.floor(expected + 0.5))
+    told = "VOI LUT 1 of the image cannot be read."
+    assert told in caplog.text
+    assert warning_of(Pixels.open(tmp_path / "image.dcm"), 0) == told
+    read = dcmread(tmp_path / "image.dcm")
+    assert look_of(read, 0, slice_of(read)).note == told
+    read.WindowCenter, read.WindowWidth = 5, 10
+    caplog.clear()
+    everywhere(read, tmp_path)
+    assert (warning_of(Pixels.open(tmp_path / "image.dcm"), 0), caplog.text) == ("", "")
+
+
+def test_entries_of_eight_bits_are_packed_in_words_of_any_vr(tmp_path):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    for vr in ("US", "OW"):
+        table = voi_lut([0x6400, 0xFFC8], 3)
+        table.LUTDescriptor = [4, 3, 8]
+        if vr == "OW":
+            table.add_new("LUTData", "OW", bytes([0, 100, 200, 255]))
+        shown = everywhere(image(1, 0.0, values, VOILUTSequence=[table]), tmp_path)
+        assert shown.ravel()[2:8].tolist() == [0, 0, 100, 200, 255, 255]
+
+
+def test_a_frames_own_voi_lut_goes_before_the_images(tmp_path):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    ds = image(1, 0.0, values, VOILUTSequence=[voi_lut([0, 1], 3)])
+    group, own = Dataset(), Dataset()
+    own.VOILUTSequence = [voi_lut([0, 1], 9)]
+    group.FrameVOILUTSequence = [own]
+    ds.SharedFunctionalGroupsSequence = [group]
+    assert np.array_equal(everywhere(ds, tmp_path), np.where(values > 9, 255, 0))
 
 
 def test_what_inverts_does_so_once_everywhere(tmp_path):
