@@ -280,15 +280,16 @@ def slice_of(ds: Dataset, frame: int = 0) -> Slice:
     """
     from dicomframe.images.lut import modality_values, rescale_of
     from dicomframe.images.pixels import frame_pixels
+    from dicomframe.images.units import unit_of
     from dicomframe.images.windowing import display
 
     stored = frame_pixels(ds, frame)
     if stored.ndim == 3:
         return Slice(display(ds, frame))
     if ds.get("ModalityLUTSequence"):
-        return Slice(compact(modality_values(stored, ds, frame)))
+        return Slice(compact(modality_values(stored, ds, frame)), units=(unit_of(ds, frame),))
     slope, intercept = rescale_of(ds, frame)
-    return Slice(compact(stored), slope, intercept)
+    return Slice(compact(stored), slope, intercept, units=(unit_of(ds, frame),))
 
 
 def look_of(ds: Dataset, frame: int, made: Slice) -> Look:

@@ -390,3 +390,29 @@ def test_dates_as_whole_numbers_are_days():
     browser = table.dicom.browse()
     browser.choose(dates=(dt.date(2024, 1, 1), None))
     assert browser.selected.index.tolist() == [0]
+
+
+def test_a_volume_tells_how_its_slices_are_to_be_shown_and_changes_no_value():
+    datasets = [image(number, 3.0 * number) for number in range(3)]
+    table = voi_lut([0, 100, 50], 0)
+    for ds, attributes in zip(
+        datasets,
+        (
+            {"WindowCenter": 40, "WindowWidth": 400, "RescaleSlope": 2},
+            {"VOILUTSequence": [table], "RescaleIntercept": 5},
+            {"WindowCenter": [1, 2], "WindowWidth": [0, 8], "VOILUTSequence": [table]},
+        ),
+        strict=True,
+    ):
+        for name, value in attributes.items():
+            setattr(ds, name, value)
+    volume = volume_of(datasets)
+    assert volume.array[:, 0, 0].tolist() == [0, 6, 2]
+    assert volume.slices["center"].tolist() == [40, pd.NA, 2]
+    assert volume.slices["width"].tolist() == [400, pd.NA, 8]
+    [problem] = volume.problems.to_dict("records")
+    assert problem["what"] == "VOI LUT"
+    assert problem["detail"].startswith("1 of 3 slices")
+    for ds, photometric in zip(datasets, ("MONOCHROME1", "MONOCHROME2", "MONOCHROME1"), strict=True):
+        ds.PhotometricInterpretation = photometric
+    assert "mixed inversion" in volume_of(datasets).problems["what"].tolist()
