@@ -7,6 +7,7 @@ done here from the instance's pixels, and the picture says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,7 +17,7 @@ import numpy as np
 from dicomframe.client.frames import REFUSALS, check_frame, no_such_frame
 from dicomframe.client.retrieve import Retriever
 from dicomframe.dicom.paths import ResourcePath
-from dicomframe.errors import BadRequestError, QueryError, ServiceError
+from dicomframe.errors import BadRequestError, QueryError, ServiceError, printable
 from dicomframe.images.picture import Picture, check_viewport, fit, read_picture
 from dicomframe.images.windowing import Window, WindowLike, as_window
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 #: Columns and rows that a thumbnail has at most, where nothing else is asked for.
 THUMBNAIL: Final = (200, 200)
 MEDIA_TYPES: Final = ("image/jpeg", "image/png")
+
+#: The text of a warning (RFC 7234 section 5.5), whichever name is before it.
+_WARNING: Final = re.compile(r'^299 [^"]*"([^"]{1,300})"')
 
 _Route = Literal["rendered", "thumbnail"]
 
@@ -119,7 +123,8 @@ class Renderer:
             # A rendered picture is less to fetch than the object, also where it has to be scaled here.
             large = self._served(path, "rendered", whole, lambda why: self._local(path, whole, why))
             small = fit(large, *wish.viewport) if wish.viewport else _shrunk(large)
-            return Picture(small, large.source, large.media_type, large.reason or f"scaled here: {reason}")
+            scaled = "" if large.source == "local" else f"scaled here: {reason}"
+            return Picture(small, large.source, large.media_type, _joined(large.reason, scaled))
 
         return self._served(path, "thumbnail", wish, otherwise)
 
@@ -173,13 +178,15 @@ class Renderer:
                 continue
             self._way_of_window = max(self._way_of_window, at)
             values, kind = read_picture(answer.content)
-            return Picture(values, "server", kind)
+            warning = _WARNING.search(answer.headers.get("Warning", ""))
+            return Picture(values, "server", kind, printable(warning[1]) if warning else "")
         raise refusal
 
     def _local(self, path: ResourcePath, wish: Wish, reason: str) -> Picture:
         """Render from the object's pixels."""
         from dicomframe.images.pixels import frame_count
-        from dicomframe.images.windowing import display
+        from dicomframe.images.voi_luts import voi_luts_of
+        from dicomframe.images.windowing import default_window, display
 
         dataset = self._retriever.instance(path)
         number = wish.frame or 1
@@ -187,7 +194,13 @@ class Renderer:
         if number > count:
             raise no_such_frame(path, number, count)
         shown = display(dataset, number - 1, wish.window)
+        if shown.ndim == 2 and wish.window is None and default_window(dataset, number - 1) is None:
+            reason = _joined(reason, voi_luts_of(dataset, number - 1)[1])
         return Picture(fit(shown, *wish.viewport) if wish.viewport else shown, "local", reason=reason)
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _ways_to_write(window: Window | None) -> list[list[tuple[str, str]]]:

@@ -20,6 +20,7 @@ from dicomframe.images.reading import reading
 from dicomframe.images.stacking import stack_of
 from dicomframe.images.suv import suv_factor
 from dicomframe.images.units import unit_of
+from dicomframe.images.voi_luts import voi_luts_of
 from dicomframe.images.volume import Volume
 from dicomframe.images.windowing import Window, default_window, is_inverted, padding_range
 
@@ -44,6 +45,7 @@ class _Slice:
     unit: str = ""
     modality: str = ""
     factor: float = 1.0
+    has_voi_lut: bool = False
 
 
 class Assembly:
@@ -123,6 +125,7 @@ class Assembly:
                 unit="g/ml" if self._suv else unit_of(ds, frame),
                 modality=printable(str(ds.get("Modality") or "")[:16]),
                 factor=factor,
+                has_voi_lut=bool(voi_luts_of(ds, frame)[0]),
             )
         return made, values
 
@@ -169,6 +172,15 @@ class Assembly:
                 "mixed uptake factors",
                 f"slices were made uptake values by factors from {min(factors):.4g} to {max(factors):.4g}; that is"
                 " right only where their activity holds for different moments (Decay Correction NONE)",
+            )
+        if len({each.is_inverted for each in present}) > 1:
+            problems.add("mixed inversion", "some slices are inverted (MONOCHROME1), some are not")
+        by_lut = sum(each.has_voi_lut and each.window is None for each in present)
+        if by_lut and not self._suv:
+            problems.add(
+                "VOI LUT",
+                f"{by_lut} of {len(present)} slices are to be shown by a VOI LUT and name no window; a volume has"
+                " windows only, its values are not changed; rendered() and view() apply the table",
             )
         paddings = [each.padding for each in present if each.padding is not None]
         middle = present[len(present) // 2]
@@ -350,6 +362,16 @@ def _table_of_slices(chosen: list[_Slice | None]) -> pd.DataFrame:
             ),
             "frame": pd.array([pd.NA if plane is None else plane.frame for plane in planes], dtype="Int64"),
             **{name: np.array([place[axis] for place in places]) for axis, name in enumerate("xyz")},
+            **{
+                name: pd.array(
+                    [
+                        pd.NA if each is None or each.window is None else getattr(each.window, name)
+                        for each in chosen
+                    ],
+                    dtype="Float64",
+                )
+                for name in ("center", "width")
+            },
             "filled": np.array([each is None or each.row is None for each in chosen], dtype=bool),
         }
     )

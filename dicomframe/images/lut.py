@@ -95,11 +95,11 @@ def table_of_item(item: Dataset, *, is_signed: bool) -> tuple[NDArray[np.uint16]
     data = item.get("LUTData")
     if data is None:
         raise DecodeError("A look-up table has no data.")
-    entries = (
-        _words(data, count, _word(item))
-        if isinstance(data, bytes)
-        else np.asarray(data, dtype=np.uint16).ravel()
-    )
+    if not isinstance(data, bytes):  # US: words as numbers, which may hold two entries each as those of OW do
+        entries = np.asarray(data, dtype="<u2").ravel()
+        entries = entries if len(entries) >= count else _words(entries.tobytes(), count, entries.dtype)
+    else:
+        entries = _words(data, count, _word(item))
     if len(entries) < count:
         raise DecodeError(f"A look-up table of {count} entries was announced, but {len(entries)} are there.")
     return entries[:count], first, bits

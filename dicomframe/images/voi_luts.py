@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.images.lut import may_be_negative, table_of_item
+from dicomframe.errors import DecodeError
+from dicomframe.images.lut import functional_group, may_be_negative, table_of_item
+from dicomframe.images.reading import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,29 +49,53 @@ class VoiLut:
         return np.where(is_number, self.grey[inside], 0).astype(np.uint8)
 
 
-def voi_lut_count(ds: Dataset) -> int:
-    """Give how many VOI LUTs an image has; of floating point pixels none, for which there are no tables."""
-    return len(ds.get("VOILUTSequence") or []) if "PixelData" in ds else 0
+def _items(ds: Dataset, frame: int) -> Sequence[Dataset]:
+    """Give the items of a frame's own VOI LUT Sequence (PS3.3 C.7.6.16.2.10), else of the image's."""
+    if "PixelData" not in ds:
+        return []  # for floating point pixels there are no tables
+    group = functional_group(ds, frame, "FrameVOILUTSequence")
+    own = None if group is None else group.get("VOILUTSequence")
+    found: Sequence[Dataset] = own or ds.get("VOILUTSequence") or []
+    return found
 
 
-def voi_lut_of(ds: Dataset, number: int = 0, frame: int = 0) -> VoiLut:
-    """Read one of an image's VOI LUTs.
+def voi_luts_of(ds: Dataset, frame: int = 0) -> tuple[list[VoiLut], str]:
+    """Give the VOI LUTs of one frame that can be read, and what is to be said of the others.
 
     Parameters
     ----------
     ds : pydicom.Dataset
-    number : int
-        Which, from 0 to `voi_lut_count` - 1.
     frame : int
-        Whose rescale helps to decide whether values may be negative, from 0.
+        From 0; also whose rescale helps to decide whether values may be negative.
 
-    Raises
-    ------
-    DecodeError
-        If its descriptor or data are missing or disagree.
+    Returns
+    -------
+    luts : list of VoiLut
+        In the order of the file. A frame without a window is shown with the first; without any, by its values.
+    note : str
+        Which could not be read, by their numbers from 1; empty where all could.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> ds = Dataset()
+    >>> ds.PixelData, ds.VOILUTSequence = b"", [Dataset()]
+    >>> voi_luts_of(ds)
+    ([], 'VOI LUT 1 of the image cannot be read.')
     """
-    item = ds.VOILUTSequence[number]
-    entries, first, _ = table_of_item(item, is_signed=may_be_negative(ds, frame))
+    luts, broken = [], []
+    for number, item in enumerate(_items(ds, frame), 1):
+        try:
+            with reading("a VOI LUT"):
+                luts.append(_read(item, is_signed=may_be_negative(ds, frame)))
+        except DecodeError:
+            broken.append(str(number))
+    note = f"VOI LUT {', '.join(broken)} of the image cannot be read." if broken else ""
+    return luts, note
+
+
+def _read(item: Dataset, *, is_signed: bool) -> VoiLut:
+    entries, first, _ = table_of_item(item, is_signed=is_signed)
     scaled = entries * 255.0 / max(float(entries.max()), 1.0)
     name = str(item.get("LUTExplanation") or "")
     return VoiLut(name, first, np.floor(scaled + 0.5).astype(np.uint8))

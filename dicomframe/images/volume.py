@@ -62,8 +62,9 @@ class Volume:
         ``detail``. Empty where all is well.
     slices : pandas.DataFrame
         One row a slice, in order: ``SOPInstanceUID``, ``frame`` (from 1), and the position of its first pixel as
-        the object tells it, ``x``, ``y``, ``z`` in mm. Where ``filled`` is true, no pixels came: the array holds
-        padding or its least value, and of a slice that was not there at all the other columns are missing.
+        the object tells it, ``x``, ``y``, ``z`` in mm; its own window, ``center`` and ``width`` in `unit`. Where
+        ``filled`` is true, no pixels came: the array holds padding or its least value, and of a slice that was not
+        there at all the other columns are missing.
     unit : str
         ``"HU"``, ``"Gy"``, ``"g/ml"``, …; empty where the object names none.
     modality : str

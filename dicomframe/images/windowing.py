@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +14,12 @@ from dicomframe.errors import DecodeError, QueryError
 from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.pixels import frame_pixels
 from dicomframe.images.reading import numbers_of, reading
-from dicomframe.images.voi_luts import voi_lut_count, voi_lut_of
+from dicomframe.images.voi_luts import voi_luts_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+log = logging.getLogger(__name__)
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
@@ -244,7 +247,8 @@ def display(ds: Dataset, frame: int = 0, window: WindowLike | None = None) -> ND
         Frame index, from 0.
     window : Window, (center, width) or str, optional
         In the modality's unit, or the name of a preset for CT (`PRESETS`). By default the image's first usable
-        window, else its first VOI LUT; else from the least to the greatest of the frame's values, without the padding.
+        window, else its first usable VOI LUT (`voi_luts_of` and the log tell of others); else from the least to the
+        greatest of the frame's values, without the padding.
 
     Returns
     -------
@@ -290,8 +294,11 @@ def _grey(stored: NDArray[Any], ds: Dataset, frame: int, window: Window | None) 
     values = modality_values(stored, ds, frame)
     # Windows and LUTs are alternatives (PS3.3 C.11.2.1.1); the window goes first, as docs/pictures.md has it.
     window = window or default_window(ds, frame)
-    if window is None and voi_lut_count(ds):
-        return voi_lut_of(ds, 0, frame)(values)
+    luts, note = voi_luts_of(ds, frame) if window is None else ([], "")
+    if note:
+        log.warning("%s", note)
+    if luts:
+        return luts[0](values)
     window = window or window_for(ds, frame, values, stored)
     grey = apply_window(values, window.center, window.width, function=window.function)
     return np.floor(grey + 0.5).astype(np.uint8)

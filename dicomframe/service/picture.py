@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.service.lookup import palette_of, table_of
+from dicomframe.service.lookup import Table, palette_of, table_of
 from dicomframe.service.pixels import CannotDecode, Decoded, Layout, Pixels
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def picture(pixels: Pixels, index: int, window: Window | None = None) -> NDArray
         The frame, from 0.
     window : Window, optional
         For greyscale images; colours have none. By default the image's own: its first possible window, else its
-        first VOI LUT, else one from the frame's least value to its greatest, without padding.
+        first VOI LUT that can be read (`warning_of` tells of the others), else one from the frame's least value to
+        its greatest, without padding.
 
     Returns
     -------
@@ -141,9 +142,8 @@ def _grey(stored: NDArray[Any], pixels: Pixels, index: int, window: Window | Non
     file, layout = pixels.file, pixels.layout
     values = _modality_values(stored, pixels, index)
     window = window or _own_window(_group(file, index, _FRAME_VOI) or file)
-    luts = file.items(_VOI_LUT)
-    if window is None and luts and not layout.is_float:
-        table = table_of(luts[0], is_signed=_may_be_negative(pixels, index))
+    table = _voi_lut(pixels, index)[0] if window is None else None
+    if table is not None:
         # Scanners announce 16 bits for entries that end at 4095: the table's own greatest entry is white.
         return table(np.floor(values)).astype(np.float64) * 255.0 / max(float(table.entries.max()), 1.0)
     if window is None and layout.stored == 1:
@@ -152,6 +152,35 @@ def _grey(stored: NDArray[Any], pixels: Pixels, index: int, window: Window | Non
         window = Window.of_values(values[~_padding(stored, file)])
     # A frame of a single value is black.
     return window(values) if window is not None else np.zeros(values.shape)
+
+
+def warning_of(pixels: Pixels, index: int, window: Window | None = None) -> str:
+    """Say which VOI LUTs are broken, of a picture that is made with one or could not be; else an empty text."""
+    file = pixels.file
+    if (
+        window
+        or pixels.layout.photometric not in _GREY
+        or _own_window(_group(file, index, _FRAME_VOI) or file)
+    ):
+        return ""
+    _, broken = _voi_lut(pixels, index)
+    return f"VOI LUT {', '.join(map(str, broken))} of the image cannot be read." if broken else ""
+
+
+def _voi_lut(pixels: Pixels, index: int) -> tuple[Table | None, list[int]]:
+    """Give a frame's first VOI LUT that can be read, its own or the image's, and the numbers of those that cannot."""
+    if pixels.layout.is_float:
+        return None, []
+    group = _group(pixels.file, index, _FRAME_VOI)
+    items = (group.items(_VOI_LUT) if group else []) or pixels.file.items(_VOI_LUT)
+    tables: list[Table] = []
+    broken: list[int] = []
+    for number, item in enumerate(items, 1):
+        try:
+            tables.append(table_of(item, is_signed=_may_be_negative(pixels, index)))
+        except CannotDecode:
+            broken.append(number)
+    return next(iter(tables), None), broken
 
 
 def _modality_values(stored: NDArray[Any], pixels: Pixels, index: int) -> NDArray[np.float64]:

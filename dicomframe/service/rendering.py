@@ -13,7 +13,7 @@ from dicomframe.service.call import Answer, Call
 from dicomframe.service.faults import bad_request, not_acceptable
 from dicomframe.service.frames import check_numbers, numbers_of, open_pixels
 from dicomframe.service.negotiation import JPEG
-from dicomframe.service.picture import Window, picture
+from dicomframe.service.picture import Window, picture, warning_of
 from dicomframe.service.pixels import CannotDecode, Pixels
 
 if TYPE_CHECKING:
@@ -194,7 +194,10 @@ async def send(call: Call, rendering: Rendering, number: int) -> Answer:
         content = await call.service.offload.lengthy(rendering.render, pixels, number - 1)
     except CannotDecode as problem:
         raise not_acceptable(f"{problem} So the image cannot be rendered.") from None
-    return Answer(body=content, headers={"Content-Type": rendering.media_type})
+    headers = {"Content-Type": rendering.media_type}
+    if warning := warning_of(pixels, number - 1, rendering.window):
+        headers["Warning"] = f'299 {call.base.split("/")[2]}: "{warning}"'
+    return Answer(body=content, headers=headers)
 
 
 def single_values(call: Call, names: tuple[str, ...]) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from dicomframe.errors import DicomFrameError, QueryError, printable
 from dicomframe.widgets.controls import CONTROLS, ValuesControl
 from dicomframe.widgets.facets import FACETS, Mask
 from dicomframe.widgets.gallery import AS_IT_IS, escaped, html_table, labels_of, picture_html, shown_columns
+from dicomframe.widgets.rows import RowList, rows_meant
 
 #: Gives the thumbnails of some rows, as ``df.dicom.thumbnails()`` does.
 Thumbnails = Callable[[pd.DataFrame], pd.DataFrame]
@@ -41,9 +42,12 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
     ----------
     count : int
         How many rows are selected; ``browser.observe(work, "count")`` is told of each change.
+    ticked_count : int
+        How many rows are ticked, to be observed likewise.
     """
 
     count = traitlets.Int(read_only=True)
+    ticked_count = traitlets.Int(read_only=True)
 
     def __init__(
         self, table: pd.DataFrame, thumbnails: Thumbnails | None = None, columns: Sequence[str] | None = None
@@ -65,18 +69,29 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._masks: dict[str, Mask] = {}
         self._attrition = widgets.HTML()
         self._status = widgets.HTML()
-        self._list = widgets.HTML()
+        self._ticks: Mask = np.zeros(len(table), bool)
+        self._listed: list[int] = []
+        self._list = RowList(self._tick, len(table))
+        self._ticked_status = widgets.HTML()
+        self._untick = widgets.Button(description="Untick all", tooltip="Take back every tick, on all pages")
         self._earlier = widgets.Button(description="Earlier rows", icon="chevron-left")
         self._later = widgets.Button(description="Later rows", icon="chevron-right")
         self._reset = widgets.Button(description="All rows", tooltip="Take back every choice")
         self._earlier.on_click(lambda _: self._turn(-1))
         self._later.on_click(lambda _: self._turn(+1))
         self._reset.on_click(lambda _: self.choose())
+        self._tick_all = widgets.Button(
+            description="Tick all that pass", tooltip="Tick all rows that pass the choice, on all pages"
+        )
+        self._tick_all.on_click(lambda _: self._tick(np.flatnonzero(self._selected).tolist(), ticked=True))
+        self._untick.on_click(lambda _: self.tick(ticked=False))
         facets = widgets.VBox([control.box for control in self._controls.values()] + [self._reset])
         facets.layout.min_width = "260px"
         pages = widgets.HBox([self._earlier, self._later, self._status])
+        ticks = widgets.HBox([self._tick_all, self._untick, self._ticked_status])
         rows = widgets.VBox(
-            [self._attrition, pages, self._list], layout=widgets.Layout(flex="1 1 420px", min_width="0")
+            [self._attrition, pages, ticks, self._list],
+            layout=widgets.Layout(flex="1 1 420px", min_width="0"),
         )
         super().__init__(
             [widgets.HBox([facets, rows], layout=widgets.Layout(flex_flow="row wrap")), self._lacking()]
@@ -87,6 +102,29 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
     def selected(self) -> pd.DataFrame:
         """The rows that pass every choice: a part of the table, with its index, dtypes and service."""
         return self._table[self._selected]
+
+    @property
+    def ticked(self) -> pd.DataFrame:
+        """The ticked rows, whether they pass or not: a part of the table, with its index, dtypes and service."""
+        return self._table[self._ticks]
+
+    def tick(self, rows: Any = None, *, ticked: bool = True) -> None:
+        """Tick rows, as a person would, or take their ticks back.
+
+        Parameters
+        ----------
+        rows : DataFrame, sequence of labels, or one bool a row; optional
+            A part of the table (``browser.selected``), labels of its index, or which rows; by default all.
+        ticked : bool
+            False takes ticks back.
+
+        Raises
+        ------
+        QueryError
+            If a row is none of the table's.
+        """
+        meant = np.ones(len(self._table), bool) if rows is None else rows_meant(self._table, rows)
+        self._tick(np.flatnonzero(meant).tolist(), ticked=ticked)
 
     @property
     def attrition(self) -> pd.DataFrame:
@@ -187,7 +225,8 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
     def __repr__(self) -> str:
         chosen = [control.said for control in self._controls.values() if not control.is_open]
         said = printable("; ".join(chosen)) or "no choice made"
-        return f"<CohortBrowser: {self.count} of {len(self._table)} rows; {said}>"
+        ticked = f"; {self.ticked_count} ticked" if self.ticked_count else ""
+        return f"<CohortBrowser: {self.count} of {len(self._table)} rows; {said}{ticked}>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle: dict[str, Any] = dict(super()._repr_mimebundle_(**kwargs) or {})
@@ -208,12 +247,25 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._attrition.value = _attrition_html(self.attrition)
         self._page = 0
         self._show()
+        self._tick([], ticked=True)  # says how many of the ticked rows pass
         self.set_trait("count", int(self._selected.sum()))
 
     def _others(self, name: str) -> Mask:
         """Tell which rows pass every facet but one."""
         others = [mask for facet, mask in self._masks.items() if facet != name]
         return np.logical_and.reduce([np.ones(len(self._table), bool), *others])  # type: ignore[no-any-return]
+
+    def _tick(self, places: list[int], ticked: bool) -> None:
+        with self._showing:  # the same rows may be coming with their pictures
+            self._ticks[places] = ticked
+            self._list.ticked = [place for place in self._listed if self._ticks[place]]
+        count = int(self._ticks.sum())
+        hidden = int((self._ticks & ~self._selected).sum())
+        beyond = f", {hidden:,} of them left out by the choice" if hidden else ""
+        said = f"{count:,} {'row' if count == 1 else 'rows'} ticked{beyond}"
+        self._ticked_status.value = f'<span aria-live="polite">{said}</span>'
+        self._untick.disabled = count == 0
+        self.set_trait("ticked_count", count)
 
     def _turn(self, pages: int) -> None:
         self._page += pages
@@ -231,7 +283,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         waiting = ["…" if self._thumbnails else ""] * len(rows)
         with self._showing:  # the pictures of an earlier page may be coming in
             self._asked += 1
-            self._list.value = html_table(rows, self._columns, waiting, height=720)
+            self._write(rows, waiting, places[first : first + ROWS_ON_A_PAGE].tolist())
         if self._thumbnails and len(rows):
             self._drawing = threading.Thread(
                 target=self._draw, args=(rows, self._asked), name="dicomframe-browser", daemon=True
@@ -257,7 +309,13 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
             return  # the interpreter is ending
         with self._showing:
             if asked == self._asked:
-                self._list.value = html_table(rows, self._columns, pictures, height=720)
+                self._write(rows, pictures, self._listed)
+
+    def _write(self, rows: pd.DataFrame, pictures: list[str], places: list[int]) -> None:
+        self._listed = places
+        with self._list.hold_sync():  # the boxes and their ticks come together
+            self._list.value = html_table(rows, self._columns, pictures, height=720, places=places)
+            self._list.ticked = [place for place in places if self._ticks[place]]
 
     def _lacking(self) -> widgets.HTML:
         """Say which facets there could be, and how to get them."""

@@ -121,6 +121,7 @@ def packed(made: Slice) -> tuple[dict[str, Any], list[Any]]:
         "type": made.stored.dtype.name,
         "slope": made.slope,
         "intercept": made.intercept,
+        "units": list(made.units),
         "to_mm": None if made.to_mm is None else made.to_mm.tolist(),
         "layers": layers,
     }

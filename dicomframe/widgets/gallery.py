@@ -105,7 +105,12 @@ class Gallery:
 
 
 def html_table(
-    table: pd.DataFrame, columns: Sequence[str], pictures: Sequence[str], note: str = "", height: int = 640
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    pictures: Sequence[str],
+    note: str = "",
+    height: int = 640,
+    places: Sequence[int] | None = None,
 ) -> str:
     """Write rows as an HTML table with a picture in front of each.
 
@@ -117,14 +122,23 @@ def html_table(
         Text below the table; escaped here.
     height : int
         Pixels; what is longer scrolls.
+    places : sequence of int, optional
+        What each row's box to tick is called; without them there are no boxes.
     """
     heads = "".join(f'<th scope="col" style="{_CELL}">{escaped(str(name))}</th>' for name in columns)
     values = [[escaped(_text(value)) for value in first_column(table, name)] for name in columns]
+    labels = labels_of(table)
+    boxes = [""] * len(table)
+    if places is not None:
+        boxes = [
+            _box(f'data-place="{place}"', f"row {label}") for place, label in zip(places, labels, strict=True)
+        ]
+    all_of_them = "" if places is None else _box("data-all", "all rows listed here", "th")
     rows = "".join(
-        f'<tr><td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(label)}</th>'
+        f'<tr>{box}<td style="{_CELL}">{picture}</td><th scope="row" style="{_CELL}">{escaped(label)}</th>'
         + "".join(f'<td style="{_CELL}"><bdi>{text}</bdi></td>' for text in texts)
         + "</tr>"
-        for label, picture, *texts in zip(labels_of(table), pictures, *values, strict=True)
+        for box, label, picture, *texts in zip(boxes, labels, pictures, *values, strict=True)
     )
     count = f"{len(table)} {'row' if len(table) == 1 else 'rows'}"
     below = f'<p class="{AS_IT_IS}" style="opacity:.75">{escaped(note)}</p>' if note else ""
@@ -133,8 +147,16 @@ def html_table(
         f' style="line-height:1.4;max-height:{height}px;overflow:auto"'
         f' aria-label="Rows with pictures"><table style="{_TABLE}">'
         f'<caption style="text-align:left;opacity:.75">{count}</caption>'
-        f'<thead><tr><th scope="col" style="{_CELL}">picture</th><th scope="col" style="{_CELL}">row</th>{heads}'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>{below}"
+        f'<thead><tr>{all_of_them}<th scope="col" style="{_CELL}">picture</th><th scope="col" style="{_CELL}">row</th>'
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>{below}"
+    )
+
+
+def _box(what: str, label: str, cell: str = "td") -> str:
+    """Write a cell with a box to tick; all of the cell can be clicked."""
+    box = f'<input type="checkbox" {what} aria-label="tick {escaped(label)}">'
+    return (
+        f'<{cell} style="{_CELL};padding:0"><label style="display:block;padding:10px">{box}</label></{cell}>'
     )
 
 

@@ -57,6 +57,8 @@ class Slice:
         In mm of the patient: a step down a row, a step across a column, and where the first pixel's centre is.
     layers : sequence of Layer
         The overlays' parts on this slice.
+    units : sequence of str
+        The unit of the values; of a plane through slices of several units, one for each slice. Empty: the source's.
     """
 
     stored: NDArray[Any]
@@ -64,6 +66,7 @@ class Slice:
     intercept: float = 0.0
     to_mm: NDArray[np.float64] | None = None
     layers: Sequence[Layer] = ()
+    units: Sequence[str] = ()
 
     @property
     def is_colour(self) -> bool:
@@ -124,16 +127,33 @@ def cut(slices: Sequence[Slice], plane: Plane, index: int) -> Slice:
     Returns
     -------
     Slice
-        Of the slices' own type if they share slope and intercept, else in the modality's unit.
+        Of the slices' own type if they share it, slope and intercept; else in the modality's unit, as float64.
+
+    Raises
+    ------
+    ValueError
+        If the slices differ in size, or some are in colour.
     """
     first = slices[0]
-    is_uniform = all((each.slope, each.intercept) == (first.slope, first.intercept) for each in slices)
+    if len({each.stored.shape for each in slices}) > 1:
+        raise ValueError("slices of one size are needed")
+    is_uniform = all(
+        (each.slope, each.intercept, each.stored.dtype) == (first.slope, first.intercept, first.stored.dtype)
+        for each in slices
+    )
     values = np.stack(
         [_strip(each.stored if is_uniform else each.in_unit(), plane, index) for each in slices]
     )
     slope, intercept = (first.slope, first.intercept) if is_uniform else (1.0, 0.0)
     turned = _turned(values, plane)
-    return Slice(np.ascontiguousarray(turned), slope, intercept, None, _cut_layers(slices, plane, index))
+    units = [(*each.units, "")[0] for each in slices]
+    return Slice(
+        np.ascontiguousarray(turned),
+        slope,
+        intercept,
+        layers=_cut_layers(slices, plane, index),
+        units=first.units if len(set(units)) == 1 else units,
+    )
 
 
 def _strip(values: NDArray[Any], plane: Plane, index: int) -> NDArray[Any]:

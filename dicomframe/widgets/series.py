@@ -12,10 +12,25 @@ import numpy as np
 from dicomframe.errors import DecodeError, NotFoundError
 from dicomframe.images.geometry import ROW_KEYWORDS, FramePlane, plane_of_row, planes_of
 from dicomframe.images.mosaic import is_mosaic
+from dicomframe.images.reading import reading
 from dicomframe.widgets.arrangement import MOSAIC, arranged, steps_of
 from dicomframe.widgets.painting import Slice
 from dicomframe.widgets.planes import plain_plane
 from dicomframe.widgets.sources import Look, Source, look_of, slice_of
+
+_WINDOWS = "The slices name different windows: all are shown by that of the first one seen."
+_UNITS = "The slices are in different units: each value has that of its own slice."
+_INVERTED = "Some slices are inverted: all are shown as the first one seen."
+#: What slices of one series may differ in -> what is said then: one window, unit and direction of grey serve for all.
+DIFFERING = {
+    "WindowCenter": _WINDOWS,
+    "WindowWidth": _WINDOWS,
+    "VOILUTFunction": _WINDOWS,
+    "RescaleType": _UNITS,
+    "Units": _UNITS,
+    "PhotometricInterpretation": _INVERTED,
+    "PresentationLUTShape": _INVERTED,
+}
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +73,8 @@ class SeriesSource(Source):
         self._series = study_uid, series_uid
         self._objects: dict[str, Dataset] = {}
         self._looks: list[Look] = []
-        table = client.retrieve_metadata(study_uid, series_uid, keywords=("NumberOfFrames", *ROW_KEYWORDS))
+        keywords = ("NumberOfFrames", *DIFFERING, *ROW_KEYWORDS)
+        table = client.retrieve_metadata(study_uid, series_uid, keywords=tuple(dict.fromkeys(keywords)))
         if instance_uids:
             table = table[table["SOPInstanceUID"].isin(list(instance_uids))]
         if table.empty:
@@ -68,7 +84,9 @@ class SeriesSource(Source):
         found = self._found(table)
         made = arranged(found)
         self.frames = [found[at] for at in made.order]
-        self.planes, self.affine, self._note = made.planes, made.affine, made.note
+        self.planes, self.affine = made.planes, made.affine
+        frames_differ = self._frames_differ(table) if len(table) == 1 else ""
+        self._note = " ".join(filter(None, (made.note, _differing(table), frames_differ)))
         count = len(self.frames)
         self.slice(index if isinstance(index, int) and 0 <= index < count else count // 2)
 
@@ -89,6 +107,20 @@ class SeriesSource(Source):
                 frame = replace(frame, position=None, lack="several objects of several frames")
             found += [replace(frame, frame=number) for number in range(1, count + 1)]
         return found
+
+    def _frames_differ(self, table: pd.DataFrame) -> str:
+        """Say in what the frames of one object differ, by their functional groups."""
+        from dicomframe.images.units import unit_of
+        from dicomframe.images.windowing import default_window
+
+        dataset = self._objects.get(str(table["SOPInstanceUID"].iloc[0]))
+        if dataset is None or "PerFrameFunctionalGroupsSequence" not in dataset:
+            return ""
+        frames = range(len(self.frames))
+        windows = len({default_window(dataset, at) for at in frames}) > 1
+        with reading("the units"):
+            units = len({unit_of(dataset, at) for at in frames}) > 1
+        return " ".join([_WINDOWS] * windows + [_UNITS] * units)
 
     def grid(self) -> Volume | None:
         """Give the grid that `overlays_of` lays things onto, without values; None where the slices fill none."""
@@ -145,6 +177,16 @@ class SeriesSource(Source):
 
 def _with_note(look: Look, note: str) -> Look:
     return replace(look, note=" ".join(filter(None, (note, look.note))))
+
+
+def _differing(table: pd.DataFrame) -> str:
+    """Say in what slices differ that are shown as the first one is."""
+    notes = {
+        DIFFERING[name]: None
+        for name in DIFFERING
+        if name in table.columns and len(set(table[name].map(str))) > 1
+    }
+    return " ".join(notes)
 
 
 def _whole(value: Any, otherwise: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dicomframe.errors import DecodeError, QueryError
+from dicomframe.errors import QueryError
 from dicomframe.images.layers import check_grid, largest_dose
 from dicomframe.images.windowing import Window, is_inverted, window_for, window_of_values, windows_of
 from dicomframe.widgets.painting import Layer, Slice, compact
@@ -280,15 +280,16 @@ def slice_of(ds: Dataset, frame: int = 0) -> Slice:
     """
     from dicomframe.images.lut import modality_values, rescale_of
     from dicomframe.images.pixels import frame_pixels
+    from dicomframe.images.units import unit_of
     from dicomframe.images.windowing import display
 
     stored = frame_pixels(ds, frame)
     if stored.ndim == 3:
         return Slice(display(ds, frame))
     if ds.get("ModalityLUTSequence"):
-        return Slice(compact(modality_values(stored, ds, frame)))
+        return Slice(compact(modality_values(stored, ds, frame)), units=(unit_of(ds, frame),))
     slope, intercept = rescale_of(ds, frame)
-    return Slice(compact(stored), slope, intercept)
+    return Slice(compact(stored), slope, intercept, units=(unit_of(ds, frame),))
 
 
 def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
@@ -298,6 +299,7 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     """
     from dicomframe.images.reading import reading
     from dicomframe.images.units import unit_of
+    from dicomframe.images.voi_luts import voi_luts_of
 
     with reading("the header"):
         names = ("Modality", "StudyDescription", "SeriesDescription")
@@ -311,14 +313,14 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     low, high = extremes(values)
     stored = None if ds.get("ModalityLUTSequence") else made.stored
     windows = [(title_of(name), window) for name, window in windows_of(ds, frame)]
-    luts, note = _luts_of(ds, frame)
+    luts, note = voi_luts_of(ds, frame)
     return Look(
         title=title,
         modality=texts[0][:16],
         unit=unit,
         window=window_for(ds, frame, values, stored),
         windows=windows,
-        luts=luts,
+        luts=[replace(lut, name=title_of(lut.name)) for lut in luts],
         begins_with_lut=bool(luts) and not windows,
         low=low,
         high=high,
@@ -326,21 +328,6 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         rate=rate,
         note=note,
     )
-
-
-def _luts_of(ds: Dataset, frame: int) -> tuple[list[VoiLut], str]:
-    """Give the VOI LUTs that can be read, and a note if one cannot."""
-    from dicomframe.images.voi_luts import voi_lut_count, voi_lut_of
-
-    luts, note = [], ""
-    for number in range(voi_lut_count(ds)):
-        try:
-            lut = voi_lut_of(ds, number, frame)
-        except DecodeError:
-            note = "A VOI LUT of the image cannot be read."
-        else:
-            luts.append(replace(lut, name=title_of(lut.name)))
-    return luts, note
 
 
 def rate_of(ds: Dataset) -> float:

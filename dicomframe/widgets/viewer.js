@@ -178,10 +178,12 @@ class View {
     const { setup } = this.stack;
     if (row < 0 || column < 0 || row >= picture.rows || column >= picture.columns) return ["", ""];
     const at = row * picture.columns + column;
-    const { values, samples, slope, intercept } = picture;
+    const { values, samples, slope, intercept, units } = picture;
+    const place = placeIn(plane, index, row, column);
+    const unit = (units.length > 1 ? units[place[0]] : units[0]) ?? setup.unit;
     const value = samples === 3
       ? `RGB ${values[3 * at]}, ${values[3 * at + 1]}, ${values[3 * at + 2]}`
-      : `${spoken(values[at] * slope + intercept)} ${setup.unit}`.trim();
+      : `${spoken(values[at] * slope + intercept)} ${unit}`.trim();
     const over = [];
     const visible = this.get("visible");
     for (const [number, layer] of picture.layers) {
@@ -190,7 +192,7 @@ class View {
       if (kind === "dose") over.push(`${label} ${spoken((layer[at] / 65535) * maximum)} ${unit}`);
       else if (hasBit(layer, at)) over.push(label);
     }
-    return [[value, ...over].join("\n"), this.where(placeIn(plane, index, row, column), picture)];
+    return [[value, ...over].join("\n"), this.where(place, picture)];
   }
 
   where([slice, row, column], picture) {

@@ -9,6 +9,8 @@ const ARRAYS = {
   uint32: Uint32Array,
   int32: Int32Array,
   float32: Float32Array,
+  // Planes that Python cut through slices which differ in slope or type; slices themselves are narrower.
+  float64: Float64Array,
 };
 
 const OPAQUE = 0xff000000;
@@ -171,15 +173,18 @@ function walk(plane, index, sliceColumns, visit) {
   }
 }
 
-/** Cut a plane out of slices of one size: a picture like a slice, with its layers. */
+/** Cut a plane out of slices: a picture like a slice, with its layers; null if they differ in size or some have colour. */
 function cut(slices, plane, index) {
   const first = slices[0];
+  const isAlike = ({ rows, columns, samples }) => rows === first.rows && columns === first.columns && samples === first.samples;
+  if (!slices.every(isAlike)) return null;
   const { samples } = first;
   const size = plane.rows * plane.columns;
   const isUniform = slices.every((each) => each.slope === first.slope && each.intercept === first.intercept
     && each.values.constructor === first.values.constructor);
   const values = isUniform ? new first.values.constructor(size * samples) : new Float64Array(size);
   const stored = slices.map((each) => each.values);
+  const units = slices.map((each) => each.units[0] ?? "");
   walk(plane, index, first.columns, (pixel, slice, at) => {
     if (samples === 3) {
       for (let part = 0; part < 3; part += 1) values[3 * pixel + part] = stored[slice][3 * at + part];
@@ -196,6 +201,7 @@ function cut(slices, plane, index) {
     columns: plane.columns,
     slope: isUniform ? first.slope : 1,
     intercept: isUniform ? first.intercept : 0,
+    units: new Set(units).size === 1 ? first.units : units,
     layers: cutLayers(slices, plane, index, size),
     contours: [],
   };

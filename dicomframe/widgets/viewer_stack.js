@@ -104,6 +104,10 @@ class Stack {
     if (this.isWhole) {
       const slices = Array.from({ length: this.setup.count }, (_, number) => this.slices.get(number));
       const made = cut(slices, this.setup.planes[name], index);
+      if (made === null) {
+        this.failedCuts.set(key, "the slices make no plane");
+        return null;
+      }
       this.cuts.set(key, made);
       if (this.cuts.size > CUTS_KEPT) this.cuts.delete(this.cuts.keys().next().value);
       return made;

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from dicomframe.client.client import Client
@@ -388,6 +388,21 @@ def test_a_server_that_lists_instances_below_a_series_only(archive, connect, rep
 
 
 # -- the picture itself ----------------------------------------------------------------------------------------------
+
+
+def test_a_voi_lut_that_cannot_be_read_is_told(rendering, connect, reply):
+    ds = read("CT_small.dcm")
+    ds.VOILUTSequence = [Dataset()]
+    told = "VOI LUT 1 of the image cannot be read."
+    headers = {"Content-Type": "image/png", "Warning": f'299 127.0.0.1:80: "{told}"'}
+    client = connect(rendering(ds, lambda _: reply(200, image_file(display(ds)), headers)).url)
+    picture = client.retrieve_rendered(*uids(ds), media_type="image/png")
+    assert (picture.source, picture.reason) == ("server", told)
+    client = connect(rendering(ds, lambda _: reply(406)).url)
+    here = client.retrieve_rendered(*uids(ds))
+    assert (here.source, here.reason) == ("local", f"the server answered 406 to rendered; {told}")
+    assert told not in client.retrieve_rendered(*uids(ds), window="lung").reason
+    assert np.array_equal(here, picture)
 
 
 def test_a_picture_is_an_array():

@@ -135,7 +135,7 @@ def test_a_palette_colour_image_without_a_palette_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("descriptor", "data"), [(None, [1, 2]), ([2, 0], [1, 2]), ([3, 0, 16], [1, 2]), ([2, 0, 16], None)]
+    ("descriptor", "data"), [(None, [1, 2]), ([2, 0], [1, 2]), ([5, 0, 16], [1, 2]), ([2, 0, 16], None)]
 )
 def test_broken_tables_are_refused(descriptor: list[int] | None, data: list[int] | None) -> None:
     item = Dataset()

@@ -19,7 +19,7 @@ from dicomframe.images.layers import Overlay, Overlays
 from dicomframe.images.overlays import overlays_of
 from dicomframe.images.planes import planes
 from dicomframe.images.windowing import display
-from dicomframe.service.picture import picture
+from dicomframe.service.picture import picture, warning_of
 from dicomframe.service.pixels import Pixels
 from dicomframe.widgets.gallery import labels_of
 from dicomframe.widgets.painting import paint
@@ -239,6 +239,59 @@ def test_the_first_value_of_a_voi_lut_is_as_signed_as_what_it_maps(
     assert np.array_equal(everywhere(ds, tmp_path), expected)
 
 
+BROKEN = {
+    "an empty item": Dataset(),
+    "a descriptor of two numbers": voi_lut([0, 9], 3),
+    "too few entries": voi_lut([0, 9], 3),
+    "no data": voi_lut([0, 9], 3),
+}
+BROKEN["a descriptor of two numbers"].LUTDescriptor = [2, 3]
+BROKEN["too few entries"].LUTDescriptor = [9, 3, 16]
+del BROKEN["no data"].LUTData
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_voi_lut_that_cannot_be_read_is_passed_over_everywhere(tmp_path, caplog, kind, others, implicit):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    ds = image(1, 0.0, values, VOILUTSequence=[BROKEN[kind], *[voi_lut([0, 10, 5, 20], 3)] * others])
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    shown = everywhere(ds, tmp_path)
+    expected = np.interp(values, [3, 4, 5, 6], [0, 127.5, 63.75, 255]) if others else values / 19 * 255
+    assert np.array_equal(shown, np.floor(expected + 0.5))
+    told = "VOI LUT 1 of the image cannot be read."
+    assert told in caplog.text
+    assert warning_of(Pixels.open(tmp_path / "image.dcm"), 0) == told
+    read = dcmread(tmp_path / "image.dcm")
+    assert look_of(read, 0, slice_of(read)).note == told
+    read.WindowCenter, read.WindowWidth = 5, 10
+    caplog.clear()
+    everywhere(read, tmp_path)
+    assert (warning_of(Pixels.open(tmp_path / "image.dcm"), 0), caplog.text) == ("", "")
+
+
+def test_entries_of_eight_bits_are_packed_in_words_of_any_vr(tmp_path):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    for vr in ("US", "OW"):
+        table = voi_lut([0x6400, 0xFFC8], 3)
+        table.LUTDescriptor = [4, 3, 8]
+        if vr == "OW":
+            table.add_new("LUTData", "OW", bytes([0, 100, 200, 255]))
+        shown = everywhere(image(1, 0.0, values, VOILUTSequence=[table]), tmp_path)
+        assert shown.ravel()[2:8].tolist() == [0, 0, 100, 200, 255, 255]
+
+
+def test_a_frames_own_voi_lut_goes_before_the_images(tmp_path):
+    values = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    ds = image(1, 0.0, values, VOILUTSequence=[voi_lut([0, 1], 3)])
+    group, own = Dataset(), Dataset()
+    own.VOILUTSequence = [voi_lut([0, 1], 9)]
+    group.FrameVOILUTSequence = [own]
+    ds.SharedFunctionalGroupsSequence = [group]
+    assert np.array_equal(everywhere(ds, tmp_path), np.where(values > 9, 255, 0))
+
+
 def test_what_inverts_does_so_once_everywhere(tmp_path):
     words = {"WindowCenter": 10, "WindowWidth": 20}
     values = np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -337,3 +390,29 @@ def test_dates_as_whole_numbers_are_days():
     browser = table.dicom.browse()
     browser.choose(dates=(dt.date(2024, 1, 1), None))
     assert browser.selected.index.tolist() == [0]
+
+
+def test_a_volume_tells_how_its_slices_are_to_be_shown_and_changes_no_value():
+    datasets = [image(number, 3.0 * number) for number in range(3)]
+    table = voi_lut([0, 100, 50], 0)
+    for ds, attributes in zip(
+        datasets,
+        (
+            {"WindowCenter": 40, "WindowWidth": 400, "RescaleSlope": 2},
+            {"VOILUTSequence": [table], "RescaleIntercept": 5},
+            {"WindowCenter": [1, 2], "WindowWidth": [0, 8], "VOILUTSequence": [table]},
+        ),
+        strict=True,
+    ):
+        for name, value in attributes.items():
+            setattr(ds, name, value)
+    volume = volume_of(datasets)
+    assert volume.array[:, 0, 0].tolist() == [0, 6, 2]
+    assert volume.slices["center"].tolist() == [40, pd.NA, 2]
+    assert volume.slices["width"].tolist() == [400, pd.NA, 8]
+    [problem] = volume.problems.to_dict("records")
+    assert problem["what"] == "VOI LUT"
+    assert problem["detail"].startswith("1 of 3 slices")
+    for ds, photometric in zip(datasets, ("MONOCHROME1", "MONOCHROME2", "MONOCHROME1"), strict=True):
+        ds.PhotometricInterpretation = photometric
+    assert "mixed inversion" in volume_of(datasets).problems["what"].tolist()

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
@@ -151,6 +151,55 @@ def test_slices_of_two_sizes(opened):
     assert view.snapshot().shape == (128, 128, 3)
     view.index = 1
     assert view.snapshot().shape == (64, 128, 3)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"WindowCenter": 40, "WindowWidth": 400}, ""),
+        ({"WindowCenter": [40, 50], "WindowWidth": [400, 100]}, ""),
+        ({"WindowCenter": lambda number: 40 + number, "WindowWidth": 400}, "name different windows"),
+        (
+            {"WindowCenter": lambda number: [40, 40 + number], "WindowWidth": [400, 100]},
+            "name different windows",
+        ),
+        ({"RescaleType": lambda number: ["HU", "MGML"][number % 2]}, "in different units"),
+        (
+            {"PhotometricInterpretation": lambda number: f"MONOCHROME{1 + number % 2}"},
+            "Some slices are inverted",
+        ),
+    ],
+)
+def test_what_slices_differ_in_is_told(opened, attributes, words):
+    view = opened(stack([0, 10, 20], **attributes))
+    assert list(view._source.planes) == ["axial", "coronal", "sagittal"]
+    assert words in view._look.note
+    assert bool(words) == bool(view._look.note)
+    units = [view._source.slice(index).units for index in range(3)]
+    mixed = "RescaleType" in attributes
+    assert units == ([("HU",), ("mg/ml",), ("HU",)] if mixed else [("HU",)] * 3)
+    view.plane = "coronal"
+    assert view._picture("coronal", 0).units == (["HU", "mg/ml", "HU"] if mixed else ("HU",))
+
+
+def test_what_frames_differ_in_is_told(opened):
+    ds = read("CT_small.dcm")
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (generate_uid() for _ in range(3))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    del ds.RescaleSlope, ds.RescaleIntercept
+    ds.NumberOfFrames, ds.PixelData = 2, ds.PixelData * 2
+    groups = []
+    for number in range(2):
+        value, window, group = Dataset(), Dataset(), Dataset()
+        value.RescaleSlope, value.RescaleIntercept, value.RescaleType = 1 + number, 0, ["HU", "MGML"][number]
+        window.WindowCenter, window.WindowWidth = 40 + number, 400
+        group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [value], [window]
+        groups.append(group)
+    ds.PerFrameFunctionalGroupsSequence = groups
+    view = opened([ds], index=0)
+    assert "name different windows" in view._look.note
+    assert "in different units" in view._look.note
+    assert [view._source.slice(index).units for index in range(2)] == [("HU",), ("mg/ml",)]
 
 
 @pytest.mark.parametrize(

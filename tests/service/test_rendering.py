@@ -225,14 +225,29 @@ def test_a_voi_lut_and_a_modality_lut(http, image):
     assert pixels(http.get(route, accept=PNG)).tolist() == [[0, 85], [170, 255]]
 
 
-def test_broken_tables_are_406(http, image):
-    for number, lut in enumerate(
-        ({"00283002": us(4, 10)}, {"00283002": us(4, 10, 16), "00283006": us(0)}), 1
+def test_broken_voi_luts_are_passed_over_with_a_warning(http, image):
+    """The client does the same; tests/images/test_places_agree.py compares them."""
+    broken = [{"00283002": us(4, 10)}, {"00283002": us(4, 10, 16), "00283006": us(0)}]
+    whole = {"00283002": us(2, 1, 16), "00283006": us(0, 9)}
+    values = np.array([[0, 1, 2, 3]], "<u2")
+    for number, (luts, expected) in enumerate(
+        [(broken, [[0, 85, 170, 255]]), ([*broken, whole], [[0, 0, 255, 255]])], 1
     ):
-        http.stored(image(RAMP, uids=f"1/1/{number}", _00283010=("SQ", [lut])))
+        http.stored(image(values, uids=f"1/1/{number}", _00283010=("SQ", luts)))
         reply = http.get(f"studies/1.1/series/1.1.1/instances/1.1.1.{number}/rendered", accept=PNG)
-        assert reply.status == 406
-        assert "look-up table" in reply.message
+        assert pixels(reply).tolist() == expected
+        assert '"VOI LUT 1, 2 of the image cannot be read."' in reply.headers["warning"]
+        chosen = http.get(
+            f"studies/1.1/series/1.1.1/instances/1.1.1.{number}/rendered?window=1,2", accept=PNG
+        )
+        assert "warning" not in chosen.headers
+
+
+def test_broken_modality_luts_are_406(http, image):
+    http.stored(image(RAMP, _00283000=("SQ", [{"00283002": us(4, 10)}])))
+    reply = http.get(RENDERED, accept=PNG)
+    assert reply.status == 406
+    assert "look-up table" in reply.message
 
 
 def test_functional_groups(http, image):

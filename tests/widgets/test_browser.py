@@ -162,6 +162,80 @@ def test_bad_choices_change_nothing(choice):
     assert browser.selected.index.tolist() == [1]
 
 
+def test_ticks_stay_over_choices_and_pages():
+    table = table_of([("CT", "F", None, None, None), ("MR", "M", None, None, None)] * 10)
+    table.index = pd.Index([f"r{number}" for number in range(20)])
+    browser = table.dicom.browse()
+    seen = []
+    browser.observe(lambda change: seen.append(change.new), "ticked_count")
+    assert browser.ticked.empty
+    assert browser.ticked.dtypes.equals(table.dtypes)
+    browser._list._hear(None, {"kind": "tick", "places": [1, 4], "ticked": True}, [])
+    assert browser.ticked.index.tolist() == ["r1", "r4"]
+    assert browser._list.ticked == [1, 4]
+    browser._later.click()
+    assert browser._list.ticked == []
+    browser._list._hear(None, {"kind": "tick", "places": [9], "ticked": True}, [])
+    assert browser._list.ticked == [9]
+    browser.choose(modality="MR")
+    assert browser._list.ticked == [1, 9]
+    assert "3 rows ticked, 1 of them left out by the choice" in browser._ticked_status.value
+    assert browser.ticked.index.tolist() == ["r1", "r4", "r9"]
+    browser._list._hear(None, {"kind": "tick", "places": [1], "ticked": False}, [])
+    browser._tick_all.click()
+    assert browser.ticked_count == 11
+    assert repr(browser) == "<CohortBrowser: 10 of 20 rows; Modality: MR; 11 ticked>"
+    browser._untick.click()
+    assert browser._untick.disabled
+    assert seen == [2, 3, 2, 11, 0]
+    assert "0 rows ticked<" in browser._ticked_status.value
+
+
+def test_rows_are_ticked_from_python():
+    table = table_of(
+        [("CT", "F", None, None, None), ("MR", "M", None, None, None), ("MR", "F", None, None, None)]
+    )
+    table.index = [7, 8, 8]
+    browser = table.dicom.browse()
+    for rows, expected in [
+        (table[table["Modality"] == "CT"], [0]),
+        (table["PatientSex"] == "F", [0, 2]),
+        ((table["PatientSex"] == "M").to_numpy(), [1]),
+        ([8], [1, 2]),
+        (table.index, [0, 1, 2]),
+        ([], []),
+        (None, [0, 1, 2]),
+    ]:
+        browser.tick(ticked=False)
+        browser.tick(rows)
+        assert np.flatnonzero(browser._ticks).tolist() == expected
+    browser.tick([7], ticked=False)
+    assert browser.ticked.index.tolist() == [8, 8]
+    for bad in ([9], [True], "8", 8, table.reset_index(drop=True)):
+        with pytest.raises(QueryError):
+            browser.tick(bad)
+    assert browser.ticked_count == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        None,
+        {"kind": "tick"},
+        {"kind": "tick", "places": [2], "ticked": True},
+        {"kind": "tick", "places": [-1], "ticked": True},
+        {"kind": "tick", "places": [True], "ticked": True},
+        {"kind": "tick", "places": "0", "ticked": True},
+        {"kind": "tick", "places": [0], "ticked": 1},
+        {"kind": "other", "places": [0], "ticked": True},
+    ],
+)
+def test_words_of_the_page_that_make_no_sense_tick_nothing(words):
+    browser = table_of([("CT", "F", None, None, None)] * 2).dicom.browse()
+    browser._list._hear(None, words, [])
+    assert browser.ticked_count == 0
+
+
 def test_hostile_texts_stay_texts():
     hostile = '<img src=x onerror="window.hostile=1">\u202e\x1b[31m'
     table = pd.DataFrame(

@@ -125,6 +125,18 @@ def test_slices_of_different_scales_are_cut_in_their_unit():
     assert made.stored[:, 0].tolist() == [31.0, 21.0, 11.0]
 
 
+def test_slices_of_different_types_are_cut_in_a_type_that_the_page_has():
+    affine, _ = placed((2, 1, 0), (1, 1, 1), (3, 2, 2))
+    great = [2**32 - 1, -(2**31), 7]
+    kinds = [np.uint32, np.int32, np.float32]
+    slices = [Slice(np.full((2, 2), each, kind)) for each, kind in zip(great, kinds, strict=True)]
+    made = cut(slices, planes_of((3, 2, 2), affine)["coronal"], 0)
+    assert made.stored.dtype == np.float64
+    assert made.stored[:, 0].tolist() == great[::-1]
+    with pytest.raises(ValueError, match="one size"):
+        cut([*slices[:2], Slice(np.zeros((2, 2, 3), np.uint8))], planes_of((3, 2, 2), affine)["coronal"], 0)
+
+
 def test_masks_and_doses_are_mixed_by_their_opacity():
     below = np.full((1, 3, 3), 100, np.uint8)
     mask = Layer(0, bits=np.array([[True, False, True]]))

@@ -1,0 +1,99 @@
+"""The rows that a cohort browser lists, each with a box to tick; and which rows of a table a caller means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import pandas as pd
+import traitlets
+
+from dicomframe.errors import QueryError
+from dicomframe.widgets.facets import Mask
+
+#: Told what a person ticked: places in the table, and whether they are ticked now.
+Told = Callable[[list[int], bool], None]
+
+
+class RowList(anywidget.AnyWidget):
+    """A table of `html_table` whose boxes are alive.
+
+    Parameters
+    ----------
+    told : callable
+        Called with the places of rows and whether they are ticked now. The page's words are checked here, since any
+        code in a notebook can send them.
+    count : int
+        How many rows the table has.
+
+    Attributes
+    ----------
+    value : str
+        The HTML.
+    ticked : list of int
+        Places of the ticked rows among those shown.
+    """
+
+    _esm = Path(__file__).with_name("rows.js").read_text(encoding="utf-8")
+    _css = ".dicomframe-ticked { background: rgba(0, 114, 178, 0.18); }"
+
+    value = traitlets.Unicode().tag(sync=True)
+    ticked = traitlets.List(traitlets.Int()).tag(sync=True)
+
+    def __init__(self, told: Told, count: int) -> None:
+        super().__init__()
+        self._told = told
+        self._count = count
+        self.on_msg(self._hear)
+
+    def _hear(self, _: Any, content: Any, __: Any) -> None:
+        if not isinstance(content, dict) or content.get("kind") != "tick":
+            return
+        places, ticked = content.get("places"), content.get("ticked")
+        if isinstance(places, list) and isinstance(ticked, bool):
+            are_places = all(type(place) is int and 0 <= place < self._count for place in places)
+            if are_places:
+                self._told(places, ticked)
+
+
+def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
+    """Give the rows of a table that a caller means.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    rows : DataFrame, sequence of labels, or one bool a row
+        A part of the table, labels of its index (all rows that have one), or which rows.
+
+    Raises
+    ------
+    QueryError
+        If a label is none of the table's, or there is not one bool a row.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"]})
+    >>> rows_meant(table, table["Modality"] == "CT").tolist(), rows_meant(table, [1]).tolist()
+    ([True, False, True], [False, True, False])
+    """
+    if isinstance(rows, pd.DataFrame):
+        labels = rows.index
+    elif isinstance(rows, str) or not hasattr(rows, "__iter__"):
+        raise QueryError("The rows to tick are a part of the table, labels of its index, or one bool a row.")
+    else:
+        given = pd.Series(rows if isinstance(rows, pd.Series | np.ndarray | pd.Index) else list(rows))
+        if len(given) and pd.api.types.is_bool_dtype(given.dtype):
+            if len(given) != len(table):
+                raise QueryError(f"One bool a row is wanted: {len(table)}, not {len(given)}.")
+            return given.fillna(False).to_numpy(dtype=bool)
+        labels = pd.Index(given)
+    unknown = ~labels.isin(table.index)
+    if unknown.any():
+        raise QueryError(
+            f"{int(unknown.sum())} of the {len(labels)} rows to tick are not in the table's index."
+        )
+    found: Mask = table.index.isin(labels)
+    return found
