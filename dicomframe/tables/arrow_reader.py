@@ -8,7 +8,7 @@ texts, sequences item by item.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,12 @@ class Refused(Exception):
         self.unexpected = unexpected
 
 
-def read_fast(pages: Sequence[bytes], shape: Shape, columns: dict[str, Column]) -> Batch:
+def read_fast(
+    pages: Sequence[bytes],
+    shape: Shape,
+    columns: dict[str, Column],
+    numbers: Mapping[str, set[type]] | None = None,
+) -> Batch:
     """Read pages of QIDO or metadata JSON.
 
     Parameters
@@ -77,20 +82,26 @@ def read_fast(pages: Sequence[bytes], shape: Shape, columns: dict[str, Column]) 
         The tags that may occur.
     columns : dict of str to Column
         By tag; holds every tag of the shape.
+    numbers : mapping of str to set of type, optional
+        What the sample saw in columns of numbers of these pages. Arrow would find out, too, but begin anew each time.
 
     Raises
     ------
     Refused
         If anything is not as DICOM JSON and the shape have it.
     """
-    rows = _parse(pages, shape)
+    spelt = frozenset(tag for tag, types in (numbers or {}).items() if str in types)
+    if any(not types.isdisjoint({int, float}) for tag, types in (numbers or {}).items() if tag in spelt):
+        # Numbers and texts in one column.
+        raise Refused
+    rows = _parse(pages, shape, spelt)
     batch = Batch(len(rows))
     for at, tag in enumerate(shape):
         _read_column(batch, columns[tag], rows.field(at))
     return batch
 
 
-def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
+def _parse(pages: Sequence[bytes], shape: Shape, spelt: frozenset[str]) -> pa.StructArray:
     lines = []
     for page in pages:
         if _LIKE_NULL.search(page) and _NULL.search(page):
@@ -101,7 +112,7 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
         # Line breaks cannot stand inside JSON text, only between tokens.
         line = page.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in page or b"\r" in page else page
         lines += [b'{"r":', line, b"}\n"]
-    column = _read_json(pa.py_buffer(b"".join(lines)), shape)
+    column = _read_json(pa.py_buffer(b"".join(lines)), shape, spelt)
     if len(column) != len(pages) or column.null_count:
         raise Refused
     # No row is null and none is cut off, so the values are the rows of all pages, and need no copy.
@@ -111,9 +122,8 @@ def _parse(pages: Sequence[bytes], shape: Shape) -> pa.StructArray:
     return rows
 
 
-def _read_json(body: pa.Buffer, shape: Shape) -> pa.ChunkedArray:
+def _read_json(body: pa.Buffer, shape: Shape, spelt: frozenset[str]) -> pa.ChunkedArray:
     """Have Arrow read; a column of numbers in which it meets a text, as a column of texts."""
-    spelt: frozenset[str] = frozenset()
     while True:
         schema = pa.schema([("r", pa.list_(_row_type(shape, spelt)))])
         try:

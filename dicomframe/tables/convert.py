@@ -279,11 +279,12 @@ def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
     The shape grows while they are read; the VR that a column has at its first sight, it keeps.
     """
     for group in _groups(pages):
-        sample(group, shape)
+        numbers: dict[str, set[type]] = {}
+        sample(group, shape, numbers)
         if len(group) == 1 and len(group[0]) > _TOGETHER_BYTES:
             yield from _read_in_parts(group[0], shape)
         else:
-            yield from _read_together(group, shape)
+            yield from _read_together(group, shape, numbers)
 
 
 def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -317,11 +318,14 @@ def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
             return
 
 
-def _read_together(pages: Sequence[bytes], shape: Shape) -> Iterator[Batch]:
+def _read_together(
+    pages: Sequence[bytes], shape: Shape, numbers: Mapping[str, set[type]] | None = None
+) -> Iterator[Batch]:
+    """Read pages; what was seen of their numbers counts for all of them together, not for one or a part."""
     if not pages:
         return
     try:
-        yield read_fast(pages, shape, _columns(shape))
+        yield read_fast(pages, shape, _columns(shape), numbers)
     except Refused as refusal:
         if len(pages) == 1:
             yield from _read_refused(pages[0], shape, refusal)

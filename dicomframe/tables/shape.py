@@ -14,6 +14,7 @@ import orjson
 
 from dicomframe.dicom import tags
 from dicomframe.tables.jsontext import between_rows, rows_between
+from dicomframe.tables.schema import column_of
 
 #: By tag: the VR named first in the data, and for a sequence the shape of its items.
 Shape = dict[str, tuple[str | None, "Shape"]]
@@ -71,13 +72,40 @@ def _tag_of(key: str) -> str | None:
     return found.tag if found is not None else None
 
 
-def sample(pages: Sequence[bytes], shape: Shape | None = None) -> Shape:
-    """Learn a shape, or more of one, from rows here and there."""
+def sample(
+    pages: Sequence[bytes], shape: Shape | None = None, numbers: dict[str, set[type]] | None = None
+) -> Shape:
+    """Learn a shape, or more of one, from rows here and there.
+
+    Parameters
+    ----------
+    pages : sequence of bytes
+        JSON arrays.
+    shape : Shape, optional
+        What is known; it grows.
+    numbers : dict of str to set of type, optional
+        Gets, by tag of a column of numbers, what the first values in the sampled rows are in Python.
+    """
     shape = {} if shape is None else shape
     step = -(-len(pages) // _MOST_PAGES) or 1
     for page in {id(page): page for page in (*pages[:1], *pages[::step], *pages[-1:])}.values():
-        learn(shape, _some_rows(page))
+        rows = list(_some_rows(page))
+        learn(shape, rows)
+        if numbers is not None:
+            _look_at_numbers(shape, rows, numbers)
     return shape
+
+
+def _look_at_numbers(shape: Shape, rows: Sequence[Any], numbers: dict[str, set[type]]) -> None:
+    tags_of_numbers = [
+        tag for tag, (vr, _) in shape.items() if column_of(tag, vr).kind in {"integer", "float"}
+    ]
+    for row in rows:
+        for tag in tags_of_numbers:
+            attribute = row.get(tag) if isinstance(row, dict) else None
+            values = attribute.get("Value") if isinstance(attribute, dict) else None
+            if isinstance(values, list) and values:
+                numbers.setdefault(tag, set()).add(type(values[0]))
 
 
 def _some_rows(page: bytes) -> Iterator[Any]:

@@ -153,8 +153,9 @@ PAGE_LIMIT = (
     " Rows decoded by orjson and taken apart in Python took 4.6 where Arrow took 3.9."
 )
 DIRTY_LIMIT = (
-    "a column of numbers and texts is read value by value after Arrow has refused it, and each bad value makes a row of"
-    " the issues table in Python. At 200 rows the fixed costs of a small page come on top of it."
+    "each bad value makes a row of the issues table in Python, and a column of numbers and texts sends its page to the"
+    " tolerant reader. At 200 rows the fixed costs of a small page come on top of it. Arrow is not asked in vain where"
+    " a sample of the rows shows such values: an attempt that fails costs 0.6 to 0.7 times orjson.loads."
 )
 METADATA_LIMIT = "at the edge: three repetitions gave 1.09 to 1.13, and 1.09 to 1.16 for the state before."
 PEAK_LIMIT = (

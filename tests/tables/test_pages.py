@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from dicomframe.tables import batch, convert
+from dicomframe.tables import arrow_reader, batch, convert
 
 
 def page_of(number, rows=200, **more):
@@ -73,3 +73,22 @@ def test_what_held_large_columns_goes_back_to_the_system(monkeypatch, least, tim
     assert len(table) == 600
     assert len(released) >= times
     assert bool(released) == bool(times)
+
+
+@pytest.mark.parametrize(("step", "times"), [(1, 1), (2, 0)])
+def test_what_the_sample_saw_of_a_column_of_numbers_spares_arrow_an_attempt(monkeypatch, step, times):
+    """A page with texts for numbers is read by Arrow once, one with both kinds not at all; the table is the same."""
+    objects = orjson.loads(page_of(0, 40))
+    for at, row in enumerate(objects):
+        row["00200013"] = {"vr": "IS", "Value": [at if at % step else f"no number {at}"]}
+    expected = convert.from_json(objects, "study")
+    calls, read = [], arrow_reader.pj.read_json
+    monkeypatch.setattr(
+        arrow_reader.pj, "read_json", lambda *args, **more: calls.append(1) or read(*args, **more)
+    )
+    table = convert.from_json(orjson.dumps(objects), "study")
+    assert len(calls) == times
+    pd.testing.assert_frame_equal(table, expected)
+    pd.testing.assert_frame_equal(convert.issues(table), convert.issues(expected))
+    assert table.attrs == expected.attrs
+    assert table.dicom.to_json() == objects
