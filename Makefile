@@ -50,7 +50,7 @@ conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table
 
 notebooks: $(VENV)/.dev ## Run the notebooks and compare with their saved outputs
 	@$(BIN)/python -c 'import dicomframe; dicomframe.connect().close()'  # makes the cohort, so that no cell waits for it
-	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 60
+	$(BIN)/python -m pytest --nbval notebooks --nbval-sanitize-with notebooks/.sanitize.cfg --nbval-cell-timeout 180
 
 bench: $(VENV)/.dev debian-packages ## Measure everything beside its peers and write docs/benchmarks.md
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'

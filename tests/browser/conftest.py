@@ -68,7 +68,7 @@ def watched_page(chromium, home, **more):
     context.route("**/*", judge)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(45_000)
+    page.set_default_timeout(90_000)
     yield page
     context.close()
     assert foreign == []

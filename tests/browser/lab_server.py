@@ -23,6 +23,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Seconds within which a machine with much else to do runs a cell, opens a page or saves a notebook.
+PATIENCE = 90
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
     # It would ask whether to fetch news, over what is to be looked at.
@@ -49,43 +51,62 @@ class Lab:
         self.show(page, path)
         if run:
             page.locator(".jp-Notebook-cell").first.click()
-            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=PATIENCE * 1000)
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_text("Run All Cells", exact=True).click()
             for at in range(len(cells)):
                 prompt = page.locator(".jp-CodeCell .jp-InputPrompt").nth(at)
-                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=25_000)
+                prompt.filter(has_text=f"[{at + 1}]:").wait_for(timeout=PATIENCE * 1000)
         return path
 
     def show(self, page, path):
         page.goto(f"{self.url}/lab/workspaces/{secrets.token_hex(4)}/tree/{path.name}?token={self.token}")
-        page.locator(".jp-Notebook-cell").first.wait_for(timeout=25_000)
+        page.locator(".jp-Notebook-cell").first.wait_for(timeout=PATIENCE * 1000)
 
     def run(self, page, code):
         """Run code in the notebook's last cell, and give what it prints."""
         cell = page.locator(".jp-CodeCell").last
         cell.locator(".cm-content").click()
         page.keyboard.press("Control+a")
-        page.keyboard.insert_text(code)
+        # A cell is done before its text has been painted, which waits for the browser to have time.
+        mark = f"done-{secrets.token_hex(4)}"
+        page.keyboard.insert_text(f"{code}\nprint({mark!r})")
         before = cell.locator(".jp-InputPrompt").inner_text()
         page.keyboard.press("Control+Enter")
         handle = cell.locator(".jp-InputPrompt").element_handle()
         page.wait_for_function(
             "([prompt, before]) => /\\[\\d+\\]/.test(prompt.innerText) && prompt.innerText !== before",
             arg=[handle, before],
+            timeout=PATIENCE * 1000,
         )
-        return cell.locator(".jp-OutputArea-output").all_inner_texts()
+        outputs = cell.locator(".jp-OutputArea-output")
+        outputs.filter(has_text=mark).wait_for(state="attached", timeout=PATIENCE * 1000)
+        texts = [text.replace(f"{mark}\n", "") for text in outputs.all_inner_texts()]
+        return [text for text in texts if text]
 
     def save(self, page, path):
         """Save the notebook and read it back."""
         before = path.stat().st_mtime_ns
         page.keyboard.press("Control+s")
-        for _ in range(100):
-            if path.stat().st_mtime_ns != before:
-                break
-            page.wait_for_timeout(50)
-        page.wait_for_timeout(100)
+        until(page, lambda: path.stat().st_mtime_ns != before and is_whole(path))
         return json.loads(path.read_text())
+
+
+def until(page, is_so):
+    """Ask again until something is so."""
+    latest = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < latest, "it did not come to be so"
+        page.wait_for_timeout(50)
+
+
+def is_whole(path):
+    """Say whether a notebook has been written to its end."""
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def notebook_of(cells):
@@ -138,9 +159,9 @@ def running(folder, hidden):
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(200):
+        for _ in range(900):
             try:
-                urllib.request.urlopen(f"{url}/api", timeout=1).close()
+                urllib.request.urlopen(f"{url}/api", timeout=10).close()
                 break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)

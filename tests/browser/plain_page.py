@@ -122,19 +122,31 @@ class Plain:
                 self._awaited |= {(content.get("plane"), index) for index in wanted} - self._given
             self.view._hear(None, message["content"], [])
 
-    def settle(self, quiet=0.1, most=15.0):
+    def _carry(self):
+        """Give the page what waits for it; say whether anything did."""
+        messages = []
+        while not self.outbox.empty():
+            messages.append(self.outbox.get())
+        if messages:
+            self.page.evaluate("(messages) => fromPython(messages)", messages)
+        self.page.wait_for_timeout(20)
+        return bool(messages)
+
+    def until(self, is_so, most=60.0):
+        """Carry messages until something is so."""
+        latest = time.monotonic() + most
+        while not is_so():
+            assert time.monotonic() < latest, "it did not come to be so"
+            self._carry()
+
+    def settle(self, quiet=0.1, most=60.0):
         """Carry messages until neither side has anything to tell for a moment, and the page has painted."""
         until = time.monotonic() + quiet
         latest = time.monotonic() + most
         rests = False
         while time.monotonic() < latest and not (rests and time.monotonic() >= until):
-            messages = []
-            while not self.outbox.empty():
-                messages.append(self.outbox.get())
-            if messages:
-                self.page.evaluate("(messages) => fromPython(messages)", messages)
+            if self._carry():
                 until = time.monotonic() + quiet
-            self.page.wait_for_timeout(20)
             rests = self.page.evaluate("rests()") and self.outbox.empty() and not self._awaited
         assert not self._awaited, "the page waits for what nobody sends"
 

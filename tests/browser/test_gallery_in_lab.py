@@ -1,6 +1,7 @@
 """Gallery and cohort browser in JupyterLab: what a person sees and clicks, and that no text of a file runs."""
 
 import pytest
+from lab_server import until
 
 import dicomframe as dfr
 
@@ -83,7 +84,9 @@ def output(page, number):
 def use_theme(page, name):
     if page.evaluate("document.body.dataset.jpThemeName") != name:
         page.get_by_role("menuitem", name="Settings", exact=True).click()
-        page.get_by_text("Theme", exact=True).hover()
+        page.get_by_text(
+            "Theme", exact=True
+        ).click()  # resting on it opens it only if the menu is there by then
         page.get_by_text(name, exact=True).click()
         page.wait_for_function("(name) => document.body.dataset.jpThemeName === name", arg=name)
 
@@ -104,7 +107,8 @@ def test_a_gallery_shows_pictures_in_both_themes(lab, page, screenshot, cohort):
     hide_files(page)
     gallery = page.locator(".dicomframe-gallery").first
     images = gallery.locator("img")
-    assert images.evaluate_all("(all) => all.map((each) => each.naturalWidth)") == [96] * 5
+    widths = "(all) => all.map((each) => each.naturalWidth)"
+    until(page, lambda: images.evaluate_all(widths) == [96] * 5)
     assert gallery.locator("tbody th[scope=row]").all_inner_texts() == list("01234")
     screenshot("gallery", output(page, 1), docs=True)
 
@@ -122,9 +126,9 @@ def test_facets_are_clicked_and_pages_turned(lab, page, screenshot, cohort):
     use_theme(page, "JupyterLab Light")
     hide_files(page)
     browser = output(page, 1)
+    browser.locator("select").nth(2).wait_for()
     modality, sex, scanner = browser.locator("select").all()
-    status = browser.locator("[role=status]")
-    assert status.inner_text() == "rows 1 to 8 of 60"
+    browser.locator("[role=status]", has_text="rows 1 to 8 of 60").wait_for()
     page.get_by_role("button", name="Later rows").click()
     page.get_by_text("rows 9 to 16 of 60").wait_for()
     page.get_by_role("button", name="Earlier rows").click()
@@ -147,8 +151,9 @@ def test_facets_are_clicked_and_pages_turned(lab, page, screenshot, cohort):
     modality.locator("option", has_text="MR").click(modifiers=["Control"])
     browser.get_by_text("Modality: CT or MR", exact=True).wait_for()
     assert asked("browser.count") == str(all_of["CT"] + all_of["MR"])
+    both = all_of["CT"] + all_of["MR"]
+    until(page, lambda: sum(labels(sex).values()) == sum(labels(scanner).values()) == both)
     assert labels(modality) == all_of, "a facet's own choice does not change its counts"
-    assert sum(labels(sex).values()) == sum(labels(scanner).values()) == all_of["CT"] + all_of["MR"]
 
     # Rows without an age pass until their box is cleared.
     age_to = browser.locator("input[placeholder='86']")
@@ -201,7 +206,7 @@ def test_no_text_of_a_file_runs(lab, page, screenshot):
     page.locator(".dicomframe-gallery").nth(3).wait_for()
     page.locator(".dfv").wait_for()
     for each in page.locator(".dicomframe-gallery td").all()[:12]:
-        each.hover(timeout=2000)
+        each.hover()
     page.wait_for_timeout(300)
     assert page.evaluate("window.hostile") is None
     assert dialogs == []

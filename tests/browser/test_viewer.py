@@ -291,11 +291,7 @@ def test_python_sets_what_is_shown(show):
     assert plain.page.locator(".dfv-number").first.input_value() == "100"
     view.playing = True
     view.rate = 30
-    for _ in range(40):
-        plain.settle(0.05)
-        if view.index != 5:
-            break
-    assert view.index != 5
+    plain.until(lambda: view.index != 5)
     view.playing = False
 
 
@@ -443,7 +439,8 @@ def test_hostile_texts_run_nothing(show):
     plain = show(Viewer(Hostile(volume(CT)), overlays=laid))
     page = plain.page
     drag(page, 0, 0)
-    plain.settle(0.8)  # until it is read out
+    plain.until(lambda: "<img src=x" in page.locator(".dfv-status").inner_text())  # it is read out
+    plain.settle()
     for place in (".dfv-what", ".dfv-value", ".dfv-side", ".dfv-status"):
         assert "<img src=x" in page.locator(place).inner_text()
     assert page.evaluate("window.hacked") is None
@@ -455,12 +452,10 @@ def test_what_is_read_out(show):
     page = plain.page
     page.locator(".dfv-pane").press("ArrowDown")
     page.locator(".dfv-pane").press("Shift+ArrowLeft")
-    plain.settle(0.8)
     status = page.get_by_role("status")
     assert status.get_attribute("aria-live") == "polite"
-    assert status.inner_text().startswith(
-        f"Axial 6 of 9, window 40, 400. {CT[5, 20, 25]} HU at row 20, column 25"
-    )
+    read = f"Axial 6 of 9, window 40, 400. {CT[5, 20, 25]} HU at row 20, column 25"
+    plain.until(lambda: status.inner_text().startswith(read))
     # Every control has a name, and keeps its keys from JupyterLab.
     for control in page.locator(".dfv button, .dfv input, .dfv select, .dfv-pane").all():
         assert control.get_attribute("data-lm-suppress-shortcuts") is not None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+from lab_server import until
 from PIL import Image
 
 ARRAY = """
@@ -43,6 +44,23 @@ def pixels(page, number=0):
     return np.frombuffer(base64.b64decode(data), np.uint8).reshape(rows, columns, 4)[..., :3]
 
 
+def wait_for_pixels(page, expected, number=0):
+    """Wait until a grey picture is on the canvas."""
+    until(page, lambda: np.array_equal(pixels(page, number)[..., 0], expected))
+
+
+def grey_of(values, center, width):
+    """PS3.3 C.11.2.1.2.1."""
+    linear = np.clip(((values - (center - 0.5)) / (width - 1) + 0.5) * 255, 0, 255)
+    return np.floor(linear + 0.5)
+
+
+def kept(page):
+    """Give the picture for other readers, which the page has but does not show."""
+    source = page.locator(".jp-OutputArea-child img").first.get_attribute("src")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
 def wait_for_picture(page, number=0):
     """Wait until the viewer has all its slices and has painted."""
     pane = page.locator(".dfv").nth(number)
@@ -51,7 +69,7 @@ def wait_for_picture(page, number=0):
         "(at) => [...document.querySelectorAll('.dfv')][at].querySelector('.dfv-loaded').textContent === ''",
         arg=number,
     )
-    page.wait_for_timeout(100)
+    until(page, lambda: pixels(page, number).any())
 
 
 def middle(page):
@@ -70,7 +88,6 @@ def picture_in(notebook):
 def test_python_sees_and_sets_and_the_notebook_keeps_a_picture(lab, page):
     path = lab.open(page, ARRAY, "pass")
     wait_for_picture(page)
-    np.random.default_rng(5)
     x, y = middle(page)
     page.mouse.move(x, y)
     page.mouse.wheel(0, 100)
@@ -80,10 +97,15 @@ def test_python_sees_and_sets_and_the_notebook_keeps_a_picture(lab, page):
     page.mouse.up()
     page.mouse.click(x, y)
     page.keyboard.press("ArrowDown")  # JupyterLab would take it for itself
-    page.wait_for_timeout(300)
-    said = lab.run(
-        page, "print(view.index, view.center, view.width, view.cursor, view.value(), array[12, 256, 256])"
-    )
+    page.locator(".dfv-where").filter(has_text="13 / 20").wait_for()
+    asked = "print(view.index, view.center, view.width, view.cursor, view.value(), array[12, 256, 256])"
+    said = []
+
+    def has_heard():
+        said[:] = lab.run(page, asked)
+        return said[0].startswith("12 ")  # what was done last
+
+    until(page, has_heard)
     index, center, width, cursor = said[0].split(maxsplit=3)
     assert (index, cursor.startswith("[12, 256, 256]")) == ("12", True)
     assert cursor.split("] ")[1].split()[0] == f"{float(cursor.split()[-1])}"
@@ -91,28 +113,27 @@ def test_python_sees_and_sets_and_the_notebook_keeps_a_picture(lab, page):
     assert page.locator(".jp-Notebook-cell.jp-mod-selected").count() == 1
 
     lab.run(page, "view.index, view.center, view.width = 3, 500, 2000")
-    page.wait_for_timeout(300)
     array = np.random.default_rng(5).integers(-1000, 3000, (20, 512, 512)).astype("int16")
-    shown = pixels(page)
-    linear = np.clip(((array[3] - 499.5) / 1999 + 0.5) * 255, 0, 255)
-    np.testing.assert_array_equal(shown[..., 0], np.floor(linear + 0.5))
+    expected = grey_of(array[3], 500, 2000)
+    wait_for_pixels(page, expected)
 
     # Live, the picture for other readers is hidden; in the file it is there, renewed once the view had rested.
     assert not page.locator(".jp-OutputArea-child img").first.is_visible()
-    page.wait_for_timeout(1500)
+    until(page, lambda: np.array_equal(kept(page), expected))
     picture, rest = picture_in(lab.save(page, path))
-    np.testing.assert_array_equal(picture, shown[..., 0])
+    np.testing.assert_array_equal(picture, expected)
     assert len(rest) < 6000
     assert "widget-state" not in rest
 
     # Static renderers show it, and so does JupyterLab when the kernel is gone.
     html = path.with_suffix(".html")
     command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output", html.name, path.name]
-    subprocess.run(command, cwd=lab.folder, check=True, capture_output=True, timeout=60, env=quiet(lab))
+    subprocess.run(command, cwd=lab.folder, check=True, capture_output=True, timeout=300, env=quiet(lab))
     static = page.context.new_page()
     static.set_content(html.read_text().replace("<script", "<template").replace("</script", "</template"))
     image = static.locator("img[src^='data:image/png']")
-    assert image.evaluate("each => [each.naturalWidth, each.naturalHeight]") == [512, 512]
+    size = "each => [each.naturalWidth, each.naturalHeight]"
+    until(page, lambda: image.evaluate(size) == [512, 512])
     static.close()
     lab.run(page, "import IPython; IPython.get_ipython().kernel.do_shutdown(False)")
 
@@ -195,12 +216,8 @@ display(a, b, a)
         wait_for_picture(page, number)
     assert [int(pixels(page, number)[0, 0, 0]) for number in range(3)] == [121, 185, 121]
     page.locator(".dfv-pane").nth(2).press("Home")
-    page.wait_for_timeout(300)
-    assert [each.inner_text() for each in page.locator(".dfv-where").all()] == [
-        "Slice 1 / 3",
-        "Slice 3 / 4",
-        "Slice 1 / 3",
-    ]
+    where = ["Slice 1 / 3", "Slice 3 / 4", "Slice 1 / 3"]
+    until(page, lambda: page.locator(".dfv-where").all_inner_texts() == where)
     assert lab.run(page, "print(a.index, b.index)") == ["0 2\n"]
 
 
@@ -208,10 +225,12 @@ def test_the_page_is_loaded_again(lab, page):
     path = lab.open(page, ARRAY, "pass")
     wait_for_picture(page)
     page.locator(".dfv-pane").press("Home")
-    page.wait_for_timeout(1500)
-    shown = pixels(page)
+    array = np.random.default_rng(5).integers(-1000, 3000, (20, 512, 512)).astype("int16")
+    expected = grey_of(array[0], 40, 400)
+    wait_for_pixels(page, expected)
+    until(page, lambda: np.array_equal(kept(page), expected))  # Python has heard it
     lab.save(page, path)  # by Ctrl + S, with the focus in the viewer
     page.reload()
     page.locator(".dfv-canvas").first.wait_for()
     wait_for_picture(page)
-    np.testing.assert_array_equal(pixels(page), shown)
+    wait_for_pixels(page, expected)

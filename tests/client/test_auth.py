@@ -94,7 +94,7 @@ def test_many_threads_wait_for_one_failure():
 
     def fetch():
         tried.append(1)
-        time.sleep(0.2)
+        time.sleep(3)  # by then the others wait, on a slow machine too
         raise RuntimeError("no network")
 
     source = TokenSource(fetch)

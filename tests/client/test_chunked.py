@@ -159,7 +159,7 @@ def test_a_body_without_chunks_ends_where_it_should_in_a_buffer(body, behind, si
 def test_what_has_come_is_given_before_more_is_waited_for(framing):
     here, there = socket.socketpair()
     with here, there:
-        here.settimeout(5)
+        here.settimeout(60)
         is_chunked = b"chunked" in framing
         there.sendall(
             b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n" + b"3\r\nabc" * is_chunked + b"abc" * (not is_chunked)

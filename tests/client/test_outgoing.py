@@ -47,7 +47,7 @@ def send_over(body, came, *, buffer=4096):
 
     reader = threading.Thread(target=read)
     reader.start()
-    left.settimeout(5)
+    left.settimeout(60)
     try:
         with closing(left):
             for piece in body.pieces():
@@ -287,9 +287,12 @@ def test_a_server_that_stops_reading(serve, connect, tmp_path):
         listener.accept()[0].close()
         cutter = threading.Thread(target=cut)
         cutter.start()
+        # Patient, since it is to see the cut and not the time until then.
+        patient = Session(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=(60, 60), retries=0)
         with pytest.raises(ConnectionFailed):
-            session.request("POST", "studies", body=MultipartWriter([tmp_path / "file"]))
+            patient.request("POST", "studies", body=MultipartWriter([tmp_path / "file"]))
         cutter.join()
+        patient.close()
         session.close()
 
 

@@ -82,7 +82,7 @@ def slow(archive, reply):
 def test_bars_in_a_terminal(slow):
     pexpect = pytest.importorskip("pexpect")
     child = pexpect.spawn(
-        sys.executable, ["-c", SCRIPT, slow.url, *CALLS.values()], encoding="utf-8", timeout=15
+        sys.executable, ["-c", SCRIPT, slow.url, *CALLS.values()], encoding="utf-8", timeout=120
     )
     child.setwinsize(40, 160)
     for title in CALLS:
@@ -123,7 +123,7 @@ def test_none_in_a_pipe(slow):
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert called.stderr == ""
@@ -137,7 +137,7 @@ def test_ctrl_c_in_a_terminal(slow, tmp_path):
         "tempfile.TemporaryDirectory()", f"__import__('contextlib').nullcontext({str(tmp_path)!r})"
     )
     child = pexpect.spawn(
-        sys.executable, ["-c", script, slow.url, CALLS["Downloading"]], encoding="utf-8", timeout=15
+        sys.executable, ["-c", script, slow.url, CALLS["Downloading"]], encoding="utf-8", timeout=120
     )
     child.setwinsize(40, 160)
     # Drawn while nothing comes.
@@ -170,7 +170,7 @@ def test_bars_and_interrupts_in_a_notebook(slow, tmp_path, monkeypatch):
         assert not outputs
 
         def stop() -> None:
-            until = time.monotonic() + 30
+            until = time.monotonic() + 120
             while slow.state["stuck"] < 2 and time.monotonic() < until:
                 time.sleep(0.02)
             time.sleep(1.2)
@@ -208,7 +208,7 @@ def run(client: Any, code: str) -> list[dict[str, Any]]:
     asked = client.execute(code)
     outputs = []
     while True:
-        message = client.get_iopub_msg(timeout=15)
+        message = client.get_iopub_msg(timeout=120)
         if message["parent_header"].get("msg_id") != asked:
             continue
         if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":

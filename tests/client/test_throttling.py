@@ -61,7 +61,7 @@ def test_a_pause_that_is_extended_while_somebody_waits():
 
 def test_without_a_pause_nobody_waits():
     clock = Clock()
-    Pause(clock, clock.sleep).wait(10)
+    Pause(clock, clock.sleep).wait(60)
     assert clock.slept == []
 
 
@@ -99,7 +99,7 @@ def test_one_workers_throttling_holds_the_others(serve, connect, reply, status, 
     def sleep(seconds):
         if threading.current_thread() is first:
             throttled.set()
-            assert released.wait(10)
+            assert released.wait(60)
         else:
             asked_when_held.append(len(site.asked))
             clock.sleep(seconds)
@@ -107,7 +107,7 @@ def test_one_workers_throttling_holds_the_others(serve, connect, reply, status, 
     client.session._pause = Pause(clock, sleep)
     first = threading.Thread(target=client.session.request, args=("GET", "studies"))
     first.start()
-    assert throttled.wait(10)
+    assert throttled.wait(60)
     client.session.request("GET", "series")
     # The second request was held before it went out, or not at all.
     assert asked_when_held == ([1] if holds_the_others else [])
@@ -183,7 +183,7 @@ def test_workers_are_bounded(archive, connect, ten, tmp_path, workers):
                 if len(running) > workers:
                     too_many.set()
                 is_early = len(most) <= workers
-            enough.wait(5)  # so many do run at the same time
+            enough.wait(60)  # so many do run at the same time
             too_many.wait(0.05 if is_early else 0)  # and while they do, no other begins
             with lock:
                 running.discard(asked.path)

@@ -53,7 +53,7 @@ class Dcmjs:
         return outcome["value"]
 
     def close(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 def _wrapped(value: Any) -> Any:

@@ -213,7 +213,7 @@ def test_the_global_state_of_pyplot_is_not_used() -> None:
         "montage([np.eye(4)])._repr_png_(); print('matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "False"
 
@@ -221,6 +221,6 @@ def test_the_global_state_of_pyplot_is_not_used() -> None:
 def test_windowing_needs_neither_matplotlib_nor_pydicom() -> None:
     script = "import sys, dicomframe.images.windowing; print({'matplotlib', 'pydicom'} & set(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "set()"

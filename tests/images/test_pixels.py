@@ -207,7 +207,7 @@ def test_where_no_decoder_is_installed_each_syntax_names_the_package_that_helps(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     for line, (syntax, package) in zip(done.stdout.splitlines(), wanted.values(), strict=True):
         assert syntax in line

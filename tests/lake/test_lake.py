@@ -459,7 +459,7 @@ def test_a_process_that_is_killed_goes_on_where_it_was(tmp_path):
         base = client.url.removesuffix("/v2")
         for _ in range(2):
             done = subprocess.run(
-                [sys.executable, "-c", program, base, str(tmp_path)], check=False, timeout=60
+                [sys.executable, "-c", program, base, str(tmp_path)], check=False, timeout=300
             )
             assert done.returncode in {-9, 0}
         lake = dfr.open_lake(tmp_path)

@@ -27,7 +27,7 @@ def run(code, **environment):
         [PYTHON, "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env=os.environ | environment,
     )
@@ -98,7 +98,7 @@ def test_two_processes_make_the_cache_once(tmp_path, monkeypatch):
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[0].split() for process in started]
+    said = [process.communicate(timeout=600)[0].split() for process in started]
     assert sorted(map(len, said)) == [1, 2], said
     assert [words[-1] for words in said] == ["3", "3"]
 
@@ -147,7 +147,7 @@ def test_serve_prints_its_url_and_ends_when_told(tmp_path):
         with pytest.raises(PermissionDeniedError, match="DICOM Data Owner"):
             reader.delete("1.2.3")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

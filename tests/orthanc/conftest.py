@@ -98,10 +98,10 @@ def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

@@ -30,7 +30,7 @@ def test_they_are_found_without_a_network(monkeypatch: pytest.MonkeyPatch) -> No
 def test_their_order_is_the_same_in_another_process() -> None:
     script = "from dicomframe.samples import real_files\nfor path in real_files(): print(path)"
     there = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300
     )
     assert there.stdout.splitlines() == [str(path) for path in real_files()]
 

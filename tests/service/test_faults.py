@@ -73,7 +73,7 @@ def wire(listening, dicom):
     host, port = listening.url.removeprefix("http://").split(":")
 
     def ask(target, method="GET", body=b""):
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(
                 b"%b %b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n%b"
                 % (method.encode(), target.encode(), len(body), body)

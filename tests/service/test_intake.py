@@ -85,7 +85,7 @@ def test_a_round_that_goes_wrong_in_any_way_is_the_last_of_none(fault):
     together = Together(offload, work)
 
     async def ask(item):
-        return await asyncio.wait_for(together(item), 5)
+        return await asyncio.wait_for(together(item), 60)
 
     try:
         with pytest.raises((RuntimeError, TypeError, ValueError)):
@@ -101,7 +101,7 @@ def test_without_a_thread_nobody_waits():
     offload.close()
     for item in ("first", "second"):
         with pytest.raises(RuntimeError):
-            asyncio.run(asyncio.wait_for(together(item), 5))
+            asyncio.run(asyncio.wait_for(together(item), 60))
 
 
 def test_whoever_stops_waiting_stops_nobody_else():
@@ -110,21 +110,21 @@ def test_whoever_stops_waiting_stops_nobody_else():
 
     def work(items):
         begun.set()
-        go.wait(5)
+        go.wait(60)
         return items
 
     together = Together(offload, work)
 
     async def ask():
         first = asyncio.create_task(together("first"))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, 60)
         others = [asyncio.create_task(together(item)) for item in ("second", "third")]
         await asyncio.sleep(0.05)
         first.cancel()
         others[0].cancel()
         await asyncio.sleep(0)
         go.set()
-        return await asyncio.wait_for(others[1], 5)
+        return await asyncio.wait_for(others[1], 60)
 
     try:
         assert asyncio.run(ask()) == "third"

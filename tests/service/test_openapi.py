@@ -172,7 +172,7 @@ def running(tmp_path_factory, multipart, dicom):
         def fill():
             for url in studies:
                 sent = {"Content-Type": KIND, "Accept": "*/*", **token}
-                assert requests.post(url, data=body, headers=sent, timeout=10).status_code in {200, 409}
+                assert requests.post(url, data=body, headers=sent, timeout=60).status_code in {200, 409}
 
         fill()
         from_url = schemathesis.openapi.from_url
@@ -206,7 +206,7 @@ def test_the_service_does_what_it_says(running, name, route):
                     name: REAL.get(name, value) for name, value in (case.path_parameters or {}).items()
                 }
             headers = {"Authorization": "Bearer s3cret"} if name == STRICT else {}
-            case.call_and_validate(checks=CHECKS, headers=headers, timeout=10)
+            case.call_and_validate(checks=CHECKS, headers=headers, timeout=60)
 
         if mode is schemathesis.GenerationMode.NEGATIVE:
             with suppress(Unsatisfiable):  # where anything is good data, none is bad

@@ -233,7 +233,7 @@ def test_garbage_on_the_wire_harms_nobody(tmp_path, http_for, garbage):
 
     with Server(Service.open(tmp_path)) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(garbage)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(65536)

