@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,21 @@ def voi_luts_of(ds: Dataset, frame: int = 0) -> tuple[list[VoiLut], str]:
             broken.append(str(number))
     note = f"VOI LUT {', '.join(broken)} of the image cannot be read." if broken else ""
     return luts, note
+
+
+def luts_differ(ds: Dataset, frames: Iterable[int]) -> bool:
+    """Tell whether some frames of one image have other VOI LUTs than the rest.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> luts_differ(Dataset(), range(3))
+    False
+    """
+    # Shared items are the same object for each frame, so that a table of 64 KB is read once.
+    found = {id(items) if items else None: frame for frame in frames for items in [_items(ds, frame)]}
+    several = (voi_luts_of(ds, frame)[0] for frame in found.values()) if len(found) > 1 else ()
+    return len({tuple((lut.first, lut.grey.tobytes()) for lut in luts) for luts in several}) > 1
 
 
 def _read(item: Dataset, *, is_signed: bool) -> VoiLut:
