@@ -46,7 +46,7 @@ class _Slice:
     unit: str = ""
     modality: str = ""
     factor: float = 1.0
-    has_voi_lut: bool = False
+    voi_lut: tuple[int, bytes] | None = None
     not_applied: tuple[str, ...] = ()
 
 
@@ -127,7 +127,7 @@ class Assembly:
                 unit="g/ml" if self._suv else unit_of(ds, frame, stored),
                 modality=printable(str(ds.get("Modality") or "")[:16]),
                 factor=factor,
-                has_voi_lut=bool(voi_luts_of(ds, frame)[0]),
+                voi_lut=next((lut.key for lut in voi_luts_of(ds, frame)[0]), None),
                 not_applied=tuple(not_applied(ds, frame, stored, factor)),
             )
         return made, values
@@ -178,11 +178,12 @@ class Assembly:
             )
         if len({each.is_inverted for each in present}) > 1:
             problems.add("mixed inversion", "some slices are inverted (MONOCHROME1), some are not")
-        by_lut = sum(each.has_voi_lut and each.window is None for each in present)
+        by_lut = [each.voi_lut for each in present if each.voi_lut is not None and each.window is None]
         if by_lut and not self._suv:
+            which = f"{len(set(by_lut))} different VOI LUTs" if len(set(by_lut)) > 1 else "a VOI LUT"
             problems.add(
                 "VOI LUT",
-                f"{by_lut} of {len(present)} slices are to be shown by a VOI LUT and name no window; a volume has"
+                f"{len(by_lut)} of {len(present)} slices are to be shown by {which} and name no window; a volume has"
                 " windows only, its values are not changed; rendered() and view() apply the table",
             )
         mapped = [each for each in present if each.not_applied]
