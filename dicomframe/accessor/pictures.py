@@ -49,7 +49,8 @@ class PictureMethods(PlotMethods):
         pandas.DataFrame
             One row an instance: the three UIDs; ``pixels``, an ndarray of shape (frames, rows, columns[, 3]), or
             missing; ``unit``, that of the values with `modality_lut` or `suv`, missing where they have none;
-            ``status``, ``"decoded"`` or ``"failed"``; ``error``, why.
+            ``status``, ``"decoded"`` or ``"failed"``; ``error``, why; ``reason``, which Real World Value
+            Mappings were not applied to values in a unit.
 
         Examples
         --------

@@ -129,6 +129,8 @@ def pixels(
 ) -> pd.DataFrame:
     """Make the table of decoded pixels, one row an instance."""
     from dicomframe.images.pixels import pixels as decode
+    from dicomframe.images.real_world import not_applied, note_of
+    from dicomframe.images.suv import suv_factor
     from dicomframe.images.units import unit_of
 
     def row(dataset: Dataset) -> Row:
@@ -136,7 +138,14 @@ def pixels(
         try:
             values = decode(dataset, modality_lut=modality_lut, suv=suv)
             unit = "g/ml" if suv else unit_of(dataset) if modality_lut and values.ndim == 3 else ""
-            return uids | {"pixels": values, "unit": unit, "status": "decoded"}
+            names: list[str] = []
+            if (modality_lut or suv) and values.ndim == 3:
+                factor = suv_factor(dataset) if suv else 1.0
+                names = [
+                    name for at in range(len(values)) for name in not_applied(dataset, at, factor=factor)
+                ]
+            reason = note_of(names)
+            return uids | {"pixels": values, "unit": unit, "status": "decoded", "reason": reason}
         except DicomFrameError as error:
             return uids | {"status": "failed", "error": explain(error)}
 
@@ -153,7 +162,7 @@ def pixels(
 
     def table() -> pd.DataFrame:
         rows = [row for path in named.known() for row in _rows_of(found, path)]
-        return _table(rows, retriever, ("pixels", "unit", "status", "error"), "pixels")
+        return _table(rows, retriever, ("pixels", "unit", "status", "reason", "error"), "pixels")
 
     with keeping(retriever.session, table):
         in_parallel(retriever, named, work, found, "Decoding", None, progress)

@@ -17,6 +17,7 @@ from dicomframe.images.mosaic import mosaic_of
 from dicomframe.images.pixels import frame_pixels
 from dicomframe.images.problems import Problems
 from dicomframe.images.reading import reading
+from dicomframe.images.real_world import not_applied, note_of
 from dicomframe.images.stacking import stack_of
 from dicomframe.images.suv import suv_factor
 from dicomframe.images.units import unit_of
@@ -45,7 +46,8 @@ class _Slice:
     unit: str = ""
     modality: str = ""
     factor: float = 1.0
-    has_voi_lut: bool = False
+    voi_lut: tuple[int, bytes] | None = None
+    not_applied: tuple[str, ...] = ()
 
 
 class Assembly:
@@ -122,10 +124,11 @@ class Assembly:
                 window=None if self._suv else default_window(ds, frame),
                 padding=None if ends is None else _padding_in_unit(ends, ds, frame, factor),
                 is_inverted=is_inverted(ds),
-                unit="g/ml" if self._suv else unit_of(ds, frame),
+                unit="g/ml" if self._suv else unit_of(ds, frame, stored),
                 modality=printable(str(ds.get("Modality") or "")[:16]),
                 factor=factor,
-                has_voi_lut=bool(voi_luts_of(ds, frame)[0]),
+                voi_lut=next((lut.key for lut in voi_luts_of(ds, frame)[0]), None),
+                not_applied=tuple(not_applied(ds, frame, stored, factor)),
             )
         return made, values
 
@@ -175,13 +178,18 @@ class Assembly:
             )
         if len({each.is_inverted for each in present}) > 1:
             problems.add("mixed inversion", "some slices are inverted (MONOCHROME1), some are not")
-        by_lut = sum(each.has_voi_lut and each.window is None for each in present)
+        by_lut = [each.voi_lut for each in present if each.voi_lut is not None and each.window is None]
         if by_lut and not self._suv:
+            which = f"{len(set(by_lut))} different VOI LUTs" if len(set(by_lut)) > 1 else "a VOI LUT"
             problems.add(
                 "VOI LUT",
-                f"{by_lut} of {len(present)} slices are to be shown by a VOI LUT and name no window; a volume has"
+                f"{len(by_lut)} of {len(present)} slices are to be shown by {which} and name no window; a volume has"
                 " windows only, its values are not changed; rendered() and view() apply the table",
             )
+        mapped = [each for each in present if each.not_applied]
+        if mapped:
+            note = note_of([name for each in mapped for name in each.not_applied])
+            problems.add("Real World Value Mapping", f"{len(mapped)} of {len(present)} slices: {note}")
         paddings = [each.padding for each in present if each.padding is not None]
         middle = present[len(present) // 2]
         array = rows.ordered([None if each is None else each.row for each in chosen], paddings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,13 +33,19 @@ def functional_group(ds: Dataset, frame: int, keyword: str) -> Dataset | None:
     pydicom.Dataset or None
         The frame's own item, else the shared one, else None.
     """
+    items = functional_group_items(ds, frame, keyword)
+    return items[0] if items else None
+
+
+def functional_group_items(ds: Dataset, frame: int, keyword: str) -> Sequence[Dataset]:
+    """Give all items of a functional group macro that hold for one frame, as `functional_group` gives the first."""
     frames = ds.get("PerFrameFunctionalGroupsSequence") or []
     shared = ds.get("SharedFunctionalGroupsSequence") or []
     for group in [*frames[frame : frame + 1], *shared[:1]]:
         if group.get(keyword):
-            found: Dataset = group[keyword].value[0]
+            found: Sequence[Dataset] = group[keyword].value
             return found
-    return None
+    return []
 
 
 def look_up(values: NDArray[Any], entries: NDArray[Any], first: int) -> NDArray[Any]:

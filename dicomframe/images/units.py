@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from dicomframe.errors import printable
 from dicomframe.images.lut import functional_group
+from dicomframe.images.real_world import real_world_unit
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pydicom import Dataset
 
 #: Units (0054,1001) of PET images (PS3.3 C.8.9.1.1.3), as they are usually written.
@@ -51,7 +53,7 @@ _RESCALE = {
 }
 
 
-def unit_of(ds: Dataset, frame: int = 0) -> str:
+def unit_of(ds: Dataset, frame: int = 0, stored: NDArray[Any] | None = None) -> str:
     """Name the unit of an image's values, as `modality_values` gives them.
 
     Parameters
@@ -59,11 +61,14 @@ def unit_of(ds: Dataset, frame: int = 0) -> str:
     ds : pydicom.Dataset
     frame : int
         Frame index, from 0.
+    stored : ndarray, optional
+        The frame's stored values; with them, a Real World Value Mapping has to cover no others.
 
     Returns
     -------
     str
-        ``"HU"``, ``"Bq/ml"``, ``"Gy"``, …; empty where the object names none.
+        ``"HU"``, ``"Bq/ml"``, ``"Gy"``, …; empty where the object names none. Where Rescale Type and Units tell none,
+        that of the one Real World Value Mapping, if it is the rescale itself.
 
     Examples
     --------
@@ -80,10 +85,11 @@ def unit_of(ds: Dataset, frame: int = 0) -> str:
     kind = source.get("RescaleType")
     if ds.get("ModalityLUTSequence"):
         kind = ds.ModalityLUTSequence[0].get("ModalityLUTType")
-    if kind:
-        return _RESCALE.get(str(kind).strip(), _told(kind))
-    # Rescale Type is required of CT where it is anything else (PS3.3 C.8.2.1).
-    return "HU" if modality == "CT" and source.get("RescaleSlope") is not None else ""
+    unit = _RESCALE.get(str(kind).strip(), _told(kind)) if kind else ""
+    if not kind and modality == "CT" and source.get("RescaleSlope") is not None:
+        # Rescale Type is required of CT where it is anything else (PS3.3 C.8.2.1).
+        return "HU"
+    return unit or real_world_unit(ds, frame, stored)
 
 
 def _told(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,11 @@ class VoiLut:
     name: str
     first: int
     grey: NDArray[np.uint8]
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        """What tells it from another: two with one key show the same, whatever their names; of few bytes."""
+        return self.first, sha256(self.grey.tobytes()).digest()
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Look values up; those before and after the table take its first and last entry, no number is black."""
@@ -92,6 +98,21 @@ def voi_luts_of(ds: Dataset, frame: int = 0) -> tuple[list[VoiLut], str]:
             broken.append(str(number))
     note = f"VOI LUT {', '.join(broken)} of the image cannot be read." if broken else ""
     return luts, note
+
+
+def luts_differ(ds: Dataset, frames: Iterable[int]) -> bool:
+    """Tell whether some frames of one image have other VOI LUTs than the rest.
+
+    Examples
+    --------
+    >>> from pydicom import Dataset
+    >>> luts_differ(Dataset(), range(3))
+    False
+    """
+    # Shared items are the same object for each frame, so that a table of 64 KB is read once.
+    found = {id(items) if items else None: frame for frame in frames for items in [_items(ds, frame)]}
+    several = (voi_luts_of(ds, frame)[0] for frame in found.values()) if len(found) > 1 else ()
+    return len({tuple(lut.key for lut in luts) for luts in several}) > 1
 
 
 def _read(item: Dataset, *, is_signed: bool) -> VoiLut:

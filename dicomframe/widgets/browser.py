@@ -83,7 +83,7 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         self._tick_all = widgets.Button(
             description="Tick all that pass", tooltip="Tick all rows that pass the choice, on all pages"
         )
-        self._tick_all.on_click(lambda _: self._tick(np.flatnonzero(self._selected).tolist(), ticked=True))
+        self._tick_all.on_click(lambda _: self._tick_selected())
         self._untick.on_click(lambda _: self.tick(ticked=False))
         facets = widgets.VBox([control.box for control in self._controls.values()] + [self._reset])
         facets.layout.min_width = "260px"
@@ -106,7 +106,9 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
     @property
     def ticked(self) -> pd.DataFrame:
         """The ticked rows, whether they pass or not: a part of the table, with its index, dtypes and service."""
-        return self._table[self._ticks]
+        with self._showing:  # a part of the ticks may just be set
+            ticks = self._ticks.copy()
+        return self._table[ticks]
 
     def tick(self, rows: Any = None, *, ticked: bool = True) -> None:
         """Tick rows, as a person would, or take their ticks back.
@@ -114,14 +116,15 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         Parameters
         ----------
         rows : DataFrame, sequence of labels, or one bool a row; optional
-            A part of the table (``browser.selected``), labels of its index, or which rows; by default all.
+            A part of the table (``browser.selected``), labels of its index, or which rows; by default all. Where
+            several rows share a label, a part's rows are known by their values, too.
         ticked : bool
             False takes ticks back.
 
         Raises
         ------
         QueryError
-            If a row is none of the table's.
+            If a row is none of the table's, or more rows than are given could be meant.
         """
         meant = np.ones(len(self._table), bool) if rows is None else rows_meant(self._table, rows)
         self._tick(np.flatnonzero(meant).tolist(), ticked=ticked)
@@ -237,7 +240,9 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         if self._is_busy:
             return
         self._masks = {name: control.mask() for name, control in self._controls.items()}
-        self._selected = np.logical_and.reduce([np.ones(len(self._table), bool), *self._masks.values()])
+        selected = np.logical_and.reduce([np.ones(len(self._table), bool), *self._masks.values()])
+        with self._showing:
+            self._selected = selected
         self._is_busy = True
         try:
             for name, control in self._controls.items():
@@ -255,17 +260,31 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         others = [mask for facet, mask in self._masks.items() if facet != name]
         return np.logical_and.reduce([np.ones(len(self._table), bool), *others])  # type: ignore[no-any-return]
 
+    def _tick_selected(self) -> None:
+        with self._showing:
+            places = np.flatnonzero(self._selected).tolist()
+        self._tick(places, ticked=True)
+
     def _tick(self, places: list[int], ticked: bool) -> None:
-        with self._showing:  # the same rows may be coming with their pictures
+        with (
+            self._showing
+        ):  # the same rows may be coming with their pictures, and others may tick from a thread
             self._ticks[places] = ticked
             self._list.ticked = [place for place in self._listed if self._ticks[place]]
-        count = int(self._ticks.sum())
-        hidden = int((self._ticks & ~self._selected).sum())
-        beyond = f", {hidden:,} of them left out by the choice" if hidden else ""
-        said = f"{count:,} {'row' if count == 1 else 'rows'} ticked{beyond}"
-        self._ticked_status.value = f'<span aria-live="polite">{said}</span>'
-        self._untick.disabled = count == 0
-        self.set_trait("ticked_count", count)
+            count = self._count_of_ticks()
+            hidden = int((self._ticks & ~self._selected).sum())
+            beyond = f", {hidden:,} of them left out by the choice" if hidden else ""
+            said = f"{count:,} {'row' if count == 1 else 'rows'} ticked{beyond}"
+            self._ticked_status.value = f'<span aria-live="polite">{said}</span>'
+            self._untick.disabled = count == 0
+        # Told without the lock, since an observer may wait for a thread that wants it; and until it is the number now,
+        # since another thread may have ticked and told in between.
+        while self.ticked_count != (count := self._count_of_ticks()):
+            self.set_trait("ticked_count", count)
+
+    def _count_of_ticks(self) -> int:
+        with self._showing:
+            return int(self._ticks.sum())
 
     def _turn(self, pages: int) -> None:
         self._page += pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,21 +67,25 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
     ----------
     table : pandas.DataFrame
     rows : DataFrame, sequence of labels, or one bool a row
-        A part of the table, labels of its index (all rows that have one), or which rows.
+        A part of the table, labels of its index, or which rows. Where several rows share a label, those of a part are
+        told apart by their values; a label by itself must be there once for each of them.
 
     Raises
     ------
     QueryError
-        If a label is none of the table's, or there is not one bool a row.
+        If a label is none of the table's, there is not one bool a row, or more rows than are given could be meant.
 
     Examples
     --------
-    >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"]})
-    >>> rows_meant(table, table["Modality"] == "CT").tolist(), rows_meant(table, [1]).tolist()
-    ([True, False, True], [False, True, False])
+    >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"]}, index=[7, 8, 8])
+    >>> rows_meant(table, table["Modality"] == "MR").tolist(), rows_meant(table, table.iloc[2:]).tolist()
+    ([False, True, False], [False, False, True])
+    >>> rows_meant(table, [7]).tolist()
+    [True, False, False]
     """
+    part: pd.DataFrame | None = None
     if isinstance(rows, pd.DataFrame):
-        labels = rows.index
+        part, labels = rows, rows.index
     elif isinstance(rows, str) or not hasattr(rows, "__iter__"):
         raise QueryError("The rows to tick are a part of the table, labels of its index, or one bool a row.")
     else:
@@ -96,4 +101,39 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
             f"{int(unknown.sum())} of the {len(labels)} rows to tick are not in the table's index."
         )
     found: Mask = table.index.isin(labels)
+    doubtful = found & table.index.duplicated(keep=False)
+    if doubtful.any():
+        given_part = pd.DataFrame(index=labels) if part is None else part
+        found[doubtful] = _told_apart(table[doubtful], given_part[labels.isin(table.index[doubtful])])
     return found
+
+
+def _told_apart(table: pd.DataFrame, part: pd.DataFrame) -> list[bool]:
+    """Tell which rows of a table, whose labels are shared, a part has, by labels and values."""
+    columns = [name for name in table.columns if name in part.columns]
+    wanted, there = Counter(_keys(part[columns])), _keys(table[columns])
+    counts = Counter(there)
+    lost = sum(count for key, count in wanted.items() if key not in counts)
+    if lost:
+        raise QueryError(
+            f"{lost} of the rows to tick have a label that several rows share, and the values of none of them."
+            " Give one bool a row."
+        )
+    unsure = sum(count for key, count in counts.items() if 0 < wanted[key] < count)
+    if unsure:
+        raise QueryError(
+            f"{unsure} rows share the labels of fewer rows to tick, so that more would be ticked than are meant."
+            " Give a part of the table with all its columns, or one bool a row."
+        )
+    return [key in wanted for key in there]
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Give each row's label and values as texts, since values may be lists and have no hash."""
+    values = [column.map(_text) for _, column in table.items()]
+    return list(zip(table.index.map(repr), *values, strict=True))
+
+
+def _text(value: Any) -> str:
+    """Write a value so that all kinds of missing ones are alike."""
+    return "" if pd.api.types.is_scalar(value) and pd.isna(value) else repr(value)

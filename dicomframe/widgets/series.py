@@ -21,6 +21,8 @@ from dicomframe.widgets.sources import Look, Source, look_of, slice_of
 _WINDOWS = "The slices name different windows: all are shown by that of the first one seen."
 _UNITS = "The slices are in different units: each value has that of its own slice."
 _INVERTED = "Some slices are inverted: all are shown as the first one seen."
+_LUTS = "The slices name different VOI LUTs: those of the first one seen serve for all."
+_LUTS_UNSEEN = "Whether the slices' VOI LUTs differ is not known: those of the first one seen serve for all."
 #: What slices of one series may differ in -> what is said then: one window, unit and direction of grey serve for all.
 DIFFERING = {
     "WindowCenter": _WINDOWS,
@@ -73,7 +75,7 @@ class SeriesSource(Source):
         self._series = study_uid, series_uid
         self._objects: dict[str, Dataset] = {}
         self._looks: list[Look] = []
-        keywords = ("NumberOfFrames", *DIFFERING, *ROW_KEYWORDS)
+        keywords = ("NumberOfFrames", "VOILUTSequence", *DIFFERING, *ROW_KEYWORDS)
         table = client.retrieve_metadata(study_uid, series_uid, keywords=tuple(dict.fromkeys(keywords)))
         if instance_uids:
             table = table[table["SOPInstanceUID"].isin(list(instance_uids))]
@@ -86,7 +88,7 @@ class SeriesSource(Source):
         self.frames = [found[at] for at in made.order]
         self.planes, self.affine = made.planes, made.affine
         frames_differ = self._frames_differ(table) if len(table) == 1 else ""
-        self._note = " ".join(filter(None, (made.note, _differing(table), frames_differ)))
+        self._note = " ".join(filter(None, (made.note, _differing(table), _luts(table), frames_differ)))
         count = len(self.frames)
         self.slice(index if isinstance(index, int) and 0 <= index < count else count // 2)
 
@@ -111,6 +113,7 @@ class SeriesSource(Source):
     def _frames_differ(self, table: pd.DataFrame) -> str:
         """Say in what the frames of one object differ, by their functional groups."""
         from dicomframe.images.units import unit_of
+        from dicomframe.images.voi_luts import luts_differ
         from dicomframe.images.windowing import default_window
 
         dataset = self._objects.get(str(table["SOPInstanceUID"].iloc[0]))
@@ -120,7 +123,9 @@ class SeriesSource(Source):
         windows = len({default_window(dataset, at) for at in frames}) > 1
         with reading("the units"):
             units = len({unit_of(dataset, at) for at in frames}) > 1
-        return " ".join([_WINDOWS] * windows + [_UNITS] * units)
+        with reading("the VOI LUTs"):
+            luts = luts_differ(dataset, frames)
+        return " ".join([_WINDOWS] * windows + [_UNITS] * units + [_LUTS] * luts)
 
     def grid(self) -> Volume | None:
         """Give the grid that `overlays_of` lays things onto, without values; None where the slices fill none."""
@@ -187,6 +192,19 @@ def _differing(table: pd.DataFrame) -> str:
         if name in table.columns and len(set(table[name].map(str))) > 1
     }
     return " ".join(notes)
+
+
+def _luts(table: pd.DataFrame) -> str:
+    """Say whether slices name different VOI LUTs, as far as metadata tell: tables of VR OW are bulk and not in them."""
+    if "VOILUTSequence" not in table.columns or len(table) < 2:
+        return ""
+    slices = [items if isinstance(items, list) else [] for items in table["VOILUTSequence"]]
+    if (
+        len({str([(each.get("LUTDescriptor"), each.get("LUTData")) for each in items]) for items in slices})
+        > 1
+    ):
+        return _LUTS
+    return _LUTS_UNSEEN if any("LUTData" not in each for items in slices for each in items) else ""
 
 
 def _whole(value: Any, otherwise: int) -> int:

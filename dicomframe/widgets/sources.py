@@ -287,9 +287,9 @@ def slice_of(ds: Dataset, frame: int = 0) -> Slice:
     if stored.ndim == 3:
         return Slice(display(ds, frame))
     if ds.get("ModalityLUTSequence"):
-        return Slice(compact(modality_values(stored, ds, frame)), units=(unit_of(ds, frame),))
+        return Slice(compact(modality_values(stored, ds, frame)), units=(unit_of(ds, frame, stored),))
     slope, intercept = rescale_of(ds, frame)
-    return Slice(compact(stored), slope, intercept, units=(unit_of(ds, frame),))
+    return Slice(compact(stored), slope, intercept, units=(unit_of(ds, frame, stored),))
 
 
 def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
@@ -298,13 +298,12 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     The title holds no name or number of a patient: modality and descriptions only.
     """
     from dicomframe.images.reading import reading
-    from dicomframe.images.units import unit_of
+    from dicomframe.images.real_world import not_applied, note_of
     from dicomframe.images.voi_luts import voi_luts_of
 
     with reading("the header"):
         names = ("Modality", "StudyDescription", "SeriesDescription")
         texts = [title_of(str(ds.get(name) or "")) for name in names]
-        unit = unit_of(ds, frame)
     title = "\n".join(text for text in dict.fromkeys(texts) if text)
     rate = rate_of(ds)
     if made.is_colour:
@@ -314,10 +313,11 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
     stored = None if ds.get("ModalityLUTSequence") else made.stored
     windows = [(title_of(name), window) for name, window in windows_of(ds, frame)]
     luts, note = voi_luts_of(ds, frame)
+    mappings = note_of(not_applied(ds, frame, None if stored is None else made.stored))
     return Look(
         title=title,
         modality=texts[0][:16],
-        unit=unit,
+        unit=made.units[0],
         window=window_for(ds, frame, values, stored),
         windows=windows,
         luts=[replace(lut, name=title_of(lut.name)) for lut in luts],
@@ -326,7 +326,7 @@ def look_of(ds: Dataset, frame: int, made: Slice) -> Look:
         high=high,
         inverted=is_inverted(ds),
         rate=rate,
-        note=note,
+        note=" ".join(filter(None, (note, mappings))),
     )
 
 

@@ -412,7 +412,13 @@ def test_a_volume_tells_how_its_slices_are_to_be_shown_and_changes_no_value():
     assert volume.slices["width"].tolist() == [400, pd.NA, 8]
     [problem] = volume.problems.to_dict("records")
     assert problem["what"] == "VOI LUT"
-    assert problem["detail"].startswith("1 of 3 slices")
+    assert problem["detail"].startswith("1 of 3 slices are to be shown by a VOI LUT and")
+    for other, told in ((table, "a VOI LUT"), (voi_lut([0, 100, 51], 0), "2 different VOI LUTs")):
+        del datasets[0].WindowCenter
+        datasets[0].VOILUTSequence = [other]
+        detail = volume_of(datasets).problems["detail"][0]
+        assert detail.startswith(f"2 of 3 slices are to be shown by {told} and")
+        datasets[0].WindowCenter = 40
     for ds, photometric in zip(datasets, ("MONOCHROME1", "MONOCHROME2", "MONOCHROME1"), strict=True):
         ds.PhotometricInterpretation = photometric
     assert "mixed inversion" in volume_of(datasets).problems["what"].tolist()

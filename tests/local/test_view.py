@@ -153,6 +153,14 @@ def test_slices_of_two_sizes(opened):
     assert view.snapshot().shape == (64, 128, 3)
 
 
+def lut(vr, entries, explanation=""):
+    """Make an item of a VOI LUT Sequence whose data are numbers in the metadata (US), or bulk (OW)."""
+    made = Dataset()
+    made.LUTDescriptor, made.LUTExplanation = [len(entries), 0, 16], explanation
+    made.add_new("LUTData", vr, entries if vr == "US" else np.array(entries, "<u2").tobytes())
+    return made
+
+
 @pytest.mark.parametrize(
     ("attributes", "words"),
     [
@@ -168,6 +176,18 @@ def test_slices_of_two_sizes(opened):
             {"PhotometricInterpretation": lambda number: f"MONOCHROME{1 + number % 2}"},
             "Some slices are inverted",
         ),
+        ({"VOILUTSequence": lambda _: [lut("US", [0, 9, 5])]}, ""),
+        ({"VOILUTSequence": lambda number: [lut("US", [0, 9, 5], f"{number}")]}, ""),
+        ({"VOILUTSequence": lambda number: [lut("US", [0, 9, number])]}, "name different VOI LUTs"),
+        (
+            {"VOILUTSequence": lambda number: [lut("US", [0, 9, 5])] * (number == 2)},
+            "name different VOI LUTs",
+        ),
+        (
+            {"VOILUTSequence": lambda number: [lut("OW", [0, 9, number])]},
+            "Whether the slices' VOI LUTs differ is not known",
+        ),
+        ({"VOILUTSequence": lambda _: [Dataset()]}, "VOI LUT 1 of the image cannot be read"),
     ],
 )
 def test_what_slices_differ_in_is_told(opened, attributes, words):
@@ -180,6 +200,22 @@ def test_what_slices_differ_in_is_told(opened, attributes, words):
     assert units == ([("HU",), ("mg/ml",), ("HU",)] if mixed else [("HU",)] * 3)
     view.plane = "coronal"
     assert view._picture("coronal", 0).units == (["HU", "mg/ml", "HU"] if mixed else ("HU",))
+
+
+@pytest.mark.parametrize(("entries", "told"), [([5, 5], False), ([5, 6], True)])
+def test_other_voi_luts_of_frames_are_told(opened, entries, told):
+    ds = read("CT_small.dcm")
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (generate_uid() for _ in range(3))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.NumberOfFrames, ds.PixelData = 2, ds.PixelData * 2
+    groups = []
+    for entry in entries:
+        own, group = Dataset(), Dataset()
+        own.VOILUTSequence = [lut("OW", [0, 9, entry])]
+        group.FrameVOILUTSequence = [own]
+        groups.append(group)
+    ds.PerFrameFunctionalGroupsSequence = groups
+    assert ("name different VOI LUTs" in opened([ds], index=0)._look.note) == told
 
 
 def test_what_frames_differ_in_is_told(opened):

@@ -201,7 +201,10 @@ def test_rows_are_ticked_from_python():
         (table[table["Modality"] == "CT"], [0]),
         (table["PatientSex"] == "F", [0, 2]),
         ((table["PatientSex"] == "M").to_numpy(), [1]),
-        ([8], [1, 2]),
+        (table[table["PatientSex"] == "M"], [1]),
+        (table.iloc[1:], [1, 2]),
+        (table[["PatientSex"]].iloc[2:], [2]),
+        ([8, 8], [1, 2]),
         (table.index, [0, 1, 2]),
         ([], []),
         (None, [0, 1, 2]),
@@ -215,6 +218,56 @@ def test_rows_are_ticked_from_python():
         with pytest.raises(QueryError):
             browser.tick(bad)
     assert browser.ticked_count == 2
+
+
+def test_a_label_that_rows_share_ticks_none_that_is_not_meant():
+    table = table_of([("CT", "F", None, None, None), ("MR", "M", None, None, None)])
+    table["ModalitiesInStudy"] = pd.Series([["CT", "SR"], ["MR"]], dtype=object)
+    table = pd.concat([table, table.iloc[:1]])
+    table["Row"] = pd.array([1, pd.NA, 3], dtype="Int64")
+    table.index = ["a", "a", "a"]
+    browser = table.dicom.browse()
+    for at in range(3):
+        browser.tick(table.iloc[[at]])
+        assert np.flatnonzero(browser._ticks).tolist() == [at]
+        browser.tick(table.iloc[[at]], ticked=False)
+    changed = table.iloc[:1].assign(Modality="PT")
+    without = table.iloc[:1].drop(columns="Row")
+    for doubtful, words in [
+        (["a"], "3 rows share the labels"),
+        (without, "2 rows share the labels"),
+        (changed, "values of none"),
+    ]:
+        with pytest.raises(QueryError, match=words):
+            browser.tick(doubtful)
+    assert browser.ticked_count == 0
+
+
+def test_ticks_are_read_and_counted_with_the_lock_of_those_who_set_them():
+    browser = table_of([("CT", "F", None, None, None)] * 3).dicom.browse()
+    owned = []
+
+    class Watched(np.ndarray):
+        def sum(self, *args, **kwargs):
+            owned.append(browser._showing._is_owned())
+            return super().sum(*args, **kwargs)
+
+        def copy(self, *args, **kwargs):
+            owned.append(browser._showing._is_owned())
+            return super().copy(*args, **kwargs)
+
+        def __and__(self, other):
+            owned.append(browser._showing._is_owned())
+            return np.asarray(self) & other
+
+    browser._ticks = browser._ticks.view(Watched)
+    seen = []
+    browser.observe(lambda _: seen.append(browser._showing._is_owned()), "ticked_count")
+    browser._tick_all.click()
+    assert len(browser.ticked) == 3
+    assert len(owned) >= 4
+    assert all(owned)
+    assert seen == [False]
 
 
 @pytest.mark.parametrize(
