@@ -22,6 +22,7 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
+    FolderError,
     NotFoundError,
     QueryError,
     ServiceError,
@@ -173,6 +174,8 @@ class Downloader:
         self._folder = folder
         self._bar = bar
         self._width = width or retriever.session.max_workers
+        # Where it was not, what is kept is still looked for.
+        self._was_writable = folder.failure is None
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Bring all; what fails is in the rows."""
@@ -188,6 +191,10 @@ class Downloader:
     def _bring(self, job: Job) -> None:
         """Keep what is whole; take a study or series in one answer where all of it is missing."""
         path = job.path
+        if self._folder.failure is not None and self._was_writable and path.level != "instance":
+            # Not even a list is asked for any more.
+            job.failures.append(self._folder.failure)
+            return
         if path.level == "instance":
             expected = [Identity(path.study, path.series or "", path.instance or "")]
         else:
@@ -223,7 +230,10 @@ class Downloader:
 
     def _stream(self, job: Job) -> None:
         try:
+            self._folder.check_writable()
             for body in self._retriever.bodies(job.path, original=self._original):
+                # Another worker may have met the end of the disk.
+                self._folder.check_writable()
                 arriving = Arriving(body)
                 try:
                     saved = self._folder.save(arriving, job.path)
@@ -239,7 +249,7 @@ class Downloader:
                     job.note_saved(saved.uids, saved)
                     if is_new:
                         self._bar.update()
-        except (DicomFrameError, OSError) as error:
+        except DicomFrameError as error:
             job.failures.append(without_frames(error))
 
     def _fetch(self, job: Job, uids: Identity) -> None:
@@ -252,7 +262,7 @@ class Downloader:
                 saved = self._fetch_once(uids)
             except (TransportError, DecodeError) as broken:
                 blame = broken
-            except (ServiceError, OSError, QueryError) as refused:
+            except (ServiceError, FolderError, QueryError) as refused:
                 blame = refused
                 break
             else:
@@ -271,6 +281,7 @@ class Downloader:
         saved: Saved | None = None
         other: Exception | None = None
         path = ResourcePath(uids.study, uids.series, uids.instance)
+        self._folder.check_writable()
         for body in self._retriever.bodies(path, original=self._original):
             arriving = Arriving(body)
             try:

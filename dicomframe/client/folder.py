@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -21,7 +22,7 @@ from dicomframe.client.identity import Identity, identity_of_cut, read_identity
 from dicomframe.client.layout import LEDGER, Layout
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
-from dicomframe.errors import DecodeError, QueryError, TruncatedBody
+from dicomframe.errors import DecodeError, DicomFrameError, FolderError, QueryError, TruncatedBody
 
 # Stand there for what came damaged the last time, and for what came with different contents.
 _NOT_WHOLE = (-1, False)
@@ -33,6 +34,8 @@ DAMAGED = ".damaged"
 DIFFERS = ".differs-"
 # Names are given one at a time, those of one file at least: two objects may come for it at once.
 _NAMING_LOCKS = 64
+# What will happen to each file: no room, or nothing may be written.
+_FOR_ALL = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class Saved(NamedTuple):
@@ -71,10 +74,19 @@ class Folder:
         Where files go.
     original : bool
         Whether the files are first versions, from before all bulk updates; the newest ones are not taken for them.
+
+    Attributes
+    ----------
+    failure : FolderError or None
+        Why no more files can be written here, as far as is known.
+
+    Raises
+    ------
+    FolderError
+        If it cannot be made, or cannot be written and holds nothing from before.
     """
 
     def __init__(self, root: Path, layout: Layout, *, original: bool = False) -> None:
-        root.mkdir(parents=True, exist_ok=True)
         # Texts from here on: a Path for each file and its folder took as long as to name them.
         self._front = str(root / "_")[:-1]
         self._layout = layout
@@ -88,6 +100,25 @@ class Folder:
         # What came since this folder was opened, by the name of its file.
         self._came: dict[str, Saved] = {}
         self._naming = [threading.Lock() for _ in range(_NAMING_LOCKS)]
+        self.failure = self._try_out(root)
+        if self.failure is not None and not self._sizes:
+            raise self.failure
+
+    def _try_out(self, root: Path) -> FolderError | None:
+        """Make the folder, and tell whether files can be made in it: before anything is sent for in vain."""
+        part = f"{self._front}.dicomframe-{self._mark}.part"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            FileIO(part, "x").close()
+            Path(part).unlink()
+        except OSError as error:
+            return _local(error, f"The folder {str(root)!r} cannot be written")
+        return None
+
+    def check_writable(self) -> None:
+        """Raise the `failure`, if there is one: what came now would come in vain."""
+        if self.failure is not None:
+            raise FolderError(*self.failure.args)
 
     def whole_file(self, uids: Identity) -> tuple[str, int] | None:
         """Give the path and size of an instance's file, if it is there as it was finished."""
@@ -120,8 +151,10 @@ class Folder:
             If it is no DICOM file, or of another study, series or instance.
         TruncatedBody
             If it is cut off, and which instance it is nobody can tell.
-        DicomFrameError, OSError
-            If it does not come whole, or cannot be written.
+        FolderError
+            If it cannot be written.
+        DicomFrameError
+            If it does not come whole.
         """
         part = f"{self._front}.dicomframe-{self._mark}-{next(self._numbers)}.part"
         try:
@@ -137,8 +170,15 @@ class Folder:
                 if name in self._came:
                     return self._name_another(part, name, uids)
                 return self._name_whole(part, name, uids, size)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
+        except BaseException as error:
+            with suppress(OSError):
+                Path(part).unlink(missing_ok=True)
+            # The other errors of a connection are our own by now.
+            if isinstance(error, OSError) and not isinstance(error, DicomFrameError):
+                failure = _local(error, "The object could not be written")
+                if error.errno in _FOR_ALL:
+                    self.failure = failure
+                raise failure from None
             raise
 
     def _name_whole(self, part: str, name: str, uids: Identity, size: int) -> Saved:
@@ -250,6 +290,14 @@ def _as_asked(said: Identity, asked: ResourcePath, *, is_damaged: bool) -> Ident
     if is_damaged and not all(uids):
         raise TruncatedBody(CUT_OFF)
     return Identity(*uids)
+
+
+def _local(error: OSError, what: str) -> FolderError:
+    """Say what cannot be written, why, and what to do."""
+    return FolderError(
+        f"{what} on this machine ({error.strerror or type(error).__name__}); the service is not to blame. Make room, or"
+        " have the folder writable, and call again: what is whole is kept."
+    )
 
 
 def _digest(path: str) -> str:

@@ -390,8 +390,9 @@ class RetrieveVerbs(ClientBase):
             If the layout is no such path, or a UID is malformed.
         TableError
             If a table lacks UIDs.
-        OSError
-            If the folder cannot be made.
+        FolderError
+            If the folder cannot be made, or nothing is in it and nothing can be written. What cannot be written later,
+            to a full disk for example, is in the rows, and no more is asked for then.
         KeyboardInterrupt
             If it is interrupted. What was saved is whole; `Client.partial` tells what was not.
 
