@@ -25,6 +25,7 @@
      |    +-- UnavailableError            500, 502, 503, 504
      |    +-- UnexpectedAnswerError       a status or body no DICOM service should send (an HTML page, say)
      +-- OperationFailedError             a long operation ended in failure
+     +-- FolderError                      a folder or file of this machine cannot be written
      +-- LakeError                        a lake cannot be read or written, or is another service's
      +-- IncompleteRetrievalError         a stream of many resources gave what it could, and not all
 
@@ -261,6 +262,10 @@ class OperationFailedError(DicomFrameError):
 
     def __repr__(self) -> str:
         return f"OperationFailedError({str(self)!r})"
+
+
+class FolderError(DicomFrameError, OSError):
+    """A folder or a file of this machine cannot be written: no room, no permission; the service is not to blame."""
 
 
 class LakeError(DicomFrameError):

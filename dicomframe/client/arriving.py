@@ -12,6 +12,7 @@ from dicomframe.client.identity import may_lack_preamble
 from dicomframe.client.incoming import Answer
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
+from dicomframe.dicom.quiet import quiet
 from dicomframe.errors import DecodeError, TruncatedBody, UnexpectedAnswerError
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ def checked(dataset: Dataset, path: ResourcePath) -> Dataset:
                 200, f"GET /{path.url_path}", message=f"the server sent an object of another {keyword}"
             )
     return dataset
+
+
+def are_same(one: Dataset, other: Dataset) -> bool:
+    """Whether two objects say the same; what cannot be compared does not."""
+    with quiet():
+        try:
+            return bool(one == other)
+        except Exception:  # noqa: BLE001 - pydicom raises many kinds on values that it cannot read
+            return False
 
 
 def _is_cut_off(file: IO[bytes], size: int) -> bool:

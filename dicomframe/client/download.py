@@ -22,11 +22,13 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
+    FolderError,
     NotFoundError,
     QueryError,
     ServiceError,
     TransportError,
     TruncatedBody,
+    UnexpectedAnswerError,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ COLUMNS = (*UID_COLUMNS, "path", "status", "bytes", "error")
 # Requests at a time for the list of a study's instances. Most have few pages, and what is asked for past the last one
 # is in vain; the objects take so much longer that nobody waits for the list.
 _LISTING_WIDTH = 2
+_DIFFERENT = (
+    "the server sent different objects with the same UIDs; all are kept, none under the usual name: see the files"
+    " beside this one"
+)
+#: The UIDs of a study, a series and an instance: the same SOP Instance UID may be in two series.
+Key = tuple[str, str, str]
 
 
 @dataclass(slots=True)
@@ -48,7 +56,7 @@ class Job:
     path : ResourcePath
         The resource.
     rows : dict
-        A row of the result by SOP Instance UID.
+        A row of the result by UIDs.
     missing : list of Identity
         Instances that are still to be fetched, each by itself.
     expected : list of Identity
@@ -57,17 +65,21 @@ class Job:
         Whether the server could say which instances there are.
     failures : list of Exception
         What went wrong while all of it came in one answer.
-    to_blame : list of Exception
-        Why the rows that tell of a failure do so.
+    to_blame : dict
+        Why the rows that tell of a failure do so, by UIDs.
     """
 
     path: ResourcePath
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     missing: list[Identity] = field(default_factory=list)
     expected: list[Identity] = field(default_factory=list)
     is_listed: bool = False
     failures: list[Exception] = field(default_factory=list)
-    to_blame: list[Exception] = field(default_factory=list)
+    to_blame: dict[Key | None, Exception] = field(default_factory=dict)
+
+    def has(self, uids: Identity) -> bool:
+        """Whether an instance's outcome is known."""
+        return _key(uids) in self.rows
 
     def note(
         self,
@@ -79,26 +91,33 @@ class Job:
         remark: str = "",
     ) -> None:
         """Write down an instance's outcome, and why it is not what was asked for, or what else there is to say."""
+        key = _key(uids)
+        # What came whole after all is nobody's fault any more.
+        self.to_blame.pop(key, None)
         if blame is not None:
-            self.to_blame.append(without_frames(blame))
-        self.rows[uids.instance] = {
-            **dict(zip(UID_COLUMNS, (uids.study, uids.series, uids.instance), strict=True)),
+            self.to_blame[key] = without_frames(blame)
+        self.rows[key] = {
+            **dict(zip(UID_COLUMNS, key, strict=True)),
             "path": path,
             "status": status,
             "bytes": size,
-            "error": explain(blame) if blame else remark,
+            "error": " ".join(filter(None, (explain(blame) if blame else "", remark))),
         }
 
     def note_saved(self, uids: Identity, saved: Saved) -> None:
         """Write down the outcome of an object whose file is there, whole or not."""
-        status, blame = ("damaged", TruncatedBody(CUT_OFF)) if saved.is_damaged else ("saved", None)
-        self.note(uids, status, saved.path, saved.size, blame, saved.remark)
+        blame: Exception | None = None
+        if saved.status == "damaged":
+            blame = TruncatedBody(CUT_OFF)
+        elif saved.status == "ambiguous":
+            blame = UnexpectedAnswerError(200, f"GET /{self.path.url_path}", message=_DIFFERENT)
+        self.note(uids, saved.status, saved.path, saved.size, blame, saved.remark)
 
     def so_far(self) -> list[dict[str, Any]]:
         """Give the rows of a download that was interrupted, with those of what was not begun."""
-        known = [(uids.study, uids.series, uids.instance) for uids in self.expected]
+        known = [_key(uids) for uids in self.expected]
         # Where nobody knows yet what there is, the resource itself.
-        left = [uids for uids in known if uids[-1] not in self.rows] if known else [self.path.uids]
+        left = [key for key in known if key not in self.rows] if known else [self.path.uids]
         missing = [dict(zip(UID_COLUMNS, uids, strict=False)) | {"status": INTERRUPTED} for uids in left]
         return [*self.rows.values(), *missing]
 
@@ -111,9 +130,13 @@ class Job:
             self.failures.append(
                 NotFoundError(404, f"GET /{self.path.url_path}", message="no instances were found")
             )
-        self.to_blame.append(self.failures[-1])
+        self.to_blame[None] = self.failures[-1]
         uids = dict(zip(UID_COLUMNS, self.path.uids, strict=False))
         return [*rows, {**uids, "status": "failed", "error": explain(self.failures[-1])}]
+
+
+def _key(uids: Identity) -> Key:
+    return uids.study, uids.series, uids.instance
 
 
 class Downloader:
@@ -151,6 +174,8 @@ class Downloader:
         self._folder = folder
         self._bar = bar
         self._width = width or retriever.session.max_workers
+        # Where it was not, what is kept is still looked for.
+        self._was_writable = folder.failure is None
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Bring all; what fails is in the rows."""
@@ -166,6 +191,10 @@ class Downloader:
     def _bring(self, job: Job) -> None:
         """Keep what is whole; take a study or series in one answer where all of it is missing."""
         path = job.path
+        if self._folder.failure is not None and self._was_writable and path.level != "instance":
+            # Not even a list is asked for any more.
+            job.failures.append(self._folder.failure)
+            return
         if path.level == "instance":
             expected = [Identity(path.study, path.series or "", path.instance or "")]
         else:
@@ -174,11 +203,11 @@ class Downloader:
         self._bar.expect(len(expected))
         for uids in expected:
             self._keep(job, uids)
-        missing = [uids for uids in expected if uids.instance not in job.rows]
+        missing = [uids for uids in expected if not job.has(uids)]
         # Where there may be more than is listed, all are asked for: nobody can name the others.
         if path.level != "instance" and (not job.is_listed or len(missing) == len(expected) != 1):
             self._stream(job)
-        job.missing = [uids for uids in missing if uids.instance not in job.rows]
+        job.missing = [uids for uids in missing if not job.has(uids)]
 
     def _keep(self, job: Job, uids: Identity) -> None:
         found = None if self._overwrite else self._folder.whole_file(uids)
@@ -191,7 +220,7 @@ class Downloader:
         try:
             rows = self._retriever.instances_of(job.path, width=_LISTING_WIDTH)
             listed = [
-                Identity(job.path.study, str(row["SeriesInstanceUID"]), str(row["SOPInstanceUID"]))
+                Identity(job.path.study, *(str(row[name]).rstrip(" \0") for name in UID_COLUMNS[1:]))
                 for row in rows
             ]
         except (DicomFrameError, KeyError):
@@ -201,7 +230,10 @@ class Downloader:
 
     def _stream(self, job: Job) -> None:
         try:
+            self._folder.check_writable()
             for body in self._retriever.bodies(job.path, original=self._original):
+                # Another worker may have met the end of the disk.
+                self._folder.check_writable()
                 arriving = Arriving(body)
                 try:
                     saved = self._folder.save(arriving, job.path)
@@ -212,10 +244,12 @@ class Downloader:
                     job.failures.append(without_frames(error))
                     continue
                 # What came damaged is fetched once more by itself, if it will be missed.
-                if not (saved.is_damaged and job.is_listed):
+                if not (saved.status == "damaged" and job.is_listed):
+                    is_new = not job.has(saved.uids)
                     job.note_saved(saved.uids, saved)
-                    self._bar.update()
-        except (DicomFrameError, OSError) as error:
+                    if is_new:
+                        self._bar.update()
+        except DicomFrameError as error:
             job.failures.append(without_frames(error))
 
     def _fetch(self, job: Job, uids: Identity) -> None:
@@ -228,15 +262,15 @@ class Downloader:
                 saved = self._fetch_once(uids)
             except (TransportError, DecodeError) as broken:
                 blame = broken
-            except (ServiceError, OSError, QueryError) as refused:
+            except (ServiceError, FolderError, QueryError) as refused:
                 blame = refused
                 break
             else:
-                if not saved.is_damaged:
+                if saved.status != "damaged":
                     job.note_saved(uids, saved)
                     break
                 damaged = saved
-        if uids.instance not in job.rows:
+        if not job.has(uids):
             if damaged is not None:
                 job.note_saved(uids, damaged)
             else:
@@ -245,13 +279,24 @@ class Downloader:
 
     def _fetch_once(self, uids: Identity) -> Saved:
         saved: Saved | None = None
-        # Read to the end of the answer, so that its connection can be used again.
+        other: Exception | None = None
         path = ResourcePath(uids.study, uids.series, uids.instance)
+        self._folder.check_writable()
         for body in self._retriever.bodies(path, original=self._original):
-            if saved is None:
-                saved = self._folder.save(body, path)
+            arriving = Arriving(body)
+            try:
+                came = self._folder.save(arriving, path)
+            except (DecodeError, QueryError) as error:
+                if not arriving.is_whole:
+                    raise
+                other = without_frames(error)
+            else:
+                saved = came
         if saved is None:
-            raise DecodeError("the answer holds no object")
+            raise other or DecodeError("the answer holds no object")
+        if other is not None:
+            told = f"The answer held something else as well, which is not kept: {explain(other)}."
+            saved = saved._replace(remark=f"{told} {saved.remark}".rstrip())
         return saved
 
 
@@ -287,6 +332,6 @@ def download(
     ):
         Downloader(retriever, target, bar, max_workers, original=original, overwrite=overwrite).run(jobs)
     made = table(row for job in jobs for row in job.all_rows())
-    if errors == "raise" and (blame := [each for job in jobs for each in job.to_blame]):
+    if errors == "raise" and (blame := [each for job in jobs for each in job.to_blame.values()]):
         raise blame[0]
     return made

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client.outcomes import without_frames
-from dicomframe.client.pages import decode_rows
+from dicomframe.client.pages import decode_rows, read_page
 from dicomframe.client.partial import give_back, read_until_interrupted, remaining
 from dicomframe.client.progress import Bar, Progress, progress_bar
 from dicomframe.client.retrieve import ORIGINAL
@@ -15,7 +15,7 @@ from dicomframe.client.session import Session
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
-from dicomframe.errors import DicomFrameError, IncompleteRetrievalWarning, warn_caller
+from dicomframe.errors import DicomFrameError, IncompleteRetrievalWarning, UnexpectedAnswerError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,15 @@ def _page(session: Session, path: ResourcePath, more: Mapping[str, str]) -> byte
     # An array that begins with an object is left to the table's reader, which reads it faster.
     if answer.content and not _BEGINS_AS_ROWS.match(answer.content):
         decode_rows(answer.content)
+    if path.level == "instance":
+        named = {uid.rstrip(" \0") for uid in read_page(answer.content, "instance", 1).uids}
+        # Some servers leave it out.
+        if not named <= {path.instance, ""}:
+            raise UnexpectedAnswerError(
+                200,
+                f"GET /{path.url_path}/metadata",
+                message="the server sent metadata of another SOPInstanceUID",
+            )
     return answer.content
 
 

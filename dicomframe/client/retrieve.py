@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dicomframe.client.arriving import ObjectBody, WholeBody, checked, read_dataset
+from dicomframe.client.arriving import ObjectBody, WholeBody, are_same, checked, read_dataset
 from dicomframe.client.incoming import Answer
 from dicomframe.client.search import Search
 from dicomframe.client.session import Session
@@ -129,11 +129,21 @@ class Retriever:
             yield checked(read_dataset(body), path)
 
     def instance(self, path: ResourcePath, *, original: bool = False) -> Dataset:
-        """Retrieve the one object of an instance."""
+        """Retrieve the one object of an instance.
+
+        Raises
+        ------
+        UnexpectedAnswerError
+            If the answer holds another object as well: nobody can tell which is right.
+        """
         found: Dataset | None = None
-        # Read to the end of the answer, so that its connection can be used again.
         for body in self.bodies(path, original=original):
-            found = checked(read_dataset(body), path) if found is None else found
+            dataset = checked(read_dataset(body), path)
+            if found is not None and not are_same(found, dataset):
+                raise UnexpectedAnswerError(
+                    200, f"GET /{path.url_path}", message="the server sent different objects for one instance"
+                )
+            found = dataset
         if found is not None:
             return found
         raise NotFoundError(404, f"GET /{path.url_path}", message="the answer holds no object")

@@ -200,13 +200,13 @@ class Session:
             raise QueryError(f"Requests, and tokens, go only to {self.address.origin}.")
         call = _Call(base or self.address.base_of(route), method, route, params, headers or {}, body)
         answer = self._with_retries(call, () if stream else accept_status, whole=not stream)
-        if stream and answer.status == _PARTIAL:
+        if answer.status == _PARTIAL:
             answer.close()
             raise UnexpectedAnswerError(
                 answer.status,
                 answer.route,
                 message="the server sends only a part of what was asked for",
-                hint="All of it was asked for. Ask for less at a time, single instances for example.",
+                hint="All of it was asked for. Ask for less at a time: single instances, or smaller pages of a search.",
             )
         if answer.status < 300 or answer.status in accept_status:
             if "text/html" not in answer.content_type.lower():

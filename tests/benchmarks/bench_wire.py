@@ -45,7 +45,8 @@ HEADER_LIMIT = (
     "of 40 to 48 µs an object, the kernel's receiving takes 6 to 8, to find its boundaries and hand it on 8, its first "
     "bytes 1.5, the walk over its elements 7, its values and row 9 (11 before what was written last was compared), "
     "the table 6, each measured alone. What was once told to show only in the whole call was those parts, underrated: "
-    "perf finds two thirds of it in Python's own loop, no garbage collection and 30 changes of thread a call."
+    "perf finds two thirds of it in Python's own loop, and a call has one garbage collection, of the youngest "
+    "objects, and 30 changes of thread."
 )
 STORE_LIMIT = (
     "the kernel's share: `sendfile` of 300 such files over loopback and nothing else takes 50 to 60 ms of CPU "

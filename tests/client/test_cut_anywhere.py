@@ -117,6 +117,19 @@ def test_a_part_of_what_was_asked_for_is_no_answer(serve, connect, reply, tmp_pa
     assert "only a part" in table["error"][0]
 
 
+def test_a_part_of_a_table_is_no_table(serve, connect, reply):
+    """The service has no 206 for searches, metadata and feed: nobody could tell which rows are missing."""
+    site = serve(reply(206, ROWS, {"Content-Type": "application/dicom+json"}))
+    client = connect(site.url)
+    for ask in (
+        lambda: client.search_studies().to_frame(),
+        lambda: client.retrieve_metadata("1.2"),
+        lambda: client.change_feed().to_frame(),
+    ):
+        with pytest.raises(UnexpectedAnswerError, match="only a part"):
+            ask()
+
+
 @pytest.mark.parametrize(
     ("headers", "error", "words"),
     [

@@ -376,11 +376,13 @@ class RetrieveVerbs(ClientBase):
         Returns
         -------
         pandas.DataFrame
-            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``, ``"failed"``),
-            ``bytes`` (Int64) and ``error``. A study or series of which nothing came has one row without the deeper
-            UIDs. An object that the server sends cut off, twice, is damaged: what came of it is in a file with
-            ``.damaged`` behind its name, until a later call gets it whole. A saved file with an ``error`` is whole,
-            but could not be noted as such: the next call fetches it again.
+            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``,
+            ``"ambiguous"``, ``"failed"``), ``bytes`` (Int64) and ``error``. A study or series of which nothing came has
+            one row without the deeper UIDs. An object that the server sends cut off, twice, is damaged: what came of
+            it is in a file with ``.damaged`` behind its name, until a later call gets it whole. Different objects with
+            the same UIDs are ambiguous: all are kept, with ``.differs-`` and a digest behind the name, and none as the
+            instance's file. A saved file with an ``error`` is whole; it says what else there is to know, such as that
+            it could not be noted as whole and that the next call fetches it again.
 
         Raises
         ------
@@ -388,8 +390,9 @@ class RetrieveVerbs(ClientBase):
             If the layout is no such path, or a UID is malformed.
         TableError
             If a table lacks UIDs.
-        OSError
-            If the folder cannot be made.
+        FolderError
+            If the folder cannot be made, or nothing is in it and nothing can be written. What cannot be written later,
+            to a full disk for example, is in the rows, and no more is asked for then.
         KeyboardInterrupt
             If it is interrupted. What was saved is whole; `Client.partial` tells what was not.
 
