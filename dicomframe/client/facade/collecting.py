@@ -6,18 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dicomframe.client import collect, counting
+from dicomframe.client.addresses import addresses_of
 from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.datasets import datasets
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
 from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.rendered import Renderer, Wish
-from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydicom import Dataset
 
+    from dicomframe.client.addresses import Addresses
+    from dicomframe.dicom.paths import ResourcePath
     from dicomframe.images.tally import PixelCount
     from dicomframe.images.windowing import WindowLike
 
@@ -30,7 +32,7 @@ class CollectVerbs(ClientBase):
     _pictures: PictureCache
     _bulkdata: BulkRetriever
 
-    def collect_datasets(self, paths: Sequence[ResourcePath], *, original: bool = False) -> Iterator[Dataset]:
+    def collect_datasets(self, paths: Addresses, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve the objects of several resources as one stream, one at a time, as they are stored.
 
         What cannot be retrieved is passed over with a warning and told at the end, by an error: in a loop all others
@@ -38,7 +40,7 @@ class CollectVerbs(ClientBase):
 
         Parameters
         ----------
-        paths : sequence of ResourcePath
+        paths : pandas.DataFrame or iterable of addresses
             Studies, series or instances.
         original : bool
             Whether to give the objects as they were before all bulk updates.
@@ -66,8 +68,7 @@ class CollectVerbs(ClientBase):
         --------
         >>> import warnings
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> with dfr.start_local() as local, warnings.catch_warnings(action="ignore"):
@@ -81,11 +82,11 @@ class CollectVerbs(ClientBase):
         CT
         Of 2 resources, 1 could not be retrieved whole; the error's failed tells which, and why.
         """
-        return datasets(self._retriever, list(paths), original=original)
+        return datasets(self._retriever, _all(paths), original=original)
 
     def collect_rendered(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         window: WindowLike | None = None,
         viewport: tuple[int, int] | None = None,
         quality: int | None = None,
@@ -97,8 +98,7 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -113,7 +113,7 @@ class CollectVerbs(ClientBase):
             self._retriever,
             self._renderer,
             self._pictures,
-            paths,
+            _all(paths),
             wish,
             small=False,
             progress=self._bar(progress),
@@ -121,7 +121,7 @@ class CollectVerbs(ClientBase):
 
     def collect_thumbnails(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         viewport: tuple[int, int] | None = None,
         media_type: str = "image/jpeg",
         progress: bool | str | None = None,
@@ -131,8 +131,7 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -147,7 +146,7 @@ class CollectVerbs(ClientBase):
             self._retriever,
             self._renderer,
             self._pictures,
-            paths,
+            _all(paths),
             wish,
             small=True,
             progress=self._bar(progress),
@@ -155,7 +154,7 @@ class CollectVerbs(ClientBase):
 
     def collect_frames(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         frames: int | Sequence[int] | None = None,
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
@@ -164,8 +163,7 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -175,18 +173,17 @@ class CollectVerbs(ClientBase):
         ...     client.collect_frames([path])["status"].tolist()
         ['decoded']
         """
-        return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
+        return collect.frames(self._retriever, self._frames, _all(paths), frames, self._bar(progress))
 
     def collect_bulkdata(
-        self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
+        self, paths: Addresses, element: str, progress: bool | str | None = None
     ) -> pd.DataFrame:
         """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
 
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -196,11 +193,11 @@ class CollectVerbs(ClientBase):
         ...     client.collect_bulkdata([path], "PixelData")["data"].str.len().tolist()
         [32768]
         """
-        return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
+        return collect.bulkdata(self._retriever, self._bulkdata, _all(paths), element, self._bar(progress))
 
     def collect_pixels(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         modality_lut: bool = False,
         progress: bool | str | None = None,
         *,
@@ -211,8 +208,7 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -223,17 +219,17 @@ class CollectVerbs(ClientBase):
         (1, 128, 128)
         """
         return collect.pixels(
-            self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
+            self._retriever, _all(paths), modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
         )
 
     def collect_pixel_counts(
-        self, paths: Sequence[ResourcePath], by: str = "modality", progress: bool | str | None = None
+        self, paths: Addresses, by: str = "modality", progress: bool | str | None = None
     ) -> tuple[list[PixelCount], list[str]]:
         """Count the pixel values of several resources' instances, in bounded memory; ``df.dicom.histogram`` draws them.
 
         Parameters
         ----------
-        paths : sequence of ResourcePath
+        paths : pandas.DataFrame or iterable of addresses
             Studies, series or instances.
         by : {"modality", "series"}
             What has a count of its own; each unit has one as well.
@@ -255,8 +251,7 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread, examples
+        >>>         >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> with dfr.start_local() as local:
         ...     client = local.connect()
@@ -265,18 +260,15 @@ class CollectVerbs(ClientBase):
         >>> count.label, count.unit, int(count.tally.counts.sum())
         ('CT', 'HU', 16384)
         """
-        return counting.pixel_counts(self._retriever, paths, by, self._bar(progress))
+        return counting.pixel_counts(self._retriever, _all(paths), by, self._bar(progress))
 
-    def collect_waveforms(
-        self, paths: Sequence[ResourcePath], progress: bool | str | None = None
-    ) -> pd.DataFrame:
+    def collect_waveforms(self, paths: Addresses, progress: bool | str | None = None) -> pd.DataFrame:
         """Retrieve and decode several resources' waveforms into one table; ``df.dicom.waveforms`` documents it.
 
         Examples
         --------
         >>> import dicomframe as dfr
-        >>> from dicomframe.dicom.paths import ResourcePath
-        >>> from pydicom import dcmread
+        >>>         >>> from pydicom import dcmread
         >>> from pydicom.data import get_testdata_file
         >>> ecg = dcmread(get_testdata_file("waveform_ecg.dcm", download=False))
         >>> with dfr.start_local() as local:
@@ -285,4 +277,9 @@ class CollectVerbs(ClientBase):
         ...     client.collect_waveforms([ResourcePath(ecg.StudyInstanceUID)])["label"].tolist()
         ['RHYTHM', 'MEDIAN BEAT']
         """
-        return counting.waveform_table(self._retriever, paths, self._bar(progress))
+        return counting.waveform_table(self._retriever, _all(paths), self._bar(progress))
+
+
+def _all(paths: Addresses) -> list[ResourcePath]:
+    """Give the addresses one for one: what is named twice has two rows."""
+    return addresses_of(paths, distinct=False)
