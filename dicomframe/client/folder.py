@@ -64,10 +64,15 @@ class Folder:
         Where files go.
     original : bool
         Whether the files are first versions, from before all bulk updates; the newest ones are not taken for them.
+
+    Raises
+    ------
+    QueryError
+        If it is no folder, and cannot be made one.
     """
 
-    def __init__(self, root: Path, layout: Layout, *, original: bool = False) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: str | os.PathLike[str], layout: Layout, *, original: bool = False) -> None:
+        root = _made(root)
         # Texts from here on: a Path for each file and its folder took as long as to name them.
         self._front = str(root / "_")[:-1]
         self._layout = layout
@@ -168,6 +173,26 @@ class Folder:
                 with suppress(OSError):
                     self._ledger.close()
                 self._ledger = None
+
+
+def _made(root: str | os.PathLike[str]) -> Path:
+    """Make the folder, before anything is asked for that would have to lie in it."""
+    try:
+        path = Path(root)
+        path.mkdir(parents=True, exist_ok=True)
+    except TypeError:
+        raise QueryError(f"folder is a path, text or pathlib.Path, not {type(root).__name__}.") from None
+    except (FileExistsError, NotADirectoryError):
+        raise QueryError(
+            "The folder cannot be made: a file of that name, or of a folder above it, is in the way."
+            " Give another folder, or move the file away."
+        ) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "that is no path"
+        raise QueryError(
+            f"The folder cannot be made: {why}. Give one in a place that you may write to."
+        ) from None
+    return path
 
 
 def _look_at(file: FileIO, head: bytes, size: int) -> tuple[Identity, bool]:

@@ -69,11 +69,9 @@ class DownloadVerbs(ClientBase):
         Raises
         ------
         QueryError
-            If the layout is no such path, or a UID is malformed.
+            If the layout is no such path, a UID is malformed, or the folder cannot be made: a file is in its way.
         TableError
             If a table lacks UIDs.
-        OSError
-            If the folder cannot be made.
         KeyboardInterrupt
             If it is interrupted. What was saved is whole; `Client.partial` tells what was not.
 
