@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     #: A table with UID columns, one address that is no tuple, or an iterable of addresses.
     Addresses: TypeAlias = pd.DataFrame | str | ResourcePath | Iterable[Address]
 
-_ACCEPTED = "a study's UID, a tuple (study, series, instance) of one to three UIDs, a row with UID columns, or an address"
+_ACCEPTED = (
+    "a study's UID, a tuple (study, series, instance) of one to three UIDs, a row with UIDs, or an address"
+)
 
 
 def address_of(what: Address | pd.DataFrame) -> ResourcePath:
