@@ -1,6 +1,8 @@
 """``connect()``, ``start_local()``, the cache of the samples, and the command line."""
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +161,37 @@ def test_bad_command_lines_are_explained(arguments, words, capsys):
         main(arguments)
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--faults", "nothing.json"], "argument --faults: there is no file .*nothing.json"),
+        (["serve", "--faults", "."], "argument --faults: .* is no file"),
+        (["serve", "--data", "file"], "argument --data: .*file is a file, where a folder is needed"),
+        (["serve", "--export-root", "file"], "argument --export-root: .*file is a file"),
+        (["demo", "--out", "file"], "argument --out: .*file is a file, .* give another path"),
+        (["demo", "--out", "file/below"], "argument --out: .*file is a file"),
+        (["lab", "file"], "DIR: .*file is a file"),
+    ],
+)
+def test_paths_that_cannot_be_used_are_explained(arguments, words, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments[:-1], str(tmp_path / arguments[-1])])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(words, said)
+    assert "Errno" not in said
+
+
+def test_what_the_system_says_comes_without_its_number(tmp_path, capsys, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("dicomframe.demo.run", refuse)
+    assert main(["demo", "--out", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().err == f"dicomframe: {tmp_path}: Permission denied\n"
 
 
 def test_a_taken_port_is_one_line_on_standard_error(cohort_service, capsys):
