@@ -68,7 +68,8 @@ class CollectVerbs(ClientBase):
         --------
         >>> import warnings
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> with dfr.start_local() as local, warnings.catch_warnings(action="ignore"):
@@ -95,10 +96,20 @@ class CollectVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        window, viewport, quality, media_type
+            As for `retrieve_rendered`.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -128,10 +139,20 @@ class CollectVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        viewport, media_type
+            As for `retrieve_thumbnail`.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -160,10 +181,20 @@ class CollectVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        frames : int or sequence of int, optional
+            Frame numbers, from 1; all by default.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -180,10 +211,20 @@ class CollectVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        element : str
+            By tag or keyword, as ``path`` of `retrieve_bulkdata`.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -205,10 +246,22 @@ class CollectVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        modality_lut : bool
+            Whether to give values in the modality's unit (PS3.3 C.11.1) instead of those stored.
+        progress : bool or "auto", optional
+            By default the client's.
+        suv : bool
+            Whether to give PET values as SUVbw in g/ml.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
         >>> path = ResourcePath(*uids)
@@ -251,7 +304,8 @@ class CollectVerbs(ClientBase):
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread, examples
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread, examples
         >>> ct = dcmread(examples.get_path("ct"))
         >>> with dfr.start_local() as local:
         ...     client = local.connect()
@@ -265,10 +319,18 @@ class CollectVerbs(ClientBase):
     def collect_waveforms(self, paths: Addresses, progress: bool | str | None = None) -> pd.DataFrame:
         """Retrieve and decode several resources' waveforms into one table; ``df.dicom.waveforms`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr
-        >>>         >>> from pydicom import dcmread
+        >>> from dicomframe.dicom.paths import ResourcePath
+        >>> from pydicom import dcmread
         >>> from pydicom.data import get_testdata_file
         >>> ecg = dcmread(get_testdata_file("waveform_ecg.dcm", download=False))
         >>> with dfr.start_local() as local:

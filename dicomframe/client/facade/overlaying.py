@@ -79,6 +79,15 @@ class OverlayVerbs(ClientBase):
     ) -> Overlays:
         """Lay objects of several resources over one volume; ``df.dicom.overlays`` documents it.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them.
+        onto, registered
+            As for `retrieve_overlays`.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Examples
         --------
         >>> import dicomframe as dfr

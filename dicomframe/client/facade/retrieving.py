@@ -229,6 +229,15 @@ class RetrieveVerbs(ClientBase):
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest.
 
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice counts twice.
+        keywords, dtype_backend, errors, original
+            As for `retrieve_metadata`.
+        progress : bool or "auto", optional
+            By default the client's.
+
         Warns
         -----
         IncompleteRetrievalWarning
@@ -330,6 +339,15 @@ class RetrieveVerbs(ClientBase):
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read a few attributes of the objects of several resources; `retrieve_headers` has the rest.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice counts twice.
+        keywords, dtype_backend, errors, original
+            As for `retrieve_headers`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Warns
         -----
