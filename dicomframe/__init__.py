@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from dicomframe.cohorts.cohort import Cohort, cohort
     from dicomframe.lake.lake import Lake, open_lake, sync
     from dicomframe.local import LocalService, connect, start_local
-    from dicomframe.tables.convert import concat, from_json
+    from dicomframe.tables.convert import from_json
     from dicomframe.tables.feed import from_change_feed
+    from dicomframe.tables.joining import concat
 
 #: Public name -> module that holds it (PEP 562: loaded at first use).
 _HOME = {
@@ -35,7 +36,7 @@ _HOME = {
     "Lake": "dicomframe.lake.lake",
     "LocalService": "dicomframe.local",
     "cohort": "dicomframe.cohorts.cohort",
-    "concat": "dicomframe.tables.convert",
+    "concat": "dicomframe.tables.joining",
     "connect": "dicomframe.local",
     "errors": "dicomframe.errors",
     "from_change_feed": "dicomframe.tables.feed",

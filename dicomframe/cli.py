@@ -28,12 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 when it worked, 1 with a message on standard error when it did not, or when the doctor found a failure.
+
+    Raises
+    ------
+    SystemExit
+        With 2, where an argument is none that is accepted: a file that is not there, for example.
     """
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
-    except (DicomFrameError, OSError) as error:
+    except DicomFrameError as error:
         print(f"dicomframe: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"dicomframe: {_in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -52,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=8080, help="0 takes any free port (default: %(default)s)"
     )
     serve.add_argument(
-        "--data", type=Path, metavar="DIR", help="keep its data here (default: a temporary folder)"
+        "--data", type=_folder, metavar="DIR", help="keep its data here (default: a temporary folder)"
     )
     serve.add_argument("--samples", action="store_true", help="start with the teaching cohort in it")
     serve.add_argument("--partitions", action="store_true", help="switch data partitions on")
@@ -75,13 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--export-root",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="let exports write below this folder (default: nowhere)",
     )
     serve.add_argument(
         "--faults",
-        type=Path,
+        type=_file,
         metavar="FILE",
         help="inject the faults in this JSON or TOML file (docs/faults.md)",
     )
@@ -92,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--out",
-        type=Path,
-        default=Path("demo"),
+        type=_folder,
+        default="demo",
         metavar="DIR",
         help="where the picture goes (default: ./demo)",
     )
@@ -103,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument(
         "folder",
         nargs="?",
-        type=Path,
-        default=Path("dicomframe-lessons"),
+        type=_folder,
+        default="dicomframe-lessons",
         metavar="DIR",
         help="where they are copied; what is there stays (default: ./%(default)s)",
     )
@@ -162,6 +170,36 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError("a whole number, 0 or more, is accepted")
     return int(text)
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    try:
+        if path.is_file():
+            return path
+        there = path.exists()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(_in_words(error)) from None
+    raise argparse.ArgumentTypeError(f"{path} is no file; give one" if there else f"there is no file {path}")
+
+
+def _folder(text: str) -> Path:
+    """Take a path that is a folder, or can become one as far as what lies above it tells."""
+    path = Path(text)
+    try:
+        there = next((each for each in (path, *path.parents) if os.path.lexists(each)), None)
+        if there is None or there.is_dir():
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(_in_words(error)) from None
+    raise argparse.ArgumentTypeError(f"{there} is a file, where a folder is needed; give another path")
+
+
+def _in_words(error: OSError) -> str:
+    """Say what the system says, without its number: ``/x/y: Permission denied``."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -67,6 +67,8 @@ class LocalService:
         from dicomframe.client.shielded import shielded
         from dicomframe.service.server import Server
 
+        switches = {"samples": samples, "partitions": partitions, "strict": strict}
+        _check(path, port, export_root, operation_polls, **switches)
         token, read_only_token = shielded(token), shielded(read_only_token)
         self._token: Any = token or read_only_token
         self._home = Home(path, samples=samples)
@@ -128,6 +130,24 @@ class LocalService:
         return f"LocalService({getattr(self, 'url', None)!r})"
 
 
+def _check(path: Any, port: Any, export_root: Any, operation_polls: Any, **switches: Any) -> None:
+    """Refuse arguments that no service can start with, before it makes a folder."""
+    if not _is_whole(port):
+        raise QueryError("port= is a whole number from 0, which takes any free port, to 65535.")
+    if operation_polls is not None and (not _is_whole(operation_polls) or operation_polls < 0):
+        raise QueryError("operation_polls= is a whole number from 0 on.")
+    for name, given in {"path": path, "export_root": export_root}.items():
+        if given is not None and not isinstance(given, str | os.PathLike):
+            raise QueryError(f"{name}= is a folder, text or pathlib.Path, not {type(given).__name__}.")
+    for name, given in switches.items():
+        if not isinstance(given, bool):
+            raise QueryError(f"{name}= is True or False, not {type(given).__name__}.")
+
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
 def start_local(
     path: str | Path | None = None,
     port: int = 0,
@@ -174,6 +194,13 @@ def start_local(
     LocalService
         With ``url``, ``connect()`` and ``stop()``; also a context manager.
 
+    Raises
+    ------
+    QueryError
+        If an argument is none that is accepted.
+    DicomFrameError
+        If the port is taken, or no service can keep its data in the folder.
+
     Examples
     --------
     >>> import dicomframe as dfr
@@ -213,6 +240,8 @@ def serve(
     """
     from dicomframe.service.server import serve_forever
 
+    switches = {"samples": samples, "partitions": partitions, "strict": strict}
+    _check(path, port, export_root, operation_polls, **switches)
     home = Home(path, samples=samples)
     try:
         service = home.open(

@@ -4,19 +4,26 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 
 import pandas as pd
 import pytest
 
 import dicomframe
 from dicomframe.accessor import DicomColumn, DicomTable
+from dicomframe.client.changefeed import ChangeFeed
 from dicomframe.client.client import Client
+from dicomframe.client.operations import Operation
+from dicomframe.client.search import Search
 
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(dicomframe.__path__, "dicomframe.")
     if module.name != "dicomframe.__main__"
 ]
+
+#: What joins the modules of the client with each other.
+BETWEEN_MODULES = {"of", "united", "own_columns"}
 
 
 @pytest.mark.parametrize("name", ["dicomframe", *MODULES])
@@ -27,13 +34,10 @@ def test_examples_run(name):
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("kind", [Client, DicomTable, DicomColumn])
+@pytest.mark.parametrize("kind", [Client, DicomTable, DicomColumn, Search, Operation, ChangeFeed])
 def test_every_public_method_has_an_example(kind):
-    without = {
-        name
-        for name in dir(kind)
-        if not name.startswith("_") and ">>>" not in (inspect.getdoc(getattr(kind, name)) or "")
-    }
+    public = {name for name in dir(kind) if not name.startswith("_")} - BETWEEN_MODULES
+    without = {name for name in public if ">>>" not in (inspect.getdoc(getattr(kind, name)) or "")}
     assert not without
 
 
@@ -42,3 +46,16 @@ def test_there_are_examples():
         test for name in MODULES for test in doctest.DocTestFinder().find(importlib.import_module(name))
     ]
     assert sum(len(test.examples) for test in examples) > 80
+
+
+@pytest.mark.parametrize("name", [name for name in dir(Client) if name.startswith(("collect_", "search"))])
+def test_what_reads_many_tells_each_parameter(name):
+    verb = getattr(Client, name)
+    told, _, _ = (inspect.getdoc(verb) or "").partition("Returns\n---")
+    missing = {
+        each
+        for each in inspect.signature(verb).parameters
+        if each != "self" and not re.search(rf"\b{each}\b", told)
+    }
+    assert "Parameters\n---" in told
+    assert not missing

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 class DicomColumn:
     """What one column of a DICOM table can do, as ``series.dicom``: parts of person names, ages in years.
 
+    A column of another kind is a `TableError`: numbers, dates, lists, or an attribute that is none of names (PN) or of
+    ages (AS). Missing values stay missing, also where the column holds nothing else.
+
     Examples
     --------
     >>> import dicomframe as dfr

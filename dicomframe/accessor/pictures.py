@@ -306,6 +306,14 @@ class PictureMethods(PlotMethods):
         -------
         matplotlib.figure.Figure
 
+        Raises
+        ------
+        QueryError
+            If `columns` or `most` is no whole number from 1 on, `titles` are no texts or not as many as rows are drawn,
+            or the window is impossible.
+        TableError
+            If there is no such column for the titles, or the table lacks UIDs.
+
         Examples
         --------
         >>> import dicomframe as dfr
@@ -320,13 +328,17 @@ class PictureMethods(PlotMethods):
         >>> len(figure.axes)
         1
         """
-        from dicomframe.images.montage import montage
+        from dicomframe.images.montage import check_titles, montage
+        from dicomframe.images.plots.page import check_count
 
+        check_count("columns", columns)
+        check_count("most", most)
         table = self._table.iloc[:most]
         if isinstance(titles, str):
             if titles not in table.columns:
                 raise TableError(f"There is no column {titles[:64]!r} to take the titles from.")
             titles = table[titles].astype("string").fillna("").tolist()
+        check_titles(titles, len(table))
         client = self._client
         rows = addresses(table, distinct=False)
         pictures = for_each(client, rows, partial(_representative, client), "Retrieving pictures")

@@ -87,6 +87,15 @@ class ChangeFeed:
         -----
         IncompleteSearchWarning
             If the server ends before its own latest change.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     feed = local.connect().change_feed()
+        ...     page = next(feed.pages())
+        >>> page[0]["sequence"], page[0]["action"]
+        (1, 'Create')
         """
         reading = Reading(self.session, self._from.copy(), end=self._end, metadata=self._metadata)
         yield from reading.pages()
@@ -132,6 +141,15 @@ class ChangeFeed:
         -----
         IncompleteSearchWarning
             If the server ends before its own latest change.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     feed = local.connect().change_feed()
+        ...     changes = feed.to_frame()
+        >>> changes["action"].unique().tolist()
+        ['create']
         """
         from dicomframe.tables.feed import FeedTable
 
@@ -153,5 +171,15 @@ class ChangeFeed:
 
     @property
     def cursor(self) -> dict[str, Any] | None:
-        """Where the last complete reading ended, as plain JSON for ``after=``; None before there was one."""
+        """Where the last complete reading ended, as plain JSON for ``after=``; None before there was one.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     feed = local.connect().change_feed()
+        ...     before, changes, after = feed.cursor, feed.to_frame(), feed.cursor
+        >>> before is None, after is None
+        (True, False)
+        """
         return None if self._cursor is None else self._cursor.saved()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.facade.collecting import CollectVerbs
+from dicomframe.client.facade.downloading import DownloadVerbs
 from dicomframe.client.facade.managing import ManageVerbs
 from dicomframe.client.facade.overlaying import OverlayVerbs
 from dicomframe.client.facade.picturing import PictureVerbs
@@ -58,6 +59,7 @@ def client_for(url: str) -> Client:
 class Client(
     SearchVerbs,
     RetrieveVerbs,
+    DownloadVerbs,
     PictureVerbs,
     UnpackVerbs,
     CollectVerbs,

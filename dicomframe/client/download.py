@@ -318,7 +318,7 @@ def download(
         raise QueryError("max_workers= is a whole number from 1 on.")
     if not isinstance(overwrite, bool):
         raise QueryError("overwrite must be True or False.")
-    target = Folder(Path(folder), Layout(layout), original=original)
+    target = Folder(folder, Layout(layout), original=original)
     jobs = [Job(path) for path in dict.fromkeys(paths)]
 
     def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

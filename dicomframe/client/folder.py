@@ -68,7 +68,7 @@ class Folder:
 
     Parameters
     ----------
-    root : pathlib.Path
+    root : str or os.PathLike
         Made if it is not there.
     layout : Layout
         Where files go.
@@ -82,11 +82,14 @@ class Folder:
 
     Raises
     ------
+    QueryError
+        If it is no folder, and cannot be one: a file is in its way.
     FolderError
         If it cannot be made, or cannot be written and holds nothing from before.
     """
 
-    def __init__(self, root: Path, layout: Layout, *, original: bool = False) -> None:
+    def __init__(self, root: str | os.PathLike[str], layout: Layout, *, original: bool = False) -> None:
+        root = _path_of(root)
         # Texts from here on: a Path for each file and its folder took as long as to name them.
         self._front = str(root / "_")[:-1]
         self._layout = layout
@@ -111,6 +114,11 @@ class Folder:
             root.mkdir(parents=True, exist_ok=True)
             FileIO(part, "x").close()
             Path(part).unlink()
+        except (FileExistsError, NotADirectoryError):
+            raise QueryError(
+                "The folder cannot be made: a file of that name, or of a folder above it, is in the way."
+                " Give another folder, or move the file away."
+            ) from None
         except OSError as error:
             return _local(error, f"The folder {str(root)!r} cannot be written")
         return None
@@ -267,6 +275,16 @@ class Folder:
                 with suppress(OSError):
                     self._ledger.close()
                 self._ledger = None
+
+
+def _path_of(root: str | os.PathLike[str]) -> Path:
+    try:
+        path = Path(root)
+    except TypeError:
+        raise QueryError(f"folder is a path, text or pathlib.Path, not {type(root).__name__}.") from None
+    if "\0" in str(path):
+        raise QueryError("The folder cannot be made: that is no path.")
+    return path
 
 
 def _look_at(file: FileIO, head: bytes, size: int) -> tuple[Identity, bool]:

@@ -90,12 +90,30 @@ class Operation:
 
     @property
     def id(self) -> str:
-        """The identifier, for `Client.operation`."""
+        """The identifier, for `Client.operation`.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     len(operation.id)
+        32
+        """
         return self._route.rstrip("/").rpartition("/")[2]
 
     @property
     def status(self) -> str:
-        """How it stood when the service was last asked: notStarted, running, succeeded, failed or canceled."""
+        """How it stood when the service was last asked: notStarted, running, succeeded, failed or canceled.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.status
+        'succeeded'
+        """
         said = str(self._known.get("status", "")).lower()
         if said:
             return _STATUS.get(said, said)
@@ -103,39 +121,102 @@ class Operation:
 
     @property
     def done(self) -> bool:
-        """Whether it had ended, well or badly, when the service was last asked."""
+        """Whether it had ended, well or badly, when the service was last asked.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.done
+        True
+        """
         return self.status in _ENDED
 
     @property
     def type(self) -> str:
-        """What it does: reindex, update, export or delete; empty where the service does not say."""
+        """What it does: reindex, update, export or delete; empty where the service does not say.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.type
+        'reindex'
+        """
         return str(self._known.get("type") or "")
 
     @property
     def percent(self) -> int:
-        """How much was done when the service was last asked, in percent."""
+        """How much was done when the service was last asked, in percent.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.percent
+        100
+        """
         said = self._known.get("percentComplete")
         return min(max(int(said), 0), 100) if isinstance(said, int | float) else 100 * self.done
 
     @property
     def created(self) -> pd.Timestamp | None:
-        """When it was asked for, UTC."""
+        """When it was asked for, UTC.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.created <= operation.updated
+        True
+        """
         return self._time("createdTime")
 
     @property
     def updated(self) -> pd.Timestamp | None:
-        """When it last changed, UTC."""
+        """When it last changed, UTC.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     str(operation.updated.tz)
+        'UTC'
+        """
         return self._time("lastUpdatedTime")
 
     @property
     def resources(self) -> list[str]:
-        """URLs of what it is about."""
+        """URLs of what it is about.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     [url.rpartition("/")[2] for url in operation.resources]
+        ['00180060']
+        """
         said = self._known.get("resources")
         return [str(each) for each in said] if isinstance(said, list) else []
 
     @property
     def results(self) -> dict[str, Any]:
-        """What came of it, as the service says it; empty while it runs."""
+        """What came of it, as the service says it; empty while it runs.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.results
+        {'instances': 0, 'errors': 0}
+        """
         said = self._known.get("results")
         return dict(said) if isinstance(said, dict) else {}
 
@@ -162,6 +243,14 @@ class Operation:
             If the service refuses or does not answer.
         DecodeError, UnexpectedAnswerError
             If the answer is no state of an operation.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     operation = local.connect().add_query_tags({"KVP": "Series"}).wait()
+        ...     operation.refresh().status
+        'succeeded'
         """
         answer = self._session.request("GET", self._route, headers={"Accept": "application/json"})
         body = answer.json() or {}
@@ -188,6 +277,13 @@ class Operation:
             If it failed or was cancelled; it carries the operation's id, type, status and results.
         TimedOut
             If it has not ended by then; it goes on at the service, and can be waited for again.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     local.connect().update_studies("1.2.3", PatientName="New^Name").wait(timeout=60).status
+        'succeeded'
         """
         if not timeout >= 0:
             raise QueryError("timeout must be a number of seconds, 0 or more.")

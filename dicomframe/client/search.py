@@ -120,7 +120,15 @@ class Search:
 
     @property
     def keywords(self) -> list[str]:
-        """The attributes that are filtered by."""
+        """The attributes that are filtered by.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     local.connect().search_studies(PatientID="1", StudyDate="20240115").keywords
+        ['PatientID', 'StudyDate']
+        """
         names = (name for query in self.queries for name, _ in query.params)
         return list(dict.fromkeys(name for name in names if tags.find(name.partition(".")[0])))
 
@@ -138,6 +146,14 @@ class Search:
             If a page cannot be had.
         QueryError
             If the service does not search by a filter at this level.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     pages = local.connect().search_studies(limit=3, page_size=2).pages()
+        ...     [len(page) for page in pages]
+        [2, 1]
         """
         reader = self._reader()
         for page in reader.read(self.queries):
@@ -191,6 +207,14 @@ class Search:
             it under ``erroneous_attributes``.
         UnsearchableWarning
             If it could not be found out whether the service searches by a filter.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     df = local.connect().search_series(Modality="CT", limit=2).to_frame()
+        >>> df["Modality"].tolist()
+        ['CT', 'CT']
         """
         from dicomframe.tables.convert import from_pages, issues
         from dicomframe.tables.notes import settle
@@ -227,7 +251,15 @@ class Search:
 
     @property
     def issues(self) -> pd.DataFrame:
-        """The values that could not be read, of the last `to_frame`; it is called if it has not been."""
+        """The values that could not be read, of the last `to_frame`; it is called if it has not been.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     len(local.connect().search_studies(limit=3).issues)
+        0
+        """
         if self._issues is None:
             self.to_frame()
         if self._issues is None:  # pragma: no cover - to_frame sets it or raises
@@ -242,6 +274,13 @@ class Search:
         - ``"truncated"``: there are more, past the limit or past what the server gives, or the reading was interrupted.
         - ``"drifted"``: rows moved while they were read, or the server's paging cannot be trusted; some may be
           missing.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(samples=True) as local:
+        ...     local.connect().search_studies().completeness
+        'complete'
         """
         if self._completeness is None:
             self.to_frame()

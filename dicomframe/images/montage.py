@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError
 from dicomframe.images.figure import ShownFigure, families, plain
 from dicomframe.images.pixels import frame_count
+from dicomframe.images.plots.page import check_count
 from dicomframe.images.reading import reading
 from dicomframe.images.windowing import WindowLike, display, display_array
 
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 _CELL = 2.6
 _CAPTION = 0.42
 _GAP = 0.08
+
+
+def check_titles(titles: Sequence[str] | None, count: int) -> None:
+    """Refuse titles that are no texts, or not one a picture."""
+    if titles is None:
+        return
+    if isinstance(titles, str) or not isinstance(titles, Sized):
+        raise QueryError(f"titles= is a list of texts, one a picture, not {type(titles).__name__}.")
+    if len(titles) != count:
+        raise QueryError(f"{len(titles)} titles were given for {count} pictures.")
 
 
 def montage(
@@ -73,10 +84,8 @@ def montage(
     2
     """
     pictures = list(items)
-    if columns < 1:
-        raise QueryError("A montage needs at least one column.")
-    if titles is not None and len(titles) != len(pictures):
-        raise QueryError(f"{len(titles)} titles were given for {len(pictures)} pictures.")
+    check_count("columns", columns)
+    check_titles(titles, len(pictures))
     columns = max(min(columns, len(pictures)), 1)
     rows = max(-(-len(pictures) // columns), 1)
     size = (columns * _CELL, rows * (_CELL + _CAPTION) + (0.3 if note else 0.0))

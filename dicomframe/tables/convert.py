@@ -26,7 +26,6 @@ from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant
 
 __all__ = [
-    "concat",
     "convert_dtypes",
     "from_json",
     "from_pages",
@@ -105,7 +104,7 @@ def from_json(
     pages = [page for page in given if isinstance(page, bytes)]
     if given and len(pages) == len(given):
         return from_pages(pages, level, dtype_backend, errors)
-    return _from_objects(given, level, dtype_backend, errors)
+    return from_objects(given, level, dtype_backend, errors)
 
 
 @contextmanager
@@ -170,60 +169,12 @@ def convert_dtypes(
     if "level" in about or not _holds_json(table):
         # It is a typed table already, or was one before a merge or a text file: its values are read, not its JSON.
         rows = to_json(table, settled=True, lenient=True)
-        typed = _from_objects(rows, _level_for_notes(table), dtype_backend, errors, attrs, table.index)
+        typed = from_objects(rows, level_for_notes(table), dtype_backend, errors, attrs, table.index)
         own = [name for name in table.columns if tags.find(str(name)) is None]
-        return _with_columns(typed, table[own]) if own else typed
+        return with_columns(typed, table[own]) if own else typed
     records = table.to_dict("records")
     rows = [{str(name): cell for name, cell in record.items() if not is_missing(cell)} for record in records]
-    return _from_objects(rows, None, dtype_backend, errors, attrs, table.index)
-
-
-def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_nullable") -> pd.DataFrame:
-    """Put typed tables of one level below each other, with their issues and everything `to_json` needs.
-
-    `pandas.concat` keeps the cells but drops what a table carries beside them.
-
-    Parameters
-    ----------
-    tables : iterable of pandas.DataFrame
-        Typed tables. Columns that are no DICOM attributes are left out, but for those of the change feed.
-    dtype_backend : {"numpy_nullable", "pyarrow"}
-        Which family of dtypes the columns get.
-
-    Returns
-    -------
-    pandas.DataFrame
-        With a new index; with its service if all tables have the same.
-
-    Raises
-    ------
-    TableError
-        If the tables are of different levels, or no tables.
-
-    Examples
-    --------
-    >>> study = {"0020000D": {"vr": "UI", "Value": ["1.2"]}, "00200013": {"vr": "IS", "Value": ["one"]}}
-    >>> len(concat([from_json([study]), from_json("[]")]).dicom.issues())
-    1
-    """
-    tables = list(tables)
-    if not all(hasattr(table, "columns") for table in tables):
-        raise TableError("Give a list of tables: dfr.concat([one, other]).")
-    levels = {_level_for_notes(table) for table in tables}
-    if len(levels) > 1:
-        raise TableError(
-            f"Tables of different levels cannot be put below each other: {', '.join(sorted(levels))}."
-        )
-    services = {table.attrs.get("dicom", {}).get("service") for table in tables}
-    attrs = {"service": services.pop()} if len(services) == 1 and None not in services else {}
-    rows = [row for table in tables for row in to_json(table, settled=True)]
-    joined = _from_objects(rows, next(iter(levels), None), dtype_backend, "coerce", attrs)
-    if not any("sequence" in table.columns for table in tables):
-        return joined
-    # Not at the top: a table of the feed is made by this module.
-    from dicomframe.tables.feed import with_own
-
-    return with_own(joined, tables, dtype_backend)
+    return from_objects(rows, None, dtype_backend, errors, attrs, table.index)
 
 
 def _holds_json(table: pd.DataFrame) -> bool:
@@ -232,7 +183,7 @@ def _holds_json(table: pd.DataFrame) -> bool:
     )
 
 
-def _with_columns(typed: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+def with_columns(typed: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Put a user's own columns beside those of DICOM."""
     table = pd.concat([typed, own.set_axis(typed.index)], axis=1)
     table.attrs = typed.attrs
@@ -240,7 +191,7 @@ def _with_columns(typed: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
 
 
 @_readable()
-def _from_objects(
+def from_objects(
     rows: list[Any],
     level: Level | None,
     dtype_backend: DtypeBackend,
@@ -248,6 +199,7 @@ def _from_objects(
     attrs: Mapping[str, Any] | None = None,
     index: pd.Index[Any] | None = None,
 ) -> pd.DataFrame:
+    """Make a typed table of decoded objects; `from_pages` has the arguments."""
     _check(level, dtype_backend, errors)
     shape: Shape = {}
     learn(shape, rows)
@@ -435,14 +387,15 @@ def level_of_table(table: pd.DataFrame) -> Level:
     return level_of(table.columns)
 
 
-def _level_for_notes(table: pd.DataFrame) -> Level:
+def level_for_notes(table: pd.DataFrame) -> Level:
+    """Give the level that a table was made for, which its notes are written by."""
     level: Level = table.attrs.get("dicom", {}).get("level") or level_of(table.columns)
     return level
 
 
 def issues(table: pd.DataFrame) -> pd.DataFrame:
     """Give the values of the table's rows that could not be read; the accessor's method documents it."""
-    return notes.issues(table, _level_for_notes(table))
+    return notes.issues(table, level_for_notes(table))
 
 
 def unreadable_cells(table: pd.DataFrame) -> dict[str, list[int]]:
@@ -454,7 +407,7 @@ def unreadable_cells(table: pd.DataFrame) -> dict[str, list[int]]:
     {'InstanceNumber': [1]}
     """
     listed = notes.noted(table, "issues")
-    return notes.unreadable_cells(table, _level_for_notes(table), listed) if listed else {}
+    return notes.unreadable_cells(table, level_for_notes(table), listed) if listed else {}
 
 
 def schema(table: pd.DataFrame) -> pd.DataFrame:

@@ -274,6 +274,11 @@ def _page(rows: Iterable[dict[str, Any]]) -> bytes:
     return dumps(list(rows)).encode("utf-8", "surrogatepass")
 
 
+def is_of_feed(table: pd.DataFrame) -> bool:
+    """Tell whether a table is one of the change feed, not one with a column of the user's called sequence."""
+    return {"sequence", "action", "state"}.issubset(table.columns)
+
+
 def with_own(joined: pd.DataFrame, tables: Sequence[pd.DataFrame], backend: DtypeBackend) -> pd.DataFrame:
     """Give a table of joined rows the columns and the issues of the feed that its parts have."""
     cells: dict[str, Any] = {}

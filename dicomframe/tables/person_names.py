@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
+from dicomframe.dicom import tags
 from dicomframe.dicom.values import age_in_years, parse
 from dicomframe.errors import TableError
 from dicomframe.tables import notes
@@ -19,10 +20,24 @@ Group = Literal["ideographic", "phonetic"]
 _COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 
+_ACCEPTED = {
+    "PN": "person names (PN), text such as Smith^Anna",
+    "AS": "ages (AS), text such as 042Y, 018M, 003W or 011D",
+}
+#: Of dtypes that cannot hold text. Not "f": a column without any value is often one of floats, all of them missing.
+_NO_TEXT = "iubcmM"
+
+
 def component(names: pd.Series[Any], which: Component) -> pd.Series[Any]:
-    """Give one component of the alphabetic group, ``string``; missing where it is empty."""
+    """Give one component of the alphabetic group, ``string``; missing where it is empty.
+
+    Raises
+    ------
+    TableError
+        If the column is no column of names.
+    """
     at = _COMPONENTS.index(which)
-    components = [name.split("^") if isinstance(name, str) else [] for name in names]
+    components = [name.split("^") if name else [] for name in _texts(names, which, "PN")]
     found = [parts[at].strip() or pd.NA if at < len(parts) else pd.NA for parts in components]
     return pd.Series(found, index=names.index, dtype=TEXT_DTYPE, name=which)
 
@@ -37,8 +52,9 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
     Raises
     ------
     TableError
-        If the column does not carry what its table knows: pandas 2 does not pass it on.
+        If the column is no column of names, or does not carry what its table knows: pandas 2 does not pass it on.
     """
+    texts = _texts(names, which, "PN")
     if "dicom" not in names.attrs:
         raise TableError(
             "This column carries no notes of the table that it came from (pandas before 3 does not pass them on)."
@@ -60,7 +76,7 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
         for alphabetic, found in groups.items()
         if len(found) == 1 and alphabetic not in shared
     }
-    found = [only.get(name) or pd.NA if isinstance(name, str) else pd.NA for name in names]
+    found = [only.get(name) or pd.NA if name is not None else pd.NA for name in texts]
     return pd.Series(found, index=names.index, dtype=TEXT_DTYPE, name=which)
 
 
@@ -77,6 +93,49 @@ def names(table: pd.DataFrame, keyword: str) -> pd.DataFrame:
 
 
 def years(ages: pd.Series[Any]) -> pd.Series[Any]:
-    """Give ages in years, ``Float64``; missing where a text is no age."""
-    found = [age_in_years(age) if isinstance(age, str) else None for age in ages]
-    return pd.Series(found, index=ages.index, dtype="Float64", name=ages.name)
+    """Give ages in years, ``Float64``; missing where a text is no age.
+
+    Raises
+    ------
+    TableError
+        If the column is no column of ages.
+    """
+    texts = _texts(ages, "years", "AS")
+    found = readable_ages(ages)
+    if _vr(ages) != "AS" and any(texts) and found.isna().all():
+        raise _wrong(ages, "years", "AS", "holds no age at all")
+    return found
+
+
+def readable_ages(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """Give what is an age in years, ``Float64``, and everything else as missing."""
+    found = [age_in_years(cell) if isinstance(cell, str) else None for cell in cells]
+    return pd.Series(found, index=cells.index, dtype="Float64", name=cells.name)
+
+
+def _texts(column: pd.Series[Any], which: str, vr: str) -> list[str | None]:
+    """Give a column's texts, None where it is missing; a column of anything else is refused."""
+    known = _vr(column)
+    if known not in {None, vr}:
+        raise _wrong(column, which, vr, f"is {known} in the dictionary")
+    dtype = column.dtype
+    if getattr(dtype, "kind", "O") in _NO_TEXT:
+        raise _wrong(column, which, vr, f"holds {dtype}")
+    cells = list(column.astype(object).where(column.notna(), None))
+    others = {type(cell).__name__ for cell in cells if cell is not None and not isinstance(cell, str)}
+    if others & {"list", "tuple", "ndarray"}:
+        raise _wrong(column, which, vr, "holds lists (one value a row: df.explode(column) or column.str[0])")
+    if others:
+        raise _wrong(column, which, vr, f"holds {' and '.join(sorted(others))}")
+    return cells
+
+
+def _vr(column: pd.Series[Any]) -> str | None:
+    """Give the VR of the attribute that a column is called after, None where it is the user's own name."""
+    known = tags.find(str(column.name))
+    return None if known is None or known.vr_is_open else known.vr
+
+
+def _wrong(column: pd.Series[Any], which: str, vr: str, what: str) -> TableError:
+    name = "This column" if column.name is None else f"The column {str(column.name)[:64]!r}"
+    return TableError(f"{name} {what}; {which} needs {_ACCEPTED[vr]}.")

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dicomframe.errors import QueryError
+from dicomframe.tables.person_names import readable_ages
 
 Mask = NDArray[np.bool_]
 
@@ -141,7 +142,7 @@ class Span:
         elif first.name == _BIRTH:
             self._values = _years_between(_days(first), _days(rest[0]))
         else:
-            years = first if pd.api.types.is_numeric_dtype(first) else first.dicom.years
+            years = first if pd.api.types.is_numeric_dtype(first) else readable_ages(first)
             self._values = years.to_numpy(dtype="float64", na_value=np.nan)
         self.missing: Mask = np.isnan(self._values) if facet.name == "ages" else np.isnat(self._values)
         there = self._values[~self.missing]

@@ -25,6 +25,7 @@ from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     DicomFrameError,
+    FolderError,
     IncompleteSearchWarning,
     NotFoundError,
     QueryError,
@@ -280,10 +281,24 @@ def test_unknown_and_malformed_things(local, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_is_a_file(local, tmp_path):
+def test_a_folder_that_cannot_be_one_is_refused_before_any_request(tmp_path, serve, connect, reply):
+    asked = []
+    client = connect(serve(lambda request: asked.append(request) or reply(404)).url)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OSError, match="file"):
-        local.download(STUDY, tmp_path / "file")
+    for folder, words in (
+        (tmp_path / "file", "a file .* in the way. Give another folder"),
+        (str(tmp_path / "file"), "in the way"),
+        (tmp_path / "file" / "below", "in the way"),
+        ("a\0b", "that is no path"),
+        (5, "text or pathlib.Path, not int"),
+        (None, "not NoneType"),
+    ):
+        with pytest.raises(QueryError, match=words):
+            client.download(STUDY, folder)
+    with pytest.raises(FolderError, match="cannot be written on this machine"):
+        client.download(STUDY, tmp_path / ("long" * 100))
+    assert not asked
+    assert (tmp_path / "file").read_text() == "x"
 
 
 @pytest.fixture

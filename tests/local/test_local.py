@@ -1,6 +1,8 @@
 """``connect()``, ``start_local()``, the cache of the samples, and the command line."""
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
 from dicomframe.cli import main
-from dicomframe.errors import DicomFrameError, PermissionDeniedError
+from dicomframe.errors import DicomFrameError, PermissionDeniedError, QueryError
+from dicomframe.local import serve
 
 PYTHON = Path(sys.executable)
 
@@ -161,6 +164,57 @@ def test_bad_command_lines_are_explained(arguments, words, capsys):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--faults", "nothing.json"], "argument --faults: there is no file .*nothing.json"),
+        (["serve", "--faults", "."], "argument --faults: .* is no file"),
+        (["serve", "--data", "file"], "argument --data: .*file is a file, where a folder is needed"),
+        (["serve", "--export-root", "file"], "argument --export-root: .*file is a file"),
+        (["demo", "--out", "file"], "argument --out: .*file is a file, .* give another path"),
+        (["demo", "--out", "file/below"], "argument --out: .*file is a file"),
+        (["lab", "file"], "DIR: .*file is a file"),
+    ],
+)
+def test_paths_that_cannot_be_used_are_explained(arguments, words, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments[:-1], str(tmp_path / arguments[-1])])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(words, said)
+    assert "Errno" not in said
+
+
+def test_what_the_system_says_comes_without_its_number(tmp_path, capsys, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("dicomframe.demo.run", refuse)
+    assert main(["demo", "--out", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().err == f"dicomframe: {tmp_path}: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"port": "a"}, "port= is a whole number from 0"),
+        ({"port": None}, "port= is"),
+        ({"samples": "x"}, "samples= is True or False, not str"),
+        ({"partitions": 1}, "partitions= is True or False"),
+        ({"strict": None}, "strict= is"),
+        ({"path": 5}, "path= is a folder, text or pathlib.Path, not int"),
+        ({"export_root": 5}, "export_root= is a folder"),
+        ({"operation_polls": "x"}, "operation_polls= is a whole number from 0 on"),
+        ({"operation_polls": -1}, "operation_polls= is"),
+    ],
+)
+@pytest.mark.parametrize("start", [dfr.start_local, serve], ids=["start_local", "serve"])
+def test_a_service_does_not_start_with_arguments_of_the_wrong_kind(start, arguments, words):
+    with pytest.raises(QueryError, match=words):
+        start(**arguments)
+
+
 def test_a_taken_port_is_one_line_on_standard_error(cohort_service, capsys):
     port = cohort_service.url.rpartition(":")[2]
     assert main(["serve", "--port", port]) == 1
@@ -212,7 +266,8 @@ def test_every_public_name_is_there_and_documented():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"path": __file__}, "keep its data"), ({"port": 99999}, "Port 99999")]
+    ("options", "words"),
+    [({"path": __file__}, "keep its data"), ({"port": 99999}, "Port 99999"), ({"port": -1}, "Port -1")],
 )
 def test_places_and_ports_that_cannot_be_are_named(options, words):
     with pytest.raises(DicomFrameError, match=words):

@@ -180,3 +180,41 @@ def with_gaps(client):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dfr.errors.IssuesWarning)
         return dfr.from_json(rows)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "words"),
+    [
+        ("plot", {"columns": "a"}, "columns= is a whole number from 1 on"),
+        ("plot", {"columns": 0}, "columns= is"),
+        ("plot", {"columns": True}, "columns= is"),
+        ("plot", {"most": "a"}, "most= is a whole number from 1 on"),
+        ("plot", {"titles": 5}, "titles= is a list of texts"),
+        ("plot", {"titles": ["one"]}, "1 titles were given for 2"),
+        ("counts", {"by": 5}, "name is needed, a text; not int"),
+        ("counts", {"by": ["Modality"]}, "not list"),
+        ("counts", {"by": None}, "not NoneType"),
+        ("missing", {"columns": 5}, "columns= is a list of columns' names, not int"),
+        ("missing", {"columns": "Modality"}, "not str"),
+        ("missing", {"columns": [["Modality"]]}, "not list"),
+        ("timeline", {"labels": 5}, "not int"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused_before_anything_is_retrieved(verb, arguments, words):
+    rows = [
+        {
+            "0020000D": {"vr": "UI", "Value": [uid]},
+            "00080020": {"vr": "DA", "Value": ["20240115"]},
+            "00080060": {"vr": "CS", "Value": ["CT"]},
+        }
+        for uid in ("1.2", "1.3")
+    ]
+    # It knows no service: a request would be another error.
+    with pytest.raises(QueryError, match=words):
+        getattr(dfr.from_json(rows).dicom, verb)(**arguments)
+
+
+def test_a_column_may_be_called_by_a_number():
+    table = dfr.from_json([{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]).assign(arm="a")
+    [axes] = table.rename(columns={"arm": 5}).dicom.counts(5).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a"]

@@ -1,6 +1,9 @@
 """Parts of names and ages, by column."""
 
+from datetime import date
+
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import dicomframe as dfr
@@ -83,3 +86,75 @@ def test_ages_in_years():
         None,
         2.0,
     ]
+
+
+NAMES = ["Smith^Anna", None]
+#: Columns of another kind, by what the refusal says of them.
+WRONG_FOR_NAMES = {
+    "holds Int64": pd.Series([1, None], dtype="Int64"),
+    "holds int64": pd.Series([1, 2]),
+    "holds int64.pyarrow": pd.Series([1, None], dtype="int64[pyarrow]"),
+    "holds datetime64": pd.Series(["2024-01-15", None], dtype="datetime64[s]"),
+    "holds timedelta64": pd.Series([None], dtype="timedelta64[us]"),
+    "holds bool": pd.Series([True]),
+    "holds float": pd.Series([1.5, None]),
+    "holds date and int": pd.Series([1, date(2024, 1, 15), "Smith"], dtype=object),
+    "holds lists": pd.Series([["Smith^Anna"], None]),
+    "'StudyDescription' is LO": pd.Series(["CT^Head"], name="StudyDescription"),
+    "'PatientAge' is AS": pd.Series([None], name="PatientAge", dtype="string"),
+}
+WRONG_FOR_AGES = {
+    **{said: column for said, column in WRONG_FOR_NAMES.items() if "is " not in said},
+    "'PatientName' is PN": pd.Series(NAMES, name="PatientName", dtype="string"),
+    "'who' holds no age": pd.Series(NAMES, name="who"),
+    "This column holds no age": pd.Series(NAMES, dtype="category"),
+}
+NAME_PARTS = [
+    "family_name",
+    "given_name",
+    "middle_name",
+    "name_prefix",
+    "name_suffix",
+    "ideographic",
+    "phonetic",
+]
+
+
+@pytest.mark.parametrize("part", NAME_PARTS)
+@pytest.mark.parametrize("said", WRONG_FOR_NAMES)
+def test_a_column_of_another_kind_has_no_names(said, part):
+    with pytest.raises(TableError, match=f"{said}.*; {part} needs person names"):
+        getattr(WRONG_FOR_NAMES[said].dicom, part)
+
+
+@pytest.mark.parametrize("said", WRONG_FOR_AGES)
+def test_a_column_of_another_kind_has_no_ages(said):
+    with pytest.raises(TableError, match=f"{said}.*; years needs ages .* 042Y") as refusal:
+        _ = WRONG_FOR_AGES[said].dicom.years
+    assert "Smith" not in str(refusal.value)
+
+
+def test_a_table_tells_that_a_column_holds_no_names(people):
+    with pytest.raises(TableError, match=r"'StudyDate'.* needs person names"):
+        people.dicom.names("StudyDate")
+
+
+@pytest.mark.parametrize(
+    "dtype", ["object", "string", "float64", "category", "string[pyarrow]", "null[pyarrow]"]
+)
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_column_without_values_is_missing(dtype, count):
+    kind = pd.ArrowDtype(pa.null()) if dtype == "null[pyarrow]" else dtype
+    column = pd.Series([None] * count, dtype=kind)
+    assert listed(column.dicom.years) == listed(column.dicom.family_name) == [None] * count
+
+
+def test_ages_that_are_none_are_missing_where_the_column_is_one_of_ages():
+    ages = pd.Series(["N-A", "soon"], name="PatientAge", dtype="string")
+    assert listed(ages.dicom.years) == [None, None]
+
+
+def test_texts_in_any_column_that_can_hold_them():
+    for dtype in ("object", "category"):
+        assert listed(pd.Series(NAMES, dtype=dtype).dicom.family_name) == ["Smith", None]
+        assert listed(pd.Series(["018M", None], dtype=dtype, name="age").dicom.years) == [1.5, None]

@@ -6,18 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dicomframe.client import collect, counting
+from dicomframe.client.addresses import addresses_of
 from dicomframe.client.bulkdata import BulkRetriever
 from dicomframe.client.datasets import datasets
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.frames import FrameRetriever
 from dicomframe.client.picturecache import PictureCache
 from dicomframe.client.rendered import Renderer, Wish
-from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydicom import Dataset
 
+    from dicomframe.client.addresses import Addresses
+    from dicomframe.dicom.paths import ResourcePath
     from dicomframe.images.tally import PixelCount
     from dicomframe.images.windowing import WindowLike
 
@@ -30,7 +32,7 @@ class CollectVerbs(ClientBase):
     _pictures: PictureCache
     _bulkdata: BulkRetriever
 
-    def collect_datasets(self, paths: Sequence[ResourcePath], *, original: bool = False) -> Iterator[Dataset]:
+    def collect_datasets(self, paths: Addresses, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve the objects of several resources as one stream, one at a time, as they are stored.
 
         What cannot be retrieved is passed over with a warning and told at the end, by an error: in a loop all others
@@ -38,7 +40,7 @@ class CollectVerbs(ClientBase):
 
         Parameters
         ----------
-        paths : sequence of ResourcePath
+        paths : pandas.DataFrame or iterable of addresses
             Studies, series or instances.
         original : bool
             Whether to give the objects as they were before all bulk updates.
@@ -81,11 +83,11 @@ class CollectVerbs(ClientBase):
         CT
         Of 2 resources, 1 could not be retrieved whole; the error's failed tells which, and why.
         """
-        return datasets(self._retriever, list(paths), original=original)
+        return datasets(self._retriever, _all(paths), original=original)
 
     def collect_rendered(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         window: WindowLike | None = None,
         viewport: tuple[int, int] | None = None,
         quality: int | None = None,
@@ -93,6 +95,15 @@ class CollectVerbs(ClientBase):
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve pictures of several resources into one table; ``df.dicom.rendered`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        window, viewport, quality, media_type
+            As for `retrieve_rendered`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -113,7 +124,7 @@ class CollectVerbs(ClientBase):
             self._retriever,
             self._renderer,
             self._pictures,
-            paths,
+            _all(paths),
             wish,
             small=False,
             progress=self._bar(progress),
@@ -121,12 +132,21 @@ class CollectVerbs(ClientBase):
 
     def collect_thumbnails(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         viewport: tuple[int, int] | None = None,
         media_type: str = "image/jpeg",
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve thumbnails of several resources into one table; ``df.dicom.thumbnails`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        viewport, media_type
+            As for `retrieve_thumbnail`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -147,7 +167,7 @@ class CollectVerbs(ClientBase):
             self._retriever,
             self._renderer,
             self._pictures,
-            paths,
+            _all(paths),
             wish,
             small=True,
             progress=self._bar(progress),
@@ -155,11 +175,20 @@ class CollectVerbs(ClientBase):
 
     def collect_frames(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         frames: int | Sequence[int] | None = None,
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve frames of several resources into one table; ``df.dicom.frames`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        frames : int or sequence of int, optional
+            Frame numbers, from 1; all by default.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -175,12 +204,21 @@ class CollectVerbs(ClientBase):
         ...     client.collect_frames([path])["status"].tolist()
         ['decoded']
         """
-        return collect.frames(self._retriever, self._frames, paths, frames, self._bar(progress))
+        return collect.frames(self._retriever, self._frames, _all(paths), frames, self._bar(progress))
 
     def collect_bulkdata(
-        self, paths: Sequence[ResourcePath], element: str, progress: bool | str | None = None
+        self, paths: Addresses, element: str, progress: bool | str | None = None
     ) -> pd.DataFrame:
         """Retrieve an attribute's bytes from several resources into one table; ``df.dicom.bulkdata`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        element : str
+            By tag or keyword, as ``path`` of `retrieve_bulkdata`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -196,17 +234,28 @@ class CollectVerbs(ClientBase):
         ...     client.collect_bulkdata([path], "PixelData")["data"].str.len().tolist()
         [32768]
         """
-        return collect.bulkdata(self._retriever, self._bulkdata, paths, element, self._bar(progress))
+        return collect.bulkdata(self._retriever, self._bulkdata, _all(paths), element, self._bar(progress))
 
     def collect_pixels(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         modality_lut: bool = False,
         progress: bool | str | None = None,
         *,
         suv: bool = False,
     ) -> pd.DataFrame:
         """Retrieve and decode several resources' pixels into one table; ``df.dicom.pixels`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        modality_lut : bool
+            Whether to give values in the modality's unit (PS3.3 C.11.1) instead of those stored.
+        progress : bool or "auto", optional
+            By default the client's.
+        suv : bool
+            Whether to give PET values as SUVbw in g/ml.
 
         Examples
         --------
@@ -223,17 +272,17 @@ class CollectVerbs(ClientBase):
         (1, 128, 128)
         """
         return collect.pixels(
-            self._retriever, paths, modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
+            self._retriever, _all(paths), modality_lut=modality_lut, suv=suv, progress=self._bar(progress)
         )
 
     def collect_pixel_counts(
-        self, paths: Sequence[ResourcePath], by: str = "modality", progress: bool | str | None = None
+        self, paths: Addresses, by: str = "modality", progress: bool | str | None = None
     ) -> tuple[list[PixelCount], list[str]]:
         """Count the pixel values of several resources' instances, in bounded memory; ``df.dicom.histogram`` draws them.
 
         Parameters
         ----------
-        paths : sequence of ResourcePath
+        paths : pandas.DataFrame or iterable of addresses
             Studies, series or instances.
         by : {"modality", "series"}
             What has a count of its own; each unit has one as well.
@@ -265,12 +314,17 @@ class CollectVerbs(ClientBase):
         >>> count.label, count.unit, int(count.tally.counts.sum())
         ('CT', 'HU', 16384)
         """
-        return counting.pixel_counts(self._retriever, paths, by, self._bar(progress))
+        return counting.pixel_counts(self._retriever, _all(paths), by, self._bar(progress))
 
-    def collect_waveforms(
-        self, paths: Sequence[ResourcePath], progress: bool | str | None = None
-    ) -> pd.DataFrame:
+    def collect_waveforms(self, paths: Addresses, progress: bool | str | None = None) -> pd.DataFrame:
         """Retrieve and decode several resources' waveforms into one table; ``df.dicom.waveforms`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice has two rows.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -285,4 +339,9 @@ class CollectVerbs(ClientBase):
         ...     client.collect_waveforms([ResourcePath(ecg.StudyInstanceUID)])["label"].tolist()
         ['RHYTHM', 'MEDIAN BEAT']
         """
-        return counting.waveform_table(self._retriever, paths, self._bar(progress))
+        return counting.waveform_table(self._retriever, _all(paths), self._bar(progress))
+
+
+def _all(paths: Addresses) -> list[ResourcePath]:
+    """Give the addresses one for one: what is named twice has two rows."""
+    return addresses_of(paths, distinct=False)

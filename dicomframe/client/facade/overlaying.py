@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dicomframe.client.addresses import addresses_of
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
+    from dicomframe.client.addresses import Addresses
     from dicomframe.images.layers import Overlays
     from dicomframe.images.volume import Volume
 
@@ -70,13 +71,22 @@ class OverlayVerbs(ClientBase):
 
     def collect_overlays(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         onto: Volume,
         *,
         registered: bool = False,
         progress: bool | str | None = None,
     ) -> Overlays:
         """Lay objects of several resources over one volume; ``df.dicom.overlays`` documents it.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them.
+        onto, registered
+            As for `retrieve_overlays`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Examples
         --------
@@ -95,6 +105,7 @@ class OverlayVerbs(ClientBase):
         """
         from dicomframe.client.overlaying import collect_overlays
 
+        found = addresses_of(paths, distinct=False)
         return collect_overlays(
-            self._retriever, paths, onto, registered=registered, progress=self._bar(progress)
+            self._retriever, found, onto, registered=registered, progress=self._bar(progress)
         )

@@ -1,32 +1,41 @@
-"""WADO-RS: objects, metadata and files."""
+"""WADO-RS: objects and metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dicomframe.client.addresses import addresses_of
-from dicomframe.client.download import download
+from dicomframe.client.addresses import address_of, addresses_of
 from dicomframe.client.facade.base import ClientBase
 from dicomframe.client.headers import retrieve_headers
-from dicomframe.client.layout import DEFAULT_LAYOUT
 from dicomframe.client.metadata import retrieve_metadata
-from dicomframe.client.outcomes import OnFailure, check_on_failure
 from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydicom import Dataset
 
+    from dicomframe.client.addresses import Address, Addresses
     from dicomframe.tables.schema import DtypeBackend, OnBadValue
 
 
 class RetrieveVerbs(ClientBase):
     """Retrieval of objects and metadata (PS3.18 section 10.4)."""
 
-    def retrieve(self, path: ResourcePath, *, original: bool = False) -> Iterator[Dataset]:
+    def retrieve(self, path: Address | pd.DataFrame, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve the objects of a study, series or instance, one at a time, as they are stored.
+
+        Parameters
+        ----------
+        path : str, tuple of str, mapping, pandas.Series, ResourcePath, or pandas.DataFrame of one row
+            A study's UID, or one to three UIDs from the study down; or a row with UID columns.
+        original : bool
+            Whether to give the objects as they were before all bulk updates.
+
+        Yields
+        ------
+        pydicom.Dataset
+            As for `retrieve_study`, which has the errors, too.
 
         Examples
         --------
@@ -42,7 +51,7 @@ class RetrieveVerbs(ClientBase):
         ...     [dataset.Modality for dataset in client.retrieve(path)]
         ['CT']
         """
-        return self._retriever.objects(path, original=original)
+        return self._retriever.objects(address_of(path), original=original)
 
     def retrieve_study(self, study_uid: str, *, original: bool = False) -> Iterator[Dataset]:
         """Retrieve a study's objects (WADO-RS, PS3.18 section 10.4), one at a time, in their stored transfer syntax.
@@ -121,11 +130,18 @@ class RetrieveVerbs(ClientBase):
         path = ResourcePath(study_uid, series_uid, instance_uid)
         return self._retriever.instance(path, original=original)
 
-    def retrieve_representative(self, path: ResourcePath) -> Dataset:
+    def retrieve_representative(self, path: Address | pd.DataFrame) -> Dataset:
         """Retrieve the instance that stands for a resource: of a study's largest series of pictures, the middle one.
+
+        Parameters
+        ----------
+        path : str, tuple of str, mapping, pandas.Series, ResourcePath, or pandas.DataFrame of one row
+            As for `retrieve`.
 
         Raises
         ------
+        QueryError
+            If it is no one resource, or a UID is malformed.
         NotFoundError
             If there is no instance.
 
@@ -143,7 +159,7 @@ class RetrieveVerbs(ClientBase):
         ...     client.retrieve_representative(ResourcePath(uids[0])).Modality
         'CT'
         """
-        return self._retriever.representative(path)
+        return self._retriever.representative(address_of(path))
 
     def retrieve_metadata(
         self,
@@ -203,7 +219,7 @@ class RetrieveVerbs(ClientBase):
 
     def collect_metadata(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         keywords: Sequence[str] | None = None,
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
@@ -212,6 +228,15 @@ class RetrieveVerbs(ClientBase):
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Retrieve the metadata of several resources into one table; `retrieve_metadata` has the rest.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice counts twice.
+        keywords, dtype_backend, errors, original
+            As for `retrieve_metadata`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Warns
         -----
@@ -235,7 +260,7 @@ class RetrieveVerbs(ClientBase):
         """
         return retrieve_metadata(
             self.session,
-            list(paths),
+            addresses_of(paths, distinct=False),
             keywords,
             dtype_backend,
             errors,
@@ -305,7 +330,7 @@ class RetrieveVerbs(ClientBase):
 
     def collect_headers(
         self,
-        paths: Sequence[ResourcePath],
+        paths: Addresses,
         keywords: Sequence[str],
         dtype_backend: DtypeBackend = "numpy_nullable",
         errors: OnBadValue = "coerce",
@@ -314,6 +339,15 @@ class RetrieveVerbs(ClientBase):
         progress: bool | str | None = None,
     ) -> pd.DataFrame:
         """Read a few attributes of the objects of several resources; `retrieve_headers` has the rest.
+
+        Parameters
+        ----------
+        paths : pandas.DataFrame or iterable of addresses
+            Studies, series or instances, as `download` takes them; what is named twice counts twice.
+        keywords, dtype_backend, errors, original
+            As for `retrieve_headers`.
+        progress : bool or "auto", optional
+            By default the client's.
 
         Warns
         -----
@@ -329,94 +363,10 @@ class RetrieveVerbs(ClientBase):
         """
         return retrieve_headers(
             self._retriever,
-            list(paths),
+            addresses_of(paths, distinct=False),
             keywords,
             dtype_backend,
             errors,
             original=original,
             progress=self._bar(progress),
-        )
-
-    def download(
-        self,
-        what: Any,
-        folder: str | Path,
-        *,
-        layout: str = DEFAULT_LAYOUT,
-        original: bool = False,
-        overwrite: bool = False,
-        errors: OnFailure = "rows",
-        progress: bool | str | None = None,
-        max_workers: int | None = None,
-    ) -> pd.DataFrame:
-        """Save objects as files, several at a time. Called again, it keeps what is whole and fetches what is not.
-
-        When the server throttles one request (429, 503 with Retry-After), all wait as long as it asks for.
-
-        Parameters
-        ----------
-        what : str, pandas.DataFrame, ResourcePath or a list of UIDs
-            A study's UID, or a table at any level.
-        folder : str or pathlib.Path
-            Made if it is not there. A hidden file in it remembers which files are whole.
-        layout : str
-            The path of a file in it, with ``{StudyInstanceUID}``, ``{SeriesInstanceUID}`` and ``{SOPInstanceUID}``.
-        original : bool
-            Whether to save the objects as they were before all bulk updates.
-        overwrite : bool
-            Whether to fetch also what is whole already. A file that is kept is not compared with the service: after
-            a bulk update (`update_studies`), only this brings the new versions.
-        errors : {"rows", "raise"}
-            Whether failures and damage are rows, or the first is raised when all else is done.
-        progress : bool or "auto", optional
-            By default the client's.
-        max_workers : int, optional
-            How many requests may run at the same time; by default the client's.
-
-        Returns
-        -------
-        pandas.DataFrame
-            One row an instance: the UIDs, ``path``, ``status`` (``"saved"``, ``"kept"``, ``"damaged"``,
-            ``"ambiguous"``, ``"failed"``), ``bytes`` (Int64) and ``error``. A study or series of which nothing came has
-            one row without the deeper UIDs. An object that the server sends cut off, twice, is damaged: what came of
-            it is in a file with ``.damaged`` behind its name, until a later call gets it whole. Different objects with
-            the same UIDs are ambiguous: all are kept, with ``.differs-`` and a digest behind the name, and none as the
-            instance's file. A saved file with an ``error`` is whole; it says what else there is to know, such as that
-            it could not be noted as whole and that the next call fetches it again.
-
-        Raises
-        ------
-        QueryError
-            If the layout is no such path, or a UID is malformed.
-        TableError
-            If a table lacks UIDs.
-        FolderError
-            If the folder cannot be made, or nothing is in it and nothing can be written. What cannot be written later,
-            to a full disk for example, is in the rows, and no more is asked for then.
-        KeyboardInterrupt
-            If it is interrupted. What was saved is whole; `Client.partial` tells what was not.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import dicomframe as dfr
-        >>> from pydicom import dcmread, examples
-        >>> ct = dcmread(examples.get_path("ct"))
-        >>> uids = ct.StudyInstanceUID, ct.SeriesInstanceUID, ct.SOPInstanceUID
-        >>> with tempfile.TemporaryDirectory() as folder, dfr.start_local() as local:
-        ...     client = local.connect()
-        ...     stored = client.store([ct])
-        ...     client.download(uids[0], folder)["status"].tolist()
-        ['saved']
-        """
-        return download(
-            self._retriever,
-            addresses_of(what),
-            folder,
-            layout=layout,
-            original=original,
-            overwrite=overwrite,
-            errors=check_on_failure(errors),
-            progress=self._bar(progress),
-            max_workers=max_workers,
         )

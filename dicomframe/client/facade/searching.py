@@ -82,12 +82,31 @@ class SearchVerbs(ClientBase):
         page_size: int = PAGE_SIZE,
         **filters: Any,
     ) -> Search:
-        """Search series, in all studies or below some; `search_studies` documents the other arguments.
+        """Search series, in all studies or below some.
 
         Parameters
         ----------
         study_uid : str or list of str, optional
             The study, or studies, to search in.
+        fuzzy : bool
+            Whether person names match by the beginnings of their words.
+        fields : str or sequence of str, optional
+            Attributes to return beside the default ones, by keyword; ``"all"`` for all that the service has.
+        limit : int, optional
+            The most rows in all; by default all there are.
+        page_size : int
+            Rows to ask for at a time; the service takes at most 200.
+        **filters
+            What attributes must be, by keyword; `search_studies` tells of wildcards, ranges and lists.
+
+        Returns
+        -------
+        Search
+
+        Raises
+        ------
+        QueryError
+            If a filter is no keyword, its value cannot be searched for, or a UID is malformed.
 
         Examples
         --------
@@ -124,12 +143,31 @@ class SearchVerbs(ClientBase):
         page_size: int = PAGE_SIZE,
         **filters: Any,
     ) -> Search:
-        """Search instances, everywhere or below a study or series; `search_studies` documents the other arguments.
+        """Search instances, everywhere or below a study or series.
 
         Parameters
         ----------
         study_uid, series_uid : str or list of str, optional
             What to search in. A series without its study becomes a filter.
+        fuzzy : bool
+            Whether person names match by the beginnings of their words.
+        fields : str or sequence of str, optional
+            Attributes to return beside the default ones, by keyword; ``"all"`` for all that the service has.
+        limit : int, optional
+            The most rows in all; by default all there are.
+        page_size : int
+            Rows to ask for at a time; the service takes at most 200.
+        **filters
+            What attributes must be, by keyword; `search_studies` tells of wildcards, ranges and lists.
+
+        Returns
+        -------
+        Search
+
+        Raises
+        ------
+        QueryError
+            If a filter is no keyword, its value cannot be searched for, or a UID is malformed.
 
         Examples
         --------

@@ -80,7 +80,7 @@ class UpdateVerbs(ClientBase):
 
         Parameters
         ----------
-        what : str, pandas.DataFrame, ResourcePath or a list of them
+        what : str, pandas.DataFrame or iterable of addresses, as `download` takes them
             A study's UID, or a table at any level; ``"all"``: whatever the service, or its data partition, holds.
         to : str, path or mapping
             A container's URL, ``https://<account>.blob.core.windows.net/<container>``: with a SAS token in its query,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dicomframe.client import delete as deletion
@@ -14,6 +13,8 @@ from dicomframe.dicom.paths import ResourcePath
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dicomframe.client.addresses import Addresses
 
 
 class WriteVerbs(ClientBase):
@@ -155,7 +156,7 @@ class WriteVerbs(ClientBase):
 
     def delete_many(
         self,
-        paths: Iterable[ResourcePath],
+        paths: Addresses,
         *,
         dry_run: bool = False,
         wait: bool = True,
@@ -167,7 +168,7 @@ class WriteVerbs(ClientBase):
 
         Parameters
         ----------
-        paths : iterable of ResourcePath, or whatever `download` takes
+        paths : pandas.DataFrame or iterable of addresses, as `download` takes them
             What to delete.
         dry_run, wait, background
             As for `delete`.

@@ -39,7 +39,7 @@ def draw_counts(table: pd.DataFrame, by: str = "modality", most: int = 20) -> Fi
     """Draw the bars; `dicomframe.accessor.plots.PlotMethods.counts` documents it."""
     check_most(most)
     what = what_a_row_is(table)
-    if by in {"month", "year"}:
+    if by in ("month", "year"):
         return _over_time(table, by, what)
     name, values, notes = _values(table, by, what)
     if table.empty:

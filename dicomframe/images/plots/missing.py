@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from dicomframe.errors import QueryError
 from dicomframe.images.plots.page import (
     INKS,
     column,
@@ -34,8 +35,12 @@ _ABSENT, _UNREADABLE = INKS[0], INKS[1]
 
 def draw_missing(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Figure:
     """Draw the map; `dicomframe.accessor.plots.PlotMethods.missing` documents it."""
-    names = list(dict.fromkeys(table.columns if columns is None else columns))
-    given = {name: column(table, name) for name in names}
+    if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
+        raise QueryError(f"columns= is a list of columns' names, not {type(columns).__name__}.")
+    wanted = list(table.columns if columns is None else columns)
+    cells = [column(table, name) for name in wanted]
+    given = dict(zip(wanted, cells, strict=True))
+    names = list(given)
     if table.empty or not names:
         return empty_page("The table has no rows, so nothing is missing in it.")
     length = len(table)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -123,8 +124,14 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     ------
     TableError
         If it is not there, or there twice; the message says how to get it.
+    QueryError
+        If no column has such a name: it is no text.
     """
-    if name not in table.columns:
+    # A user's own column may be called by a number.
+    is_there = isinstance(name, Hashable) and name in table.columns
+    if not is_there and not isinstance(name, str):
+        raise QueryError(f"A column's name is needed, a text; not {type(name).__name__}.")
+    if not is_there:
         raise TableError(
             f"There is no column {name[:64]!r} to draw. Ask the search for it (fields=[{name[:64]!r}]), or take it"
             f" from df.dicom.metadata() or df.dicom.headers([{name[:64]!r}])."
@@ -157,8 +164,13 @@ def dates(table: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 def check_most(most: int) -> None:
     """Refuse a bound that leaves nothing to draw."""
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise QueryError("most= is a whole number from 1 on.")
+    check_count("most", most)
+
+
+def check_count(name: str, given: object) -> None:
+    """Refuse what is no number of things to draw."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or int(given) < 1:
+        raise QueryError(f"{name}= is a whole number from 1 on.")
 
 
 def what_a_row_is(table: pd.DataFrame) -> str:
