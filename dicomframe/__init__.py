@@ -73,6 +73,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'dicomframe' has no attribute {name!r}")
     module = import_module(home)
+    _register_with_pandas()  # again: another thread may have been about to load pandas at the first time
     return module if home == f"dicomframe.{name}" else getattr(module, name)
 
 
