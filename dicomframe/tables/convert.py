@@ -227,8 +227,12 @@ def concat(tables: Iterable[pd.DataFrame], dtype_backend: DtypeBackend = "numpy_
 
 
 def _holds_json(table: pd.DataFrame) -> bool:
+    """Tell whether cells are attributes of DICOM JSON; objects may stand in a user's own columns, too."""
     return any(
-        isinstance(cell, Mapping) for _, column in table.items() if column.dtype == object for cell in column
+        isinstance(cell, Mapping) and not {"vr", "Value"}.isdisjoint(cell)
+        for name, column in table.items()
+        if column.dtype == object and tags.find(str(name)) is not None
+        for cell in column
     )
 
 

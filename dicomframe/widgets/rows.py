@@ -66,12 +66,12 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
     ----------
     table : pandas.DataFrame
     rows : DataFrame, sequence of labels, or one bool a row
-        A part of the table, labels of its index (all rows that have one), or which rows.
+        A part of the table, labels of its index (all rows that have one), or which rows, in the table's order.
 
     Raises
     ------
     QueryError
-        If a label is none of the table's, or there is not one bool a row.
+        If a label is none of the table's, or there is not one bool a row; if it cannot be told which rows are meant.
 
     Examples
     --------
@@ -85,9 +85,15 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
         raise QueryError("The rows to tick are a part of the table, labels of its index, or one bool a row.")
     else:
         given = pd.Series(rows if isinstance(rows, pd.Series | np.ndarray | pd.Index) else list(rows))
+        given = given.infer_objects()  # True as an object is no label 1
         if len(given) and pd.api.types.is_bool_dtype(given.dtype):
             if len(given) != len(table):
                 raise QueryError(f"One bool a row is wanted: {len(table)}, not {len(given)}.")
+            if isinstance(rows, pd.Series) and not rows.index.equals(table.index):
+                raise QueryError(
+                    "The bools have another index than the table, so they may be of other rows; bring them into its"
+                    " order (.loc[table.index]), or give them without an index (.to_numpy())."
+                )
             return given.fillna(False).to_numpy(dtype=bool)
         labels = pd.Index(given)
     unknown = ~labels.isin(table.index)
@@ -96,4 +102,9 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
             f"{int(unknown.sum())} of the {len(labels)} rows to tick are not in the table's index."
         )
     found: Mask = table.index.isin(labels)
+    if isinstance(rows, pd.DataFrame) and found.sum() > len(rows):
+        raise QueryError(
+            "Several rows of the table have the same label, so it cannot be told which of them are meant; give one bool"
+            " a row, or browse df.reset_index()."
+        )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -116,10 +117,14 @@ class SeriesSource(Source):
         dataset = self._objects.get(str(table["SOPInstanceUID"].iloc[0]))
         if dataset is None or "PerFrameFunctionalGroupsSequence" not in dataset:
             return ""
-        frames = range(len(self.frames))
-        windows = len({default_window(dataset, at) for at in frames}) > 1
-        with reading("the units"):
-            units = len({unit_of(dataset, at) for at in frames}) > 1
+        looks = []
+        for at in range(len(self.frames)):
+            # A frame whose window is no number fails when it is looked at, not all of them now.
+            with suppress(DecodeError), reading("how a frame is shown"):
+                looks.append((default_window(dataset, at), unit_of(dataset, at)))
+        windows, units = (
+            (len(set(each)) > 1 for each in zip(*looks, strict=True)) if looks else (False, False)
+        )
         return " ".join([_WINDOWS] * windows + [_UNITS] * units)
 
     def grid(self) -> Volume | None:
