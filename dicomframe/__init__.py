@@ -1,6 +1,6 @@
 """Typed pandas tables, pictures and a faithful local service for the Azure DICOM service.
 
-Importing it registers the ``DataFrame.dicom`` accessor; everything heavier, pandas too, is loaded when it is first
+Importing it gives tables their ``dicom`` accessor; everything heavier, pandas too, is loaded when it is first
 used.
 
 Examples

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader
@@ -16,10 +15,28 @@ from typing import Any, Final
 
 _PANDAS: Final = "pandas"
 _ACCESSOR: Final = "dicomframe.accessor"
+_NAME: Final = "dicom"
+
+
+class Later:
+    """Stands for the accessor until it is used for the first time.
+
+    Nothing else of this package is loaded while pandas is: a thread that loads a module of ours, and waits for pandas,
+    and the one that loads pandas would wait for each other.
+    """
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def __get__(self, table: Any, kind: type) -> Any:
+        import_module(_ACCESSOR)  # which puts the accessor in this one's place
+        if vars(self._kind).get(_NAME) is self:
+            raise AttributeError(f"pandas was loaded a second time; its new tables have no .{_NAME}.")
+        return getattr(kind if table is None else table, _NAME)
 
 
 class _Registering(Loader):
-    """Loads pandas as its own loader does, and has the accessor registered then.
+    """Loads pandas as its own loader does, and gives its tables the accessor then.
 
     Its own loader is left as it is: it may load other modules too (an archive's does), or refuse to be changed.
     """
@@ -41,19 +58,13 @@ class _Registering(Loader):
             if getattr(holder, name, None) is self:
                 setattr(holder, name, self._loader)
         self._loader.exec_module(module)
-        try:
-            import_module(_ACCESSOR)
-        except Exception as error:
-            # Whoever imports pandas may not know of this package, and pandas itself has been loaded well.
-            warnings.warn(
-                f"Tables have no .dicom, since {_ACCESSOR} cannot be imported: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        for kind in (getattr(module, "DataFrame", None), getattr(module, "Series", None)):
+            if isinstance(kind, type) and _NAME not in vars(kind):
+                setattr(kind, _NAME, Later(kind))
 
 
 class _Waiting:
-    """Finds pandas as the other finders do, with a loader that has the accessor registered.
+    """Finds pandas as the other finders do, with a loader that gives tables the accessor.
 
     It stays when that is done: an import in another thread that goes through the finders would miss one of them if
     this were taken out.
@@ -66,10 +77,12 @@ class _Waiting:
             return None
         others = (finder for finder in list(sys.meta_path) if finder is not self)
         # Old finders have no find_spec; Python passes over them, too.
-        specs = (finder.find_spec(fullname, path, target) for finder in others if hasattr(finder, "find_spec"))
+        specs = (
+            finder.find_spec(fullname, path, target) for finder in others if hasattr(finder, "find_spec")
+        )
         spec = next((spec for spec in specs if spec is not None), None)
         # The specification may be made only to see whether there is a pandas: nothing happens until it is loaded.
-        if spec is not None and hasattr(spec.loader, "exec_module"):
+        if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Registering(spec.loader)
         return spec
 
