@@ -1,6 +1,6 @@
 """Typed pandas tables, pictures and a faithful local service for the Azure DICOM service.
 
-Importing it registers the ``DataFrame.dicom`` accessor; everything heavier, pandas too, is loaded when it is first
+Importing it gives tables their ``dicom`` accessor; everything heavier, pandas too, is loaded when it is first
 used.
 
 Examples
@@ -74,6 +74,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'dicomframe' has no attribute {name!r}")
     module = import_module(home)
+    _register_with_pandas()  # again: another thread may have been about to load pandas at the first time
     return module if home == f"dicomframe.{name}" else getattr(module, name)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from dicomframe._registration import Later
 from dicomframe.accessor.column import DicomColumn
 from dicomframe.accessor.conversion import ConversionMethods
 from dicomframe.accessor.feed import FeedMethods
@@ -40,5 +41,10 @@ class DicomTable(ConversionMethods, OverlayMethods, ViewingMethods, FeedMethods)
     __slots__ = ()
 
 
-pd.api.extensions.register_dataframe_accessor("dicom")(DicomTable)
-pd.api.extensions.register_series_accessor("dicom")(DicomColumn)
+_NAME = "dicom"
+for _kind in (pd.DataFrame, pd.Series):
+    if isinstance(vars(_kind).get(_NAME), Later):
+        delattr(_kind, _NAME)
+
+pd.api.extensions.register_dataframe_accessor(_NAME)(DicomTable)
+pd.api.extensions.register_series_accessor(_NAME)(DicomColumn)

@@ -208,11 +208,14 @@ def bulk(accept: str | None) -> Wanted:
     Fault
         406 if the request accepts nothing that the service can send.
     """
+    refused = {media.type for quality, media in _all_ranges(accept or "") if quality <= 0}
+    # A wildcard does not undo what the header refuses by its name.
+    single = {OCTETS, "application/*", "*/*"} if OCTETS not in refused else set()
     for _, media in sorted(ranges_of(accept or "*/*"), key=lambda each: -each[0]):
         inner = media.parameters.get("type", "").lower()
         is_multipart = media.type in {MULTIPART, "multipart/*"} and inner in {OCTETS, "*/*", ""}
         syntax = media.parameters.get("transfer-syntax", EXPLICIT_LITTLE)
-        if (is_multipart or media.type in {"*/*", "application/*", OCTETS}) and syntax in _BULK_SYNTAXES:
+        if (is_multipart or media.type in single) and syntax in _BULK_SYNTAXES:
             return Wanted(syntax, is_multipart, OCTETS)
     raise not_acceptable(
         f'Bulk data can be sent as {OCTETS} or {MULTIPART}; type="{OCTETS}", with transfer-syntax={EXPLICIT_LITTLE} or'

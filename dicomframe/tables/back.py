@@ -87,7 +87,7 @@ _NOTHING: Any = object()
 _ADVICE = {
     "date": " A date is a day, or text such as 2024-01-31; .dt.normalize() takes a time of day off.",
     "datetime": " pandas.to_datetime makes moments of text.",
-    "time": " pandas.to_timedelta makes times of day of text.",
+    "time": " A time of day lies within 24 hours; pandas.to_timedelta makes one of text.",
 }
 _UID_KEYWORDS = tuple(UID_KEYWORD_OF_LEVEL.values())
 

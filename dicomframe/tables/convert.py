@@ -178,8 +178,12 @@ def convert_dtypes(
 
 
 def _holds_json(table: pd.DataFrame) -> bool:
+    """Tell whether cells are attributes of DICOM JSON; objects may stand in a user's own columns, too."""
     return any(
-        isinstance(cell, Mapping) for _, column in table.items() if column.dtype == object for cell in column
+        isinstance(cell, Mapping) and not {"vr", "Value"}.isdisjoint(cell)
+        for name, column in table.items()
+        if column.dtype == object and tags.find(str(name)) is not None
+        for cell in column
     )
 
 

@@ -19,6 +19,9 @@ from dicomframe.tables.cells import ENCODERS, read_attribute, read_value
 from dicomframe.tables.schema import Column
 
 _MOMENTS = frozenset({"date", "datetime", "time"})
+_NUMBERS = frozenset({"integer", "float"})
+#: A time of day's last moment, in microseconds: the end of a leap second, 235960.
+_DAY: Final = 24 * 60 * 60 * 1_000_000
 _REFUSED: Final[Any] = object()
 
 
@@ -64,6 +67,8 @@ def as_attribute(cell: Any, column: Column) -> Any:
 
 def is_missing(cell: Any) -> bool:
     """Tell whether a cell holds nothing, in any of pandas' ways to say so."""
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(cell))
     return (
         cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and bool(np.isnan(cell)))
     )
@@ -73,17 +78,24 @@ def _read_together(series: pd.Series[Any], column: Column) -> list[Any] | None:
     """Read the whole column at once, where each cell is what the column's type says; None where one is not."""
     try:
         arrow = pa.array(series, from_pandas=True)
+        kind = _kind_of(arrow)
+        if column.kind in _NUMBERS and (pa.types.is_temporal(kind) or pa.types.is_boolean(kind)):
+            return None  # bits of a moment are no number
         if column.kind in _MOMENTS:
             whole = pa.list_(pa.int64()) if column.multiple else pa.int64()
             moments = _moments(arrow, column)
             return None if moments is None else list(moments.cast(whole).to_pylist())
         return list(arrow.cast(column.arrow_type).to_pylist())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError):
+    except (ValueError, TypeError, NotImplementedError, OverflowError):  # Arrow's own are among them
         return None
 
 
+def _kind_of(arrow: pa.Array) -> pa.DataType:
+    return arrow.type.value_type if pa.types.is_list(arrow.type) else arrow.type
+
+
 def _moments(arrow: pa.Array, column: Column) -> pa.Array | None:
-    kind = arrow.type.value_type if pa.types.is_list(arrow.type) else arrow.type
+    kind = _kind_of(arrow)
     if not (pa.types.is_temporal(kind) or pa.types.is_null(kind)):
         return None
     if column.kind == "date" and pa.types.is_timestamp(arrow.type):
@@ -91,7 +103,12 @@ def _moments(arrow: pa.Array, column: Column) -> pa.Array | None:
         arrow = pc.local_timestamp(arrow) if arrow.type.tz else arrow
         if pc.all(pc.equal(pc.floor_temporal(arrow, unit="day"), arrow)).as_py() is False:
             return None
-    return arrow.cast(column.arrow_type, safe=False)
+    moments = arrow.cast(column.arrow_type, safe=False)
+    if column.kind == "time":
+        times = (pc.list_flatten(moments) if column.multiple else moments).cast(pa.int64())
+        if pc.any(pc.or_(pc.less(times, 0), pc.greater(times, _DAY))).as_py():
+            return None
+    return moments
 
 
 def _read(cell: Any, column: Column) -> Any:
@@ -119,9 +136,10 @@ def _read_one(value: Any, column: Column) -> Any:
         moment = _moment(value, column.kind)
         if moment is not None:
             try:
-                return ENCODERS[column.kind](moment)
+                encoded = ENCODERS[column.kind](moment)
             except ValueError:
                 return _REFUSED
+            return encoded if column.kind != "time" or 0 <= encoded <= _DAY else _REFUSED
         value = _digits(value) if column.kind == "date" else value
         if not isinstance(value, str):
             return _REFUSED

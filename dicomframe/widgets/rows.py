@@ -90,9 +90,15 @@ def rows_meant(table: pd.DataFrame, rows: Any) -> Mask:
         raise QueryError("The rows to tick are a part of the table, labels of its index, or one bool a row.")
     else:
         given = pd.Series(rows if isinstance(rows, pd.Series | np.ndarray | pd.Index) else list(rows))
+        given = given.infer_objects()  # True as an object is no label 1
         if len(given) and pd.api.types.is_bool_dtype(given.dtype):
             if len(given) != len(table):
                 raise QueryError(f"One bool a row is wanted: {len(table)}, not {len(given)}.")
+            if isinstance(rows, pd.Series) and not rows.index.equals(table.index):
+                raise QueryError(
+                    "The bools have another index than the table, so they may be of other rows; bring them into its"
+                    " order (.loc[table.index]), or give them without an index (.to_numpy())."
+                )
             return given.fillna(False).to_numpy(dtype=bool)
         labels = pd.Index(given)
     unknown = ~labels.isin(table.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -119,13 +120,16 @@ class SeriesSource(Source):
         dataset = self._objects.get(str(table["SOPInstanceUID"].iloc[0]))
         if dataset is None or "PerFrameFunctionalGroupsSequence" not in dataset:
             return ""
-        frames = range(len(self.frames))
-        windows = len({default_window(dataset, at) for at in frames}) > 1
-        with reading("the units"):
-            units = len({unit_of(dataset, at) for at in frames}) > 1
+        windows, units = set(), set()
+        for at in range(len(self.frames)):
+            # A frame whose window is no number fails when it is looked at, not all of them now.
+            with suppress(DecodeError), reading("how a frame is shown"):
+                window, unit = default_window(dataset, at), unit_of(dataset, at)
+                windows.add(window)
+                units.add(unit)
         with reading("the VOI LUTs"):
-            luts = luts_differ(dataset, frames)
-        return " ".join([_WINDOWS] * windows + [_UNITS] * units + [_LUTS] * luts)
+            luts = luts_differ(dataset, range(len(self.frames)))
+        return " ".join([_WINDOWS] * (len(windows) > 1) + [_UNITS] * (len(units) > 1) + [_LUTS] * luts)
 
     def grid(self) -> Volume | None:
         """Give the grid that `overlays_of` lays things onto, without values; None where the slices fill none."""

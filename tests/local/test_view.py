@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import generate_uid
 
 import dicomframe as dfr
@@ -218,17 +220,25 @@ def test_other_voi_luts_of_frames_are_told(opened, entries, told):
     assert ("name different VOI LUTs" in opened([ds], index=0)._look.note) == told
 
 
-def test_what_frames_differ_in_is_told(opened):
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_what_frames_differ_in_is_told(opened, is_broken):
+    """A frame whose window is no number is for itself."""
     ds = read("CT_small.dcm")
     ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = (generate_uid() for _ in range(3))
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     del ds.RescaleSlope, ds.RescaleIntercept
-    ds.NumberOfFrames, ds.PixelData = 2, ds.PixelData * 2
+    ds.NumberOfFrames, ds.PixelData = 3, ds.PixelData * 3
     groups = []
-    for number in range(2):
+    for number in range(3):
         value, window, group = Dataset(), Dataset(), Dataset()
-        value.RescaleSlope, value.RescaleIntercept, value.RescaleType = 1 + number, 0, ["HU", "MGML"][number]
+        value.RescaleSlope, value.RescaleIntercept, value.RescaleType = (
+            1 + number,
+            0,
+            ["HU", "MGML", "HU"][number],
+        )
         window.WindowCenter, window.WindowWidth = 40 + number, 400
+        if is_broken and number == 2:
+            window[0x00281050] = RawDataElement(Tag(0x00281050), "DS", 4, b"none", 0, False, True)
         group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [value], [window]
         groups.append(group)
     ds.PerFrameFunctionalGroupsSequence = groups

@@ -41,7 +41,13 @@ def test_a_value_as_a_single_part(anyhow, dicom, accept, path):
 
 
 @pytest.mark.parametrize(
-    "accept", [RELATED, f"{RELATED}; transfer-syntax=*", 'multipart/related; type="*/*"']
+    "accept",
+    [
+        RELATED,
+        f"{RELATED}; transfer-syntax=*",
+        'multipart/related; type="*/*"',
+        f"*/*, {OCTETS};q=0, {RELATED};q=0.1",
+    ],
 )
 def test_a_value_as_multipart(http, dicom, accept):
     http.stored(dicom())
@@ -58,6 +64,8 @@ def test_a_value_as_multipart(http, dicom, accept):
         'multipart/related; type="image/jp2"',
         f"{OCTETS}; transfer-syntax=1.2.3",
         "application/dicom",
+        f"{OCTETS};q=0, */*",  # a wildcard does not undo that
+        f"application/*, {OCTETS};q=0",
     ],
 )
 def test_what_is_not_accepted(http, dicom, accept):

@@ -56,6 +56,13 @@ def test_a_day_is_that_day_however_it_is_written(cells):
     ("keyword", "cells"),
     [
         ("StudyDate", [5]),
+        ("InstanceNumber", [pd.Timedelta("1s")]),
+        ("InstanceNumber", [pd.Timestamp("2024-01-31")]),
+        ("InstanceNumber", [True]),
+        ("SliceThickness", [True]),
+        ("StudyTime", [pd.Timedelta("25h")]),
+        ("StudyTime", [pd.Timedelta("-1s")]),
+        ("StudyTime", ["1 days 01:00:00"]),
         ("StudyDate", [20240131.5]),
         ("StudyDate", [True]),
         ("StudyDate", ["31.01.2024"]),
@@ -144,3 +151,28 @@ def test_concat_takes_a_list_of_tables():
         dfr.concat(dfr.from_json([STUDY]))
     with pytest.raises(TableError, match="Give a list"):
         dfr.concat(["a"])
+
+
+def test_cells_of_numpy_among_others():
+    assert written("StudyDate", pd.Series([np.datetime64("NaT"), "20240131"], dtype=object)) == [
+        None,
+        "20240131",
+    ]
+    assert written("StudyTime", pd.Series([np.timedelta64("NaT"), "0101"], dtype=object)) == [None, "010100"]
+    days = pd.Series([np.datetime64("2024-01-31")], dtype=object)
+    assert written("AcquisitionDateTime", days) == ["20240131000000"]
+
+
+def test_a_leap_second_is_a_time_of_day():
+    assert written("StudyTime", [pd.Timedelta("24h")]) == ["235960"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"), [("note", {"by": "me"}), ("note", {"vr": "me"}), ("PatientComments", {"by": "me"})]
+)
+def test_objects_in_a_column_make_no_json_of_the_others(name, cell):
+    merged = dfr.from_json([STUDY]).assign(**{name: [cell]})
+    merged.attrs.clear()
+    typed = merged.dicom.convert_dtypes()
+    assert typed["StudyInstanceUID"].tolist() == ["1.2"]
+    assert len(typed.dicom.issues()) == (name == "PatientComments")

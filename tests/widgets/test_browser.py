@@ -270,6 +270,24 @@ def test_ticks_are_read_and_counted_with_the_lock_of_those_who_set_them():
     assert seen == [False]
 
 
+def test_rows_of_which_it_cannot_be_told_which_are_meant_are_not_ticked():
+    table = table_of([("CT", "F", None, None, None), ("MR", "M", None, None, None)] * 2)
+    table.index = [3, 1, 2, 1]
+    browser = table.dicom.browse()
+    mask = table["PatientSex"] == "F"
+    for unclear in (table.iloc[[1]], mask.sort_index(), mask.reset_index(drop=True)):
+        with pytest.raises(QueryError):
+            browser.tick(unclear)
+    with pytest.raises(QueryError, match="One bool a row"):
+        browser.tick(np.array([True], object))  # nor is it the label 1
+    assert browser.ticked_count == 0
+    browser.tick(table.iloc[[1, 3]])
+    browser.tick(table.iloc[[0]])
+    assert np.flatnonzero(browser._ticks).tolist() == [0, 1, 3]
+    browser.tick(np.array([True, False, False, False], object), ticked=False)
+    assert np.flatnonzero(browser._ticks).tolist() == [1, 3]
+
+
 @pytest.mark.parametrize(
     "words",
     [
