@@ -108,6 +108,9 @@ KEYS: Final[Mapping[Name, tuple[str, ...]]] = {
 }
 #: What says which of two rows is newer.
 _ORDER: Final[Mapping[Name, str]] = {"study": "batch", "series": "batch", "instance": "sequence"}
+#: Of which columns Delta's log keeps the least and greatest values. The log stays when rows and files are deleted: no
+#: patient's name or identifier may be in it.
+_IN_LOG: Final = frozenset({*KEYS["instance"], "sequence", "batch"})
 #: In rows to merge: whether the row is to be taken away.
 GONE: Final = "gone"
 
@@ -150,6 +153,13 @@ class Table:
             mode="ignore",
             name=f"dicomframe {self.name}",
             description=description,
+            configuration={
+                "delta.dataSkippingStatsColumns": ",".join(
+                    each for each in SCHEMAS[self.name].names if each in _IN_LOG
+                ),
+                # Without the log of an earlier time, Delta gives what is left for what was then.
+                "delta.enableExpiredLogCleanup": "false",
+            },
             storage_options=self._options,
         )
 
@@ -166,15 +176,29 @@ class Table:
             raise LakeError(
                 f"The table {self.name!r} of the lake cannot be opened ({type(error).__name__})."
             ) from None
+        # Of a time before its first version, Delta gives the first one.
+        if isinstance(as_of, datetime) and as_of.timestamp() * 1000 < (table.metadata().created_time or 0):
+            raise LakeError(
+                "as_of= lies before the lake was made; what the service held then, it cannot tell."
+            )
         return table
 
     def read(
         self, columns: Sequence[str], where: str | None = None, as_of: datetime | int | None = None
     ) -> pa.Table:
         """Read columns, of all rows or of those that a SQL predicate chooses."""
-        reader = self.open(as_of).scan(list(columns), where)
-        schema = SCHEMAS[self.name]
-        return pa.table(reader).cast(pa.schema([schema.field(name) for name in columns]))
+        from deltalake.exceptions import DeltaError
+
+        table, schema = self.open(as_of), SCHEMAS[self.name]
+        try:
+            found = pa.table(table.scan(list(columns), where))
+        except (pa.ArrowException, DeltaError, OSError) as error:
+            # Its words may hold the storage's address.
+            raise LakeError(
+                f"The table {self.name!r} of the lake cannot be read ({type(error).__name__}). If lake.vacuum() has"
+                " deleted that version's files, read a later one; begin a cohort anew."
+            ) from None
+        return found.cast(pa.schema([schema.field(name) for name in columns]))
 
     def merge(self, rows: pa.Table) -> None:
         """Put newer rows in place of older ones, take those away that are `GONE`; the same again changes nothing."""
@@ -248,9 +272,9 @@ class Table:
             transactions.append(Transaction(_WRITER, self._claimed))
         return CommitProperties(app_transactions=transactions)
 
-    def batch(self) -> int:
+    def batch(self, as_of: datetime | None = None) -> int:
         """Give the number of the last batch; 0 for none."""
-        return self.open().transaction_version(_APPLICATION) or 0
+        return self.open(as_of).transaction_version(_APPLICATION) or 0
 
     def _commit(self, work: Any) -> None:
         from deltalake.exceptions import CommitFailedError, DeltaError

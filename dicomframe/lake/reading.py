@@ -41,13 +41,12 @@ class Moment:
     as_of : datetime, optional
         When; by default now.
     is_whole : bool
-        Whether the lake holds all that it should.
+        Whether the lake held all that it should.
     """
 
     def __init__(
         self, tables: Mapping[Any, Table], service: str, as_of: datetime | None, *, is_whole: bool
     ) -> None:
-        check_as_of(as_of)
         self._tables = tables
         self._versions = {level: tables[level].open(as_of).version() for level in _LEVELS}
         self._attrs = {"service": service, "completeness": "complete" if is_whole else "truncated"}
@@ -157,4 +156,19 @@ def check_as_of(as_of: Any) -> None:
     if as_of.tzinfo is None:
         raise QueryError(
             "as_of= has no time zone: datetime.now(UTC), or when.astimezone() for this machine's."
+        )
+
+
+def check_moment(as_of: Any) -> None:
+    """Refuse what is no moment of all tables at once.
+
+    Raises
+    ------
+    QueryError
+        If it is that.
+    """
+    check_as_of(as_of)
+    if isinstance(as_of, int):
+        raise QueryError(
+            "as_of= is a datetime with a time zone here: the number of a version is of one table."
         )

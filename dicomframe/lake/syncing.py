@@ -138,9 +138,10 @@ def _sync_batch(
         return 0, unread  # the same is read again the next time, and costs little
     last = dict(known)  # in order of their numbers: the last one of each instance stays
     states = {key: _state(client, key, entry) for key, entry in last.items()}
-    unread = {
+    # A change that comes late settles nothing of a later one.
+    unread = {key: last[key] for key, state in states.items() if state is UNREAD} | {
         key: entry for key, entry in unread.items() if key not in last or _number(last[key]) < _number(entry)
-    } | {key: last[key] for key, state in states.items() if state is UNREAD}
+    }
     changed = {key: (last[key], state) for key, state in states.items() if state != {}}
     _write(tables, changed, batch, last)
     _end(tables, ours, batch, cursor, unread)

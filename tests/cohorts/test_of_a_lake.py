@@ -123,6 +123,8 @@ def test_what_only_a_service_has_is_refused(both):
             dfr.cohort(source, as_of=datetime.now(UTC))
     with pytest.raises(QueryError, match="no time zone"):
         dfr.cohort(lake, as_of=datetime.now(UTC).replace(tzinfo=None)).step("all").to_frame()
+    with pytest.raises(QueryError, match="number of a version is of one table"):
+        dfr.cohort(lake, as_of=1).step("all").to_frame()
 
 
 def instance(study, number):
@@ -159,9 +161,12 @@ def test_a_lake_that_lacks_something_says_so(tmp_path):
         cohort = dfr.cohort(lake).step("all")
         assert cohort.flow()["completeness"].tolist() == ["truncated"]
         assert len(cohort.to_frame()) == 0
+        then = datetime.now(UTC)
         local.faults.clear()
         lake.sync(client)
         assert dfr.cohort(lake).step("all").flow()["completeness"].tolist() == ["complete"]
+        # What it lacked at a time, it still lacked then.
+        assert dfr.cohort(lake, as_of=then).step("all").flow()["completeness"].tolist() == ["truncated"]
 
 
 def test_values_that_could_not_be_read_are_told(tmp_path):
