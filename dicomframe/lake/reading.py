@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.errors import QueryError
-from dicomframe.lake.delta import KEYS, is_one_of
+from dicomframe.errors import LakeError, QueryError
+from dicomframe.lake.delta import KEYS
 from dicomframe.lake.rows import HELD, Key, dumps, loads
 from dicomframe.lake.syncing import partition_of
 from dicomframe.tables.convert import from_pages
@@ -42,6 +42,11 @@ class Moment:
         When; by default now.
     is_whole : bool
         Whether the lake held all that it should.
+
+    Raises
+    ------
+    LakeError
+        If a study is in several partitions.
     """
 
     def __init__(
@@ -49,6 +54,12 @@ class Moment:
     ) -> None:
         self._tables = tables
         self._versions = {level: tables[level].open(as_of).version() for level in _LEVELS}
+        uids = tables["study"].read(["StudyInstanceUID"], as_of=self._versions["study"])["StudyInstanceUID"]
+        if len(uids.unique()) < len(uids):
+            raise LakeError(
+                "The lake holds a study in several partitions; a cohort cannot tell their rows apart. Make it of a lake"
+                " of one: dfr.sync(dfr.connect(url, partition=...), folder)."
+            )
         self._attrs = {"service": service, "completeness": "complete" if is_whole else "truncated"}
 
     def table(
@@ -100,10 +111,10 @@ class Moment:
     def _items(
         self, level: Level, wanted: Collection[str], studies: Collection[str] | None, *, every: bool
     ) -> Iterator[tuple[Key, dict[str, Any]]]:
-        where = None if studies is None else is_one_of("StudyInstanceUID", studies)
+        among = None if studies is None else ("StudyInstanceUID", studies)
         if studies is not None and not studies:
             return
-        found = self._tables[level].read([*KEYS[level], "json"], where, self._versions[level])
+        found = self._tables[level].read([*KEYS[level], "json"], as_of=self._versions[level], among=among)
         found = found.sort_by([(key, "ascending") for key in KEYS[level]])
         for batch in found.to_batches(max_chunksize=_ROWS_A_PAGE):
             for row in batch.to_pylist():

@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread, examples
 
 import dicomframe as dfr
-from dicomframe.errors import IssuesWarning, QueryError
+from dicomframe.errors import IssuesWarning, LakeError, QueryError
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,19 @@ def test_it_is_of_one_moment(tmp_path):
         assert sorted(slices.to_frame()["SOPInstanceUID"]) == ["1.2.1.1.1", "1.2.1.1.2", "1.2.3.1.1"]
         before = dfr.cohort(lake, as_of=then).step("all").step("slices", level="instance")
         assert sorted(before.to_frame()["SOPInstanceUID"]) == ["1.2.1.1.1", "1.2.2.1.1"]
+
+
+def test_rows_of_several_partitions_are_not_mixed(tmp_path):
+    with dfr.start_local(partitions=True) as local:
+        clients = [dfr.connect(local.url, partition=name, progress=False) for name in "ab"]
+        for number, client in enumerate(clients):
+            client.store([instance(number, 1)])
+        lake = dfr.sync(dfr.connect(local.url, progress=False), tmp_path)
+        assert len(dfr.cohort(lake).step("all").to_frame()) == 2
+        clients[1].store([instance(0, 1)])
+        lake.sync(dfr.connect(local.url, progress=False))
+        with pytest.raises(LakeError, match="a study in several partitions"):
+            dfr.cohort(lake).step("all").to_frame()
 
 
 def test_a_lake_that_lacks_something_says_so(tmp_path):

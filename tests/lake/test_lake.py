@@ -558,6 +558,21 @@ def test_an_instance_that_the_service_does_not_give_is_told_and_asked_for_again(
     assert (lake.sequence, lake.sync(service)) == (9, 0)
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_asking_again_in_vain_does_not_end_it(local, service, tmp_path, status):
+    """The first time an error ends it, because nothing tells yet what is missing; from then on the lake does."""
+    local.faults.set(withhold={"path": "changefeed"}, error={"path": OF_FIRST, "status": 404})
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        lake = dfr.sync(service, tmp_path)
+    local.faults.set(error={"path": OF_FIRST, "status": status})
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        assert lake.sync(service) == 0
+    assert lake.unread()["SOPInstanceUID"].tolist() == ["1.2.1.1.1"]
+    local.faults.clear()
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+
+
 def test_an_update_that_the_service_does_not_give_is_told_and_asked_for_again(local, service, tmp_path):
     lake = dfr.sync(service, tmp_path)
     service.update_studies(["1.2.1"], PatientName="New^Name").wait(30)
@@ -796,3 +811,18 @@ def test_a_late_change_settles_nothing_of_a_later_one(tmp_path):
             _, unread = syncing._sync_batch(lake._tables, client, [change], batch, cursor, unread)
         assert [change["sequence"] for change in unread.values()] == [100]
         assert lake.unread()["sequence"].tolist() == [100]
+
+
+@pytest.mark.parametrize("column", ["StudyInstanceUID", "sequence"])
+def test_rows_are_chosen_among_any_number_of_values(tmp_path, column):
+    """As many in one predicate end the process."""
+    table = Table(str(tmp_path), "instance")
+    table.create("{}")
+    keys = [("", f"1.{number}", f"1.{number}.1", f"1.{number}.1.1") for number in (1, 2, 3)]
+    changes = {key: ({"sequence": int(key[1][2:])}, {"00100020": {"vr": "LO"}}) for key in keys}
+    table.merge(instance_rows(changes))
+    for count in (2, 3, 60_000):
+        values = [f"1.{number}" if column == "StudyInstanceUID" else number for number in range(2, 2 + count)]
+        found = table.read([column, "json"], among=(column, values))
+        assert sorted(found[column].to_pylist()) == values[:2]
+        assert found.schema.field(column) == SCHEMAS["instance"].field(column)
