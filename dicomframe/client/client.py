@@ -156,9 +156,15 @@ class Client(
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "A client is neither copied nor pickled: it holds connections, and a credential that is to stay here. "
-            "Other processes connect anew: dfr.connect(url, credential)."
+            "A client is neither pickled nor copied in depth: it holds connections, and a credential that is to stay "
+            "here. Other processes connect anew: dfr.connect(url, credential); copy.copy(client) shares both."
         )
+
+    def __copy__(self) -> Self:
+        # The same connections and credential; only what is set on it, such as `progress`, is its own.
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     @property
     def partial(self) -> pd.DataFrame | None:

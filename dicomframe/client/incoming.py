@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -93,13 +93,18 @@ class Answer:
             yield self._content
             return
         raw = self._response.raw
+        try:
+            encodings = encodings_of(self.headers)
+        except DecodeError:
+            # Nobody reads it, and with its end the connection would not come back.
+            self.close()
+            raise
         # read1 gives what has come; read would wait for a full chunk, and lose what came of the last one.
         with closing(self._read(lambda: raw.read1(chunk_bytes, decode_content=False))) as pieces:
-            yield from self._unpacked(pieces)
+            yield from self._unpacked(pieces, encodings)
 
-    def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _unpacked(self, pieces: Iterator[bytes], encodings: Sequence[str]) -> Iterator[bytes]:
         """Unpack what is packed; refuse what is made to fill the memory."""
-        encodings = encodings_of(self.headers)
         if not encodings:
             yield from pieces
             return

@@ -160,17 +160,16 @@ def _from_open_file(source: Any) -> Item:
     path = name if isinstance(name, str) else None
     try:
         body = source.read()
-    except (OSError, ValueError) as error:
-        return Item(
-            0,
-            path,
-            problem=_why(error)
-            if isinstance(error, OSError)
-            else "the file cannot be read: it is closed, or open for text",
-        )
-    if not isinstance(body, bytes):
+    except ValueError:
+        return Item(0, path, problem="the file cannot be read: it is closed, or open for text or for writing")
+    except Exception as error:  # noqa: BLE001 - files within archives raise many kinds on damaged ones
+        why = error.strerror if isinstance(error, OSError) else None
+        return Item(0, path, problem=why or f"the file cannot be read ({type(error).__name__})")
+    if not isinstance(body, bytes | bytearray | memoryview):
         return Item(0, path, problem="the file is open for text; open it for bytes, with 'rb'")
-    item = _from_bytes(body)
+    if not body:
+        return Item(0, path, problem="the file is empty or was read to its end; file.seek(0) goes back")
+    item = _from_bytes(bytes(body))
     item.path = path
     return item
 

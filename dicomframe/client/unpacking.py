@@ -19,6 +19,8 @@ _NOT_PACKED = frozenset({"", "identity", "none", "binary", "8bit", "7bit", "utf-
 _GZIP = frozenset({"gzip", "x-gzip"})
 _KNOWN = _GZIP | {"deflate"}
 _GZIP_BEGINNING = b"\x1f\x8b"
+#: More than one is a proxy's doing; many are made to keep whoever unpacks them busy.
+_MOST_ENCODINGS = 3
 
 
 def encodings_of(headers: Mapping[str, str]) -> list[str]:
@@ -27,7 +29,7 @@ def encodings_of(headers: Mapping[str, str]) -> list[str]:
     Raises
     ------
     DecodeError
-        If that is something which nobody asked for, and which is not unpacked here.
+        If that is something which nobody asked for, and which is not unpacked here, or too many.
 
     Examples
     --------
@@ -42,6 +44,8 @@ def encodings_of(headers: Mapping[str, str]) -> list[str]:
             f"A body came packed with {', '.join(strange)[:80]!r}, which was not asked for; only gzip and deflate are"
             " unpacked. The server, or a proxy on the way, is to send it as it is."
         )
+    if len(named) > _MOST_ENCODINGS:
+        raise DecodeError(f"A body came packed {len(named)} times; {_MOST_ENCODINGS} at most are unpacked.")
     return named
 
 
@@ -92,7 +96,7 @@ class _Stream:
         data, self._front = self._front + data, b""
         while data:
             if self._inflater is None:
-                if self._has_ended and not _GZIP_BEGINNING.startswith(data[:2]):
+                if self._has_ended and not (self._is_gzip and _GZIP_BEGINNING.startswith(data[:2])):
                     # Nothing but filling stands behind the last one.
                     return
                 if len(data) < len(_GZIP_BEGINNING):

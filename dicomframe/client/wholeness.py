@@ -175,9 +175,10 @@ class _Steps:
                 self._enter(tag, vr)
                 at = value_at
             else:
+                if value_at + length > end:
+                    # Filling makes an element without a VR, of great length.
+                    return bool(self._opened or content[at:value_at].strip(_FILLING))
                 at = value_at + length
-                if at > end:
-                    return True
         raise Unusual
 
     def _header(self, at: int) -> tuple[int, bytes, int, int]:

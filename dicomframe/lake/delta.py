@@ -9,12 +9,13 @@ older: what they wrote until then is as if they had died there, and is done agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
+from pyarrow import compute
 
 from dicomframe.errors import LakeError
 
@@ -108,6 +109,11 @@ KEYS: Final[Mapping[Name, tuple[str, ...]]] = {
 }
 #: What says which of two rows is newer.
 _ORDER: Final[Mapping[Name, str]] = {"study": "batch", "series": "batch", "instance": "sequence"}
+#: Of which columns Delta's log keeps the least and greatest values. The log stays when rows and files are deleted: no
+#: patient's name or identifier may be in it.
+_IN_LOG: Final = frozenset({*KEYS["instance"], "sequence", "batch"})
+#: A predicate with tens of thousands of values ends the process: its reader goes down once for each of them.
+_MOST_IN_SQL: Final = 500
 #: In rows to merge: whether the row is to be taken away.
 GONE: Final = "gone"
 
@@ -150,6 +156,13 @@ class Table:
             mode="ignore",
             name=f"dicomframe {self.name}",
             description=description,
+            configuration={
+                "delta.dataSkippingStatsColumns": ",".join(
+                    each for each in SCHEMAS[self.name].names if each in _IN_LOG
+                ),
+                # Without the log of an earlier time, Delta gives what is left for what was then.
+                "delta.enableExpiredLogCleanup": "false",
+            },
             storage_options=self._options,
         )
 
@@ -166,15 +179,41 @@ class Table:
             raise LakeError(
                 f"The table {self.name!r} of the lake cannot be opened ({type(error).__name__})."
             ) from None
+        # Of a time before its first version, Delta gives the first one.
+        if isinstance(as_of, datetime) and as_of.timestamp() * 1000 < (table.metadata().created_time or 0):
+            raise LakeError(
+                "as_of= lies before the lake was made; what the service held then, it cannot tell."
+            )
         return table
 
     def read(
-        self, columns: Sequence[str], where: str | None = None, as_of: datetime | int | None = None
+        self,
+        columns: Sequence[str],
+        where: str | None = None,
+        as_of: datetime | int | None = None,
+        *,
+        among: tuple[str, Collection[str] | Collection[int]] | None = None,
     ) -> pa.Table:
-        """Read columns, of all rows or of those that a SQL predicate chooses."""
-        reader = self.open(as_of).scan(list(columns), where)
-        schema = SCHEMAS[self.name]
-        return pa.table(reader).cast(pa.schema([schema.field(name) for name in columns]))
+        """Read columns, of all rows, or of those that a SQL predicate or one column's values choose."""
+        from deltalake.exceptions import DeltaError
+
+        table = self.open(as_of)
+        schema = pa.schema([SCHEMAS[self.name].field(name) for name in columns])
+        try:
+            if among is None:
+                found = pa.table(table.scan(list(columns), where))
+            elif len(among[1]) <= _MOST_IN_SQL:
+                found = pa.table(table.scan(list(columns), is_one_of(*among)))
+            else:
+                reader = pa.RecordBatchReader.from_stream(table.scan(list(columns)))
+                found = _chosen(reader, schema, *among)
+        except (pa.ArrowException, DeltaError, OSError) as error:
+            # Its words may hold the storage's address.
+            raise LakeError(
+                f"The table {self.name!r} of the lake cannot be read ({type(error).__name__}). If lake.vacuum() has"
+                " deleted that version's files, read a later one; begin a cohort anew."
+            ) from None
+        return found.cast(schema)
 
     def merge(self, rows: pa.Table) -> None:
         """Put newer rows in place of older ones, take those away that are `GONE`; the same again changes nothing."""
@@ -248,9 +287,9 @@ class Table:
             transactions.append(Transaction(_WRITER, self._claimed))
         return CommitProperties(app_transactions=transactions)
 
-    def batch(self) -> int:
+    def batch(self, as_of: datetime | None = None) -> int:
         """Give the number of the last batch; 0 for none."""
-        return self.open().transaction_version(_APPLICATION) or 0
+        return self.open(as_of).transaction_version(_APPLICATION) or 0
 
     def _commit(self, work: Any) -> None:
         from deltalake.exceptions import CommitFailedError, DeltaError
@@ -272,15 +311,29 @@ OTHER_WRITER: Final = (
 )
 
 
-def is_one_of(column: str, values: Iterable[str]) -> str:
-    """Write a predicate: a column is one of some texts, whatever is in them.
+def _chosen(
+    reader: pa.RecordBatchReader, schema: pa.Schema, column: str, values: Collection[str] | Collection[int]
+) -> pa.Table:
+    """Read the rows in which a column has one of some values, a batch at a time."""
+    wanted = pa.array(list(values), schema.field(column).type)
+    # Filters do not know the types in which texts are read.
+    batches = (batch.cast(schema) for batch in reader)
+    return pa.Table.from_batches(
+        (batch.filter(compute.is_in(batch.column(column), value_set=wanted)) for batch in batches), schema
+    )
+
+
+def is_one_of(column: str, values: Iterable[str] | Iterable[int]) -> str:
+    """Write a predicate: a column is one of some numbers, or of some texts, whatever is in them.
 
     Examples
     --------
     >>> is_one_of("StudyInstanceUID", ["1.2", "it's"])
     "StudyInstanceUID IN ('1.2', 'it''s')"
     """
-    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
+    quoted = (
+        "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value) for value in values
+    )
     return f"{column} IN ({', '.join(quoted)})"
 
 

@@ -13,7 +13,7 @@ import orjson
 from dicomframe.client.progress import check_progress
 from dicomframe.errors import LakeError, QueryError
 from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
-from dicomframe.lake.reading import Moment, check_as_of, compare, pages_of
+from dicomframe.lake.reading import Moment, check_as_of, check_moment, compare, pages_of
 from dicomframe.lake.syncing import claim, only_writer, read_unread, sync_tables
 
 if TYPE_CHECKING:
@@ -151,13 +151,13 @@ class Lake:
         """The place in the change feed that it has come to; None before the first change."""
         return self._place()[1]
 
-    def _place(self) -> tuple[int, dict[str, Any] | None]:
+    def _place(self, as_of: datetime | None = None) -> tuple[int, dict[str, Any] | None]:
         """Give the number of the last batch, and where it ended."""
-        batch = self._tables["changes"].batch()
+        batch = self._tables["changes"].batch(as_of)
         if not batch:
             return 0, None
         where = f"batch = {batch} AND cursor IS NOT NULL"
-        (text,) = self._tables["changes"].read(["cursor"], where)["cursor"].to_pylist()
+        (text,) = self._tables["changes"].read(["cursor"], where, as_of)["cursor"].to_pylist()
         return batch, orjson.loads(text)
 
     def sync(
@@ -247,7 +247,9 @@ class Lake:
 
     def moment(self, as_of: datetime | None = None) -> Moment:
         """Hold its tables as they are now, or were at a time, however it goes on; for `dicomframe.cohort`."""
-        return Moment(self._tables, self.service, as_of, is_whole=not len(self.unread()))
+        check_moment(as_of)
+        _, cursor = self._place(as_of)
+        return Moment(self._tables, self.service, as_of, is_whole=not (cursor or {}).get("unread"))
 
     def changes(self) -> pd.DataFrame:
         """Give the changes that are in it, in the order of their numbers.
@@ -326,7 +328,7 @@ class Lake:
         ----------
         hours : int
             For how long ``as_of=`` shall reach back. With 0, whatever the service has deleted is gone from the lake's
-            storage.
+            storage, but for its UIDs.
 
         Returns
         -------

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
-from dicomframe.errors import QueryError
-from dicomframe.lake.delta import KEYS, is_one_of
+from dicomframe.errors import LakeError, QueryError
+from dicomframe.lake.delta import KEYS
 from dicomframe.lake.rows import HELD, Key, dumps, loads
 from dicomframe.lake.syncing import partition_of
 from dicomframe.tables.convert import from_pages
@@ -41,15 +41,25 @@ class Moment:
     as_of : datetime, optional
         When; by default now.
     is_whole : bool
-        Whether the lake holds all that it should.
+        Whether the lake held all that it should.
+
+    Raises
+    ------
+    LakeError
+        If a study is in several partitions.
     """
 
     def __init__(
         self, tables: Mapping[Any, Table], service: str, as_of: datetime | None, *, is_whole: bool
     ) -> None:
-        check_as_of(as_of)
         self._tables = tables
         self._versions = {level: tables[level].open(as_of).version() for level in _LEVELS}
+        uids = tables["study"].read(["StudyInstanceUID"], as_of=self._versions["study"])["StudyInstanceUID"]
+        if len(uids.unique()) < len(uids):
+            raise LakeError(
+                "The lake holds a study in several partitions; a cohort cannot tell their rows apart. Make it of a lake"
+                " of one: dfr.sync(dfr.connect(url, partition=...), folder)."
+            )
         self._attrs = {"service": service, "completeness": "complete" if is_whole else "truncated"}
 
     def table(
@@ -101,10 +111,10 @@ class Moment:
     def _items(
         self, level: Level, wanted: Collection[str], studies: Collection[str] | None, *, every: bool
     ) -> Iterator[tuple[Key, dict[str, Any]]]:
-        where = None if studies is None else is_one_of("StudyInstanceUID", studies)
+        among = None if studies is None else ("StudyInstanceUID", studies)
         if studies is not None and not studies:
             return
-        found = self._tables[level].read([*KEYS[level], "json"], where, self._versions[level])
+        found = self._tables[level].read([*KEYS[level], "json"], as_of=self._versions[level], among=among)
         found = found.sort_by([(key, "ascending") for key in KEYS[level]])
         for batch in found.to_batches(max_chunksize=_ROWS_A_PAGE):
             for row in batch.to_pylist():
@@ -157,4 +167,19 @@ def check_as_of(as_of: Any) -> None:
     if as_of.tzinfo is None:
         raise QueryError(
             "as_of= has no time zone: datetime.now(UTC), or when.astimezone() for this machine's."
+        )
+
+
+def check_moment(as_of: Any) -> None:
+    """Refuse what is no moment of all tables at once.
+
+    Raises
+    ------
+    QueryError
+        If it is that.
+    """
+    check_as_of(as_of)
+    if isinstance(as_of, int):
+        raise QueryError(
+            "as_of= is a datetime with a time zone here: the number of a version is of one table."
         )

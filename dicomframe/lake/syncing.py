@@ -21,8 +21,19 @@ from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.following import EntryFollower
 from dicomframe.client.progress import progress_bar
 from dicomframe.dicom import feed
-from dicomframe.errors import IssuesWarning, LakeError, NotFoundError, QueryError, warn_caller
-from dicomframe.lake.delta import KEYS, OTHER_WRITER, is_one_of
+from dicomframe.errors import (
+    DecodeError,
+    IssuesWarning,
+    LakeError,
+    NotFoundError,
+    QueryError,
+    ServiceError,
+    ThrottledError,
+    TransportError,
+    UnavailableError,
+    warn_caller,
+)
+from dicomframe.lake.delta import KEYS, OTHER_WRITER
 from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
 from dicomframe.tables.back import to_json
 
@@ -138,9 +149,10 @@ def _sync_batch(
         return 0, unread  # the same is read again the next time, and costs little
     last = dict(known)  # in order of their numbers: the last one of each instance stays
     states = {key: _state(client, key, entry) for key, entry in last.items()}
-    unread = {
+    # A change that comes late settles nothing of a later one.
+    unread = {key: last[key] for key, state in states.items() if state is UNREAD} | {
         key: entry for key, entry in unread.items() if key not in last or _number(last[key]) < _number(entry)
-    } | {key: last[key] for key, state in states.items() if state is UNREAD}
+    }
     changed = {key: (last[key], state) for key, state in states.items() if state != {}}
     _write(tables, changed, batch, last)
     _end(tables, ours, batch, cursor, unread)
@@ -169,7 +181,7 @@ def _write(
     keys = list(changed if touched is None else touched)
     tables["instance"].merge(instance_rows(changed))
     studies = sorted({key[1] for key in keys})
-    instances = tables["instance"].read(_GROUPED, is_one_of("StudyInstanceUID", studies))
+    instances = tables["instance"].read(_GROUPED, among=("StudyInstanceUID", studies))
     tables["series"].merge(group_rows("series", instances, dict.fromkeys(key[:3] for key in keys), batch))
     tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in keys), batch))
 
@@ -196,9 +208,19 @@ def _state(client: Client, key: Key, entry: Mapping[str, Any]) -> Item | None:
 
 
 def _found(client: Client, unread: Unread) -> dict[Key, tuple[Mapping[str, Any], Item]]:
-    """Ask again for what could not be had."""
-    states = {key: _state(client, key, entry) for key, entry in unread.items()}
-    return {key: (unread[key], state) for key, state in states.items() if state}
+    """Ask again for what could not be had; whatever becomes of that, the lake goes on, and asks the next time."""
+    found: dict[Key, tuple[Mapping[str, Any], Item]] = {}
+    for key, entry in unread.items():
+        try:
+            state = _state(client, key, entry)
+        except (TransportError, ThrottledError, UnavailableError):
+            # Nor would it give the others now.
+            break
+        except (ServiceError, DecodeError):
+            continue
+        if state:
+            found[key] = entry, state
+    return found
 
 
 def read_unread(tables: Mapping[Name, Table], cursor: Mapping[str, Any] | None) -> Unread:
@@ -206,8 +228,8 @@ def read_unread(tables: Mapping[Name, Table], cursor: Mapping[str, Any] | None) 
     numbers = [int(number) for number in (cursor or {}).get("unread", ())]
     if not numbers:
         return {}
-    among = f"sequence IN ({', '.join(map(str, numbers))})"
-    rows = tables["changes"].read([*KEYS["instance"], "sequence", "timestamp", "action", "state"], among)
+    columns = [*KEYS["instance"], "sequence", "timestamp", "action", "state"]
+    rows = tables["changes"].read(columns, among=("sequence", numbers))
     unread = {}
     for row in rows.to_pylist():
         uids = [row.pop(name) or "" for name in KEYS["instance"]]

@@ -365,10 +365,18 @@ def test_no_variable_of_a_traceback_shows_a_token(credential, serve, reply):
 
 def test_a_client_is_not_pickled_and_says_so():
     client = dfr.connect("http://127.0.0.1:1", "x")
-    with pytest.raises(TypeError, match=r"neither copied nor pickled.*dfr\.connect"):
+    with pytest.raises(TypeError, match=r"neither pickled nor copied in depth.*dfr\.connect"):
         pickle.dumps(client)
-    with pytest.raises(TypeError, match="neither copied nor pickled"):
+    with pytest.raises(TypeError, match="neither pickled nor copied in depth"):
         copy.deepcopy(client)
+
+
+def test_a_copy_of_a_client_shares_its_connections():
+    client = dfr.connect("http://127.0.0.1:1", "x", progress=True)
+    other = copy.copy(client)
+    other.progress = False
+    assert other.session is client.session
+    assert (repr(other), client.progress) == (repr(client), True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Storing: whatever is given has its row, whatever the server does."""
 
+import gzip
 import io
 import json
 import os
@@ -584,6 +585,24 @@ def test_batches_that_fail_are_not_held_until_the_end(serve, connect, reply, as_
     assert held[-1] < held[2] + 8_000_000
 
 
+def bytearray_file(body):
+    return type("File", (), {"read": lambda _: bytearray(body)})()
+
+
+def test_open_files_that_cannot_be_read_cost_their_own_row(empty_local, folder, tmp_path):
+    path = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    at_end = io.BytesIO()
+    at_end.write(path.read_bytes())
+    packed = io.BytesIO(gzip.compress(path.read_bytes())[:-400])
+    with gzip.open(packed) as cut, (tmp_path / "new").open("wb") as for_writing:
+        outcome = empty_local.store([path, cut, for_writing, at_end, path])
+    assert outcome["status"].eq("unreadable").tolist() == [False, True, True, True, False]
+    for reason, words in zip(
+        outcome["reason"].iloc[1:4], ["(EOFError)", "for writing", "seek(0)"], strict=True
+    ):
+        assert words in reason
+
+
 def test_open_files(empty_local, folder):
     client = empty_local
     path = next(path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -596,6 +615,7 @@ def test_open_files(empty_local, folder):
     assert outcome["status"].isin(["stored", "exists", "warning"]).tolist() == [True, True, False]
     assert "open for text" in outcome["reason"].iloc[2] or "closed" in outcome["reason"].iloc[2]
     assert len(client.store(io.BytesIO(body))) == 1
+    assert client.store(bytearray_file(body))["status"].isin(["exists", "warning"]).all()
     assert client.store(opened)["reason"].str.contains("closed").all()
 
 

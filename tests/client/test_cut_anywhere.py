@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from dicomframe.client.identity import read_identity
+from dicomframe.client.session import InProcessAdapter, Session
 from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import DecodeError, DicomFrameError, TruncatedBody, UnexpectedAnswerError
@@ -102,6 +103,24 @@ def test_a_packing_that_nobody_asked_for_is_no_value(serve, connect, reply):
     site = serve(reply(200, b"\x1b\x00", {"Content-Encoding": "br", "Content-Type": OCTETS}))
     with pytest.raises(DecodeError, match="'br', which was not asked for"):
         connect(site.url).retrieve_bulkdata(*BULK)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_refused_gives_its_connection_back(stream):
+    closed = []
+
+    class Body:
+        def __iter__(self):
+            return iter([b"x"])
+
+        def close(self):
+            closed.append(True)
+
+    adapter = InProcessAdapter(lambda *_: (200, {"Content-Encoding": "br"}, Body()))
+    session = Session("http://127.0.0.1:1", adapter=adapter)
+    with pytest.raises(DecodeError, match="not asked for"):
+        _ = session.request("GET", "studies", stream=stream).content
+    assert closed
 
 
 def test_a_part_of_what_was_asked_for_is_no_answer(serve, connect, reply, tmp_path):

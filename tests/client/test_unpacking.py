@@ -21,6 +21,7 @@ def raw_deflate(content):
 PACKED = {
     "gzip": (["gzip"], gzip.compress(CONTENT)),
     "gzip in two streams": (["gzip"], gzip.compress(CONTENT[:999]) + gzip.compress(CONTENT[999:])),
+    "deflate with filling": (["deflate"], zlib.compress(CONTENT) + b"\x1f\x8b\xff"),
     "gzip with filling": (["x-gzip"], gzip.compress(CONTENT) + b"\0\r\n"),
     "deflate": (["deflate"], zlib.compress(CONTENT)),
     "deflate without a head": (["deflate"], raw_deflate(CONTENT)),
@@ -46,7 +47,7 @@ def test_what_is_cut_anywhere_is_no_whole_body(kind, data):
     kept = data.draw(st.integers(1, len(packed) - 1))
     size = data.draw(st.sampled_from([1, 7, 1 << 20]))
     ends = {"gzip in two streams": {len(gzip.compress(CONTENT[:999]))}}.get(kind, set())
-    if kind == "gzip with filling":
+    if kind.endswith("with filling"):
         ends = set(range(len(packed) - 3, len(packed)))
     if kept in ends:
         assert CONTENT.startswith(read(packed[:kept], encodings, size))
@@ -89,3 +90,9 @@ def test_names_that_are_read(written, expected):
 def test_names_that_are_refused(written):
     with pytest.raises(DecodeError, match="was not asked for"):
         encodings_of(written)
+
+
+def test_what_is_packed_again_and_again_is_refused():
+    assert len(encodings_of({"Content-Encoding": "gzip, deflate, gzip"})) == 3
+    with pytest.raises(DecodeError, match="packed 5000 times"):
+        encodings_of({"Content-Encoding": ",".join(["gzip"] * 5000)})

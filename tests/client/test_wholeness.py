@@ -60,6 +60,15 @@ def test_files_are_whole_as_they_are(name):
     assert not looks_cut(content + b"\0" * 3)
 
 
+@pytest.mark.parametrize("filling", [b"\0", b" ", b"\r\n"], ids=["zeros", "blanks", "breaks"])
+def test_objects_without_pixels_are_whole_with_much_filling(filling):
+    """Without VRs, blanks look like an element that is longer than any file."""
+    content, ends = read("MR_small_implicit.dcm")
+    content = content[: [end for end in ends if end < len(content)][-1]]
+    assert not looks_cut(content + filling * 100)
+    assert looks_cut(content[:-1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_a_cut_is_seen_wherever_no_element_ends(name, data):

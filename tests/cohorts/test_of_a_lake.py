@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread, examples
 
 import dicomframe as dfr
-from dicomframe.errors import IssuesWarning, QueryError
+from dicomframe.errors import IssuesWarning, LakeError, QueryError
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,8 @@ def test_what_only_a_service_has_is_refused(both):
             dfr.cohort(source, as_of=datetime.now(UTC))
     with pytest.raises(QueryError, match="no time zone"):
         dfr.cohort(lake, as_of=datetime.now(UTC).replace(tzinfo=None)).step("all").to_frame()
+    with pytest.raises(QueryError, match="number of a version is of one table"):
+        dfr.cohort(lake, as_of=1).step("all").to_frame()
 
 
 def instance(study, number):
@@ -151,6 +153,19 @@ def test_it_is_of_one_moment(tmp_path):
         assert sorted(before.to_frame()["SOPInstanceUID"]) == ["1.2.1.1.1", "1.2.2.1.1"]
 
 
+def test_rows_of_several_partitions_are_not_mixed(tmp_path):
+    with dfr.start_local(partitions=True) as local:
+        clients = [dfr.connect(local.url, partition=name, progress=False) for name in "ab"]
+        for number, client in enumerate(clients):
+            client.store([instance(number, 1)])
+        lake = dfr.sync(dfr.connect(local.url, progress=False), tmp_path)
+        assert len(dfr.cohort(lake).step("all").to_frame()) == 2
+        clients[1].store([instance(0, 1)])
+        lake.sync(dfr.connect(local.url, progress=False))
+        with pytest.raises(LakeError, match="a study in several partitions"):
+            dfr.cohort(lake).step("all").to_frame()
+
+
 def test_a_lake_that_lacks_something_says_so(tmp_path):
     with dfr.start_local(faults={"withhold": True}) as local, local.connect(progress=False) as client:
         client.store([instance(1, 1)])
@@ -159,9 +174,12 @@ def test_a_lake_that_lacks_something_says_so(tmp_path):
         cohort = dfr.cohort(lake).step("all")
         assert cohort.flow()["completeness"].tolist() == ["truncated"]
         assert len(cohort.to_frame()) == 0
+        then = datetime.now(UTC)
         local.faults.clear()
         lake.sync(client)
         assert dfr.cohort(lake).step("all").flow()["completeness"].tolist() == ["complete"]
+        # What it lacked at a time, it still lacked then.
+        assert dfr.cohort(lake, as_of=then).step("all").flow()["completeness"].tolist() == ["truncated"]
 
 
 def test_values_that_could_not_be_read_are_told(tmp_path):

@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -558,6 +558,21 @@ def test_an_instance_that_the_service_does_not_give_is_told_and_asked_for_again(
     assert (lake.sequence, lake.sync(service)) == (9, 0)
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_asking_again_in_vain_does_not_end_it(local, service, tmp_path, status):
+    """The first time an error ends it, because nothing tells yet what is missing; from then on the lake does."""
+    local.faults.set(withhold={"path": "changefeed"}, error={"path": OF_FIRST, "status": 404})
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        lake = dfr.sync(service, tmp_path)
+    local.faults.set(error={"path": OF_FIRST, "status": status})
+    with pytest.warns(IssuesWarning, match="of 1 instances"):
+        assert lake.sync(service) == 0
+    assert lake.unread()["SOPInstanceUID"].tolist() == ["1.2.1.1.1"]
+    local.faults.clear()
+    lake.sync(service)
+    assert_is_as_the_service(lake, service)
+
+
 def test_an_update_that_the_service_does_not_give_is_told_and_asked_for_again(local, service, tmp_path):
     lake = dfr.sync(service, tmp_path)
     service.update_studies(["1.2.1"], PatientName="New^Name").wait(30)
@@ -738,3 +753,76 @@ def test_vacuum_refuses_who_was_writing(service, tmp_path):
         other.merge(instance_rows({("", "1", "1.1", "1.1.1"): ({"sequence": 50}, {})}))
     with lake_module.only_writer(str(tmp_path)), pytest.raises(LakeError, match="on this machine"):
         lake.vacuum()
+
+
+def test_vacuum_leaves_nothing_of_patients_that_are_gone(service, tmp_path):
+    """Delta's log has the least and greatest values of columns; it is no table, and stays."""
+    service.store([instance(9, 1, 1, PatientID="HIDDEN-9", PatientName="Hidden^Name")])
+    lake = dfr.sync(service, tmp_path)
+    service.delete("1.2.9")
+    lake.sync(service)
+    lake.vacuum(hours=0)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".json" for path in files)
+    assert [path for path in files if b"idden" in path.read_bytes() or b"HIDDEN" in path.read_bytes()] == []
+
+
+def test_a_version_whose_files_are_deleted_is_an_error_without_paths(service, tmp_path):
+    lake = dfr.sync(service, tmp_path)
+    cohort = dfr.cohort(lake).step("all")
+    cohort.to_frame()
+    version = lake.delta("series").version()
+    service.delete("1.2.2")
+    lake.sync(service)
+    lake.vacuum(hours=0)
+    for read in (
+        lambda: lake.to_frame("series", as_of=version),
+        lambda: cohort.step("series", level="series").to_frame(),
+    ):
+        with pytest.raises(LakeError, match=r"cannot be read.*vacuum") as caught:
+            read()
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_time_before_the_lake_is_no_empty_table(service, tmp_path):
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    lake = dfr.sync(service, tmp_path)
+    for read in (
+        lambda: lake.to_frame("study", as_of=before),
+        lambda: dfr.cohort(lake, as_of=before).step("all").to_frame(),
+    ):
+        with pytest.raises(LakeError, match="before the lake was made"):
+            read()
+
+
+def test_a_late_change_settles_nothing_of_a_later_one(tmp_path):
+    with dfr.start_local() as local, local.connect(progress=False) as client:
+        lake = dfr.sync(client, tmp_path)
+        syncing.claim(lake._tables)
+        unread = {}
+        for batch, sequence in enumerate((100, 50), 1):
+            change = {"sequence": sequence, "action": "update", "state": "current"} | {
+                "studyInstanceUid": "1.2.1",
+                "seriesInstanceUid": "1.2.1.1",
+                "sopInstanceUid": "1.2.1.1.1",
+            }
+            cursor = {"sequence": 100}
+            # The service has no such instance, so that it gives nothing of it.
+            _, unread = syncing._sync_batch(lake._tables, client, [change], batch, cursor, unread)
+        assert [change["sequence"] for change in unread.values()] == [100]
+        assert lake.unread()["sequence"].tolist() == [100]
+
+
+@pytest.mark.parametrize("column", ["StudyInstanceUID", "sequence"])
+def test_rows_are_chosen_among_any_number_of_values(tmp_path, column):
+    """As many in one predicate end the process."""
+    table = Table(str(tmp_path), "instance")
+    table.create("{}")
+    keys = [("", f"1.{number}", f"1.{number}.1", f"1.{number}.1.1") for number in (1, 2, 3)]
+    changes = {key: ({"sequence": int(key[1][2:])}, {"00100020": {"vr": "LO"}}) for key in keys}
+    table.merge(instance_rows(changes))
+    for count in (2, 3, 60_000):
+        values = [f"1.{number}" if column == "StudyInstanceUID" else number for number in range(2, 2 + count)]
+        found = table.read([column, "json"], among=(column, values))
+        assert sorted(found[column].to_pylist()) == values[:2]
+        assert found.schema.field(column) == SCHEMAS["instance"].field(column)
