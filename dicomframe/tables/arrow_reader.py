@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from dicomframe.dicom.tags import from_tag
-from dicomframe.dicom.values import INTEGER_RANGE
 from dicomframe.tables.batch import Batch
-from dicomframe.tables.cells import LARGEST_EXACT, read_attribute, read_value
+from dicomframe.tables.cells import read_attribute
 from dicomframe.tables.jsontext import dumps, shown
-from dicomframe.tables.moments import read_moments
 from dicomframe.tables.objects import cut, plain
+from dicomframe.tables.readings import CONVERTERS, Refused, rows_where, without_absent
 from dicomframe.tables.schema import ARROW_TYPE, Column, column_of
 from dicomframe.tables.shape import Shape
 
@@ -50,20 +49,6 @@ _LIKE_NULL = re.compile(rb"null")
 _NULL = re.compile(rb"[\[,:]\s*null\b")
 #: How Arrow says so; were it to say it otherwise, the tolerant reader would take the page.
 _MET_TEXT = re.compile(r"Column\(/r/\[\]/([0-9A-F]{8})/Value/\[\]\) changed from number to string")
-
-
-class Refused(Exception):
-    """These pages hold something that only the tolerant reader can judge.
-
-    Parameters
-    ----------
-    unexpected : bool
-        Whether it was an attribute that the shape does not have.
-    """
-
-    def __init__(self, *, unexpected: bool = False) -> None:
-        super().__init__()
-        self.unexpected = unexpected
 
 
 def read_fast(
@@ -172,13 +157,13 @@ def _read_column(batch: Batch, column: Column, attributes: pa.StructArray) -> No
     if not _is_everywhere(column.vr, attributes.field(0), absent):
         raise Refused
     if absent:
-        batch.absent[column.tag] = _rows_where(attributes.is_null())
+        batch.absent[column.tag] = rows_where(attributes.is_null())
     if column.kind == "bulk":
         _read_bulk(batch, column, attributes)
         return
     values = attributes.field(1) if len(attributes.type) > 1 else pa.nulls(len(attributes))
     if values.null_count > absent:
-        batch.empty[column.tag] = _rows_where(pc.and_not(values.is_null(), attributes.is_null()))
+        batch.empty[column.tag] = rows_where(pc.and_not(values.is_null(), attributes.is_null()))
     if column.kind == "records":
         _read_sequences(batch, column, values)
     elif column.multiple:
@@ -206,18 +191,14 @@ def _one_array(chunked: pa.ChunkedArray | pa.Array) -> pa.Array:
     return chunked.chunk(0) if chunked.num_chunks == 1 else chunked.combine_chunks()
 
 
-def _rows_where(mask: pa.Array) -> Any:
-    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
-
-
 def _read_bulk(batch: Batch, column: Column, attributes: pa.StructArray) -> None:
     uri, inline = attributes.field(1), attributes.field(2)
     batch.cells[column.tag] = uri
     if inline.null_count < len(inline):
-        rows = _rows_where(inline.is_valid())
+        rows = rows_where(inline.is_valid())
         _note(batch, column, rows, attributes.take(pa.array(rows)).to_pylist())
     nothing = pc.and_(attributes.is_valid(), pc.and_(uri.is_null(), inline.is_null()))
-    rows = _rows_where(nothing)
+    rows = rows_where(nothing)
     if len(rows):
         batch.empty[column.tag] = rows
 
@@ -247,7 +228,7 @@ def _read_single(batch: Batch, column: Column, values: pa.ListArray) -> None:
         if filled and (lengths.max() > 1 or lengths.sum() != filled):
             raise Refused
     spread = _spreader(values)
-    readings = _CONVERTERS[column.kind](column, values.values)
+    readings = CONVERTERS[column.kind](column, values.values)
     batch.cells[column.tag] = spread(readings.cells)
     if len(readings.odd):
         rows = np.flatnonzero(_lengths(values))[readings.odd]
@@ -272,7 +253,7 @@ def _read_lists(batch: Batch, column: Column, values: pa.ListArray) -> None:
     if np.count_nonzero(lengths) < len(values) - values.null_count:
         raise Refused
     flat = values.values
-    readings = _CONVERTERS[column.kind](column, flat)
+    readings = CONVERTERS[column.kind](column, flat)
     if len(readings.odd):
         raise Refused
     mask = values.is_null() if values.null_count else None
@@ -293,8 +274,8 @@ def _read_sequences(batch: Batch, column: Column, values: pa.Array) -> None:
         records, slow = [{}] * len(items), np.ones(len(values), np.bool_)
     cells = cut(values, records)
     batch.cells[column.tag] = cells
-    for row in _rows_where(pc.and_(values.is_valid(), pa.array(slow))):
-        attribute = {"vr": column.vr, "Value": _without_absent(values[int(row)].as_py())}
+    for row in rows_where(pc.and_(values.is_valid(), pa.array(slow))):
+        attribute = {"vr": column.vr, "Value": without_absent(values[int(row)].as_py())}
         value, exact, reason = read_attribute(column, attribute)
         cells[row] = value
         if not exact:
@@ -317,7 +298,7 @@ def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
     for at, field in enumerate(items.type):
         attributes, column = items.field(at), column_of(field.name)
         if from_tag(field.name).vr_is_open:
-            odd.append(_rows_where(attributes.is_valid()))
+            odd.append(rows_where(attributes.is_valid()))
             continue
         _read_column(batch, column, attributes)
         if column.tag not in batch.cells:
@@ -333,101 +314,3 @@ def _read_items(items: pa.StructArray) -> tuple[list[dict[str, Any]], Any]:
     # A value that could not be read has a note as well.
     odd.append(np.array([row for row, _, _ in batch.notes], np.intp))
     return records, np.concatenate(odd)
-
-
-def _without_absent(value: Any) -> Any:
-    """Take away what Arrow filled in: nulls for the fields that this item does not have."""
-    if isinstance(value, dict):
-        return {key: _without_absent(one) for key, one in value.items() if one is not None}
-    return [_without_absent(one) for one in value] if isinstance(value, list) else value
-
-
-class _Readings:
-    """Converted values, and those of them that need a note."""
-
-    __slots__ = ("cells", "odd", "raws", "reasons")
-
-    def __init__(
-        self, cells: pa.Array, odd: Any = (), raws: Sequence[Any] = (), reasons: Sequence[str | None] = ()
-    ) -> None:
-        self.cells, self.odd, self.raws, self.reasons = cells, odd, raws, reasons
-
-
-def _integers(column: Column, flat: pa.Array) -> _Readings:
-    if flat.type == _TEXT:
-        return _distinct_texts(column, flat)
-    low, high = INTEGER_RANGE[column.vr]
-    numbers = flat.to_numpy()
-    if len(numbers) and not low <= numbers.min() <= numbers.max() <= high:
-        raise Refused
-    return _Readings(flat)
-
-
-def _floats(column: Column, flat: pa.Array) -> _Readings:
-    if flat.type == _TEXT:
-        return _distinct_texts(column, flat)
-    # A whole number of more digits may have lost some of them; NaN and infinity are not JSON.
-    if not (np.abs(flat.to_numpy()) < LARGEST_EXACT).all():
-        raise Refused
-    return _Readings(flat)
-
-
-def _names(_column: Column, flat: pa.StructArray) -> _Readings:
-    alphabetic, ideographic, phonetic = flat.flatten()
-    only_alphabetic = alphabetic.null_count == 0 and ideographic.null_count == phonetic.null_count == len(
-        flat
-    )
-    # An empty name is "" in JSON and missing in the table.
-    if only_alphabetic and not pc.index(alphabetic, "").as_py() >= 0:
-        return _Readings(alphabetic)
-    cells = pc.if_else(pc.equal(alphabetic, ""), None, alphabetic)
-    plain = pc.and_(cells.is_valid(), pc.and_(ideographic.is_null(), phonetic.is_null()))
-    odd = _rows_where(pc.invert(plain))
-    raws = [_without_absent(raw) for raw in flat.take(pa.array(odd)).to_pylist()]
-    return _Readings(cells, odd, raws, [None] * len(odd))
-
-
-def _distinct_texts(column: Column, flat: pa.StringArray) -> _Readings:
-    """Judge each distinct text once: dates repeat."""
-    encoded = flat.dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    readings = [read_value(column, text) for text in texts]
-    cells = pa.array([reading.value for reading in readings], ARROW_TYPE[column.kind]).take(encoded.indices)
-    odd_codes = [code for code, reading in enumerate(readings) if not reading.exact]
-    if not odd_codes:
-        return _Readings(cells)
-    codes = encoded.indices.to_numpy()
-    odd = np.flatnonzero(np.isin(codes, odd_codes))
-    return _Readings(
-        cells, odd, [texts[code] for code in codes[odd]], [readings[code].reason for code in codes[odd]]
-    )
-
-
-def _moments(column: Column, flat: pa.StringArray) -> _Readings:
-    """Read what is written as the standard prefers all at once, the rest text by text."""
-    arrow_type = ARROW_TYPE[column.kind]
-    values, exact = read_moments(column.kind, flat)
-    if exact.all():
-        return _Readings(pa.array(values).view(arrow_type))
-    rows = np.flatnonzero(~exact)
-    others = _distinct_texts(column, flat.take(pa.array(rows)))
-    values[rows] = others.cells.view(pa.int64()).fill_null(0).to_numpy()
-    missing = np.zeros(len(values), np.bool_)
-    missing[rows] = others.cells.is_null().to_numpy(zero_copy_only=False)
-    cells = pa.array(values, mask=missing).view(arrow_type)
-    return _Readings(cells, rows[np.asarray(others.odd, np.intp)], others.raws, others.reasons)
-
-
-def _tags(column: Column, flat: pa.StringArray) -> _Readings:
-    return _distinct_texts(column, flat) if column.vr == "AT" else _Readings(flat)
-
-
-_CONVERTERS: dict[str, Callable[[Column, Any], _Readings]] = {
-    "text": _tags,
-    "name": _names,
-    "integer": _integers,
-    "float": _floats,
-    "date": _moments,
-    "datetime": _moments,
-    "time": _moments,
-}

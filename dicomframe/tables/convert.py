@@ -16,11 +16,12 @@ from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError, TableError, ValueRefused
 from dicomframe.tables import notes, objects
-from dicomframe.tables.arrow_reader import Refused, read_fast
+from dicomframe.tables.arrow_reader import read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
 from dicomframe.tables.edited import is_missing
 from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
+from dicomframe.tables.readings import Refused
 from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 import dicomframe as dfr
 from dicomframe.dicom.tags import ALL_VRS
 from dicomframe.errors import DecodeError, QueryError, ValueRefused
-from dicomframe.tables.arrow_reader import Refused, read_fast
+from dicomframe.tables.arrow_reader import read_fast
 from dicomframe.tables.cells import read_attribute
 from dicomframe.tables.convert import from_pages
 from dicomframe.tables.jsontext import dumps
+from dicomframe.tables.readings import Refused
 from dicomframe.tables.schema import column_of, columns_for
 from dicomframe.tables.shape import sample
 from dicomframe.tables.tolerant import TolerantReader, read_tolerant
