@@ -16,15 +16,13 @@ from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import DecodeError, DicomFrameError, QueryError, TableError, ValueRefused
 from dicomframe.tables import notes, objects
-from dicomframe.tables.arrow_reader import read_fast
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
 from dicomframe.tables.edited import is_missing
-from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
-from dicomframe.tables.readings import Refused
-from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, columns_for, level_of
-from dicomframe.tables.shape import Shape, learn, sample
-from dicomframe.tables.tolerant import TolerantReader, read_tolerant
+from dicomframe.tables.pages import columns_of, read_pages
+from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, level_of
+from dicomframe.tables.shape import Shape, learn
+from dicomframe.tables.tolerant import read_tolerant
 
 __all__ = [
     "convert_dtypes",
@@ -36,16 +34,6 @@ __all__ = [
     "to_json",
     "unreadable_cells",
 ]
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Pages are read together up to so many bytes or rows or so much of what was read before, whichever is most, and a
-#: longer page in parts: the fast reader keeps copies while it reads, and each column costs something each time.
-_GROUP_BYTES = 512 * 1024
-_GROUP_SHARE = 16
-_PART_BYTES = 2 * 1024 * 1024
-_ROWS = 1_000
-#: More bytes than that are not read together, however long the rows are.
-_TOGETHER_BYTES = 4 * 1024 * 1024
 
 
 def from_json(
@@ -148,11 +136,11 @@ def from_pages(
 
     def finish() -> pd.DataFrame:
         named = level or level_of(shape)
-        columns = _columns(shape, named, keywords)
+        columns = columns_of(shape, named, keywords)
         return _table(join(batches, columns), columns, named, dtype_backend, errors, attrs)
 
     try:
-        for batch in _read(filter(None, map(_trim, pages)), shape):
+        for batch in read_pages(pages, shape):
             batches.append(batch)  # noqa: PERF402 - what was read before an interrupt must be in it
     except KeyboardInterrupt as interrupt:
         with suppress(DicomFrameError):  # a bad value, where those are to raise; an interrupt stays one
@@ -209,7 +197,7 @@ def from_objects(
     shape: Shape = {}
     learn(shape, rows)
     level = level or level_of(shape)
-    columns = _columns(shape, level)
+    columns = columns_of(shape, level)
     batch = join([read_tolerant(rows, columns)], columns)
     return _table(batch, columns, level, dtype_backend, errors, attrs, index)
 
@@ -222,109 +210,6 @@ def _check(level: str | None, dtype_backend: str, errors: str) -> None:
     ):
         if given not in accepted:
             raise QueryError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {given!r}.")
-
-
-def _trim(page: bytes) -> bytes:
-    """Make an array of what a server sent: no byte order mark, no white space, a single object as a list of one."""
-    page = page.removeprefix(_BYTE_ORDER_MARK).strip()
-    return b"[" + page + b"]" if page.startswith(b"{") else page
-
-
-def _read(pages: Iterable[bytes], shape: Shape) -> Iterator[Batch]:
-    """Read pages, many at a time if they are clean; else each by itself, so that a dirty one does not slow the others.
-
-    The shape grows while they are read; the VR that a column has at its first sight, it keeps.
-    """
-    for group in _groups(pages):
-        numbers: dict[str, set[type]] = {}
-        sample(group, shape, numbers)
-        if len(group) == 1 and len(group[0]) > _TOGETHER_BYTES:
-            yield from _read_in_parts(group[0], shape)
-        else:
-            yield from _read_together(group, shape, numbers)
-
-
-def _groups(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Give pages together up to a number of bytes, a longer one by itself."""
-    waiting: list[bytes] = []
-    size = most = before = 0
-    for page in pages:
-        if waiting and size + len(page) > most:
-            yield waiting
-            before += size
-            waiting, size = [], 0
-        if not waiting:
-            most = max(_GROUP_BYTES, _ROWS * first_row_length(page), before // _GROUP_SHARE)
-            most = min(most, _TOGETHER_BYTES)
-        waiting.append(page)
-        size += len(page)
-    if waiting:
-        yield waiting
-
-
-def _read_in_parts(page: bytes, shape: Shape) -> Iterator[Batch]:
-    """Read a long page without a copy of the whole."""
-    for start, stop in cut(page, _PART_BYTES, _ROWS):
-        try:
-            yield from _read_together([rows_between(page, start, stop)], shape)
-        except DecodeError:
-            if stop == len(page):
-                raise
-            # Not a place between rows after all, or no JSON: the rest in one go will tell.
-            yield from _read_together([rows_between(page, start, len(page))], shape)
-            return
-
-
-def _read_together(
-    pages: Sequence[bytes], shape: Shape, numbers: Mapping[str, set[type]] | None = None
-) -> Iterator[Batch]:
-    """Read pages; what was seen of their numbers counts for all of them together, not for one or a part."""
-    if not pages:
-        return
-    try:
-        yield read_fast(pages, shape, _columns(shape), numbers)
-    except Refused as refusal:
-        if len(pages) == 1:
-            yield from _read_refused(pages[0], shape, refusal)
-        else:
-            for page in pages:
-                yield from _read_together([page], shape)
-
-
-def _read_refused(page: bytes, shape: Shape, refusal: Refused) -> Iterator[Batch]:
-    """Learn all tags and try once more, if it was for an unknown one; else read piece by piece."""
-    if refusal.unexpected:
-        for piece in _pieces(page):
-            learn(shape, piece.rows)
-        try:
-            yield read_fast([page], shape, _columns(shape))
-        except Refused:
-            pass
-        else:
-            return
-    reader = TolerantReader()
-    columns = _columns(shape)
-    for piece in _pieces(page):
-        known = len(shape)
-        learn(shape, piece.rows)
-        if len(shape) > known:
-            columns = _columns(shape)
-        reader.read(piece.rows, columns, piece.twice)
-    yield reader.finish()
-
-
-def _columns(
-    shape: Shape, level: Level = "study", keywords: Sequence[str] | None = None
-) -> dict[str, Column]:
-    return columns_for(level, {tag: vr for tag, (vr, _) in shape.items()}, keywords)
-
-
-def _pieces(page: bytes) -> Iterator[Piece]:
-    try:
-        yield from pieces(page)
-    except ValueError:
-        head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
-        raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None
 
 
 def _table(

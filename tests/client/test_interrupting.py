@@ -129,14 +129,14 @@ def test_a_search_gives_the_rows_that_had_come(serve, as_json, connect):
 
 
 def test_an_interrupt_while_rows_are_read_into_the_table(serve, as_json, connect, monkeypatch):
-    from dicomframe.tables import convert
+    from dicomframe.tables import pages
 
     def answer(asked):
         offset = int(asked.params["offset"])
         rows = [{"0020000D": {"vr": "UI", "Value": [f"1.2.{offset + at}"]}} for at in range(10)]
         return as_json(rows, api_supported_versions="2")
 
-    read = convert.read_fast
+    read = pages.read_fast
     groups: list[int] = []
 
     def read_two(pages, *arguments):
@@ -145,10 +145,10 @@ def test_an_interrupt_while_rows_are_read_into_the_table(serve, as_json, connect
             signal.raise_signal(signal.SIGINT)
         return read(pages, *arguments)
 
-    monkeypatch.setattr(convert, "read_fast", read_two)
+    monkeypatch.setattr(pages, "read_fast", read_two)
     # Every page by itself.
-    monkeypatch.setattr(convert, "_TOGETHER_BYTES", 1)
-    monkeypatch.setattr(convert, "_PART_BYTES", 1 << 20)
+    monkeypatch.setattr(pages, "_TOGETHER_BYTES", 1)
+    monkeypatch.setattr(pages, "_PART_BYTES", 1 << 20)
     client = connect(serve(answer).url, max_workers=2)
     with pytest.raises(KeyboardInterrupt):
         client.search_studies(page_size=10, limit=1000).to_frame()

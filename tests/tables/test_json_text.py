@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import dicomframe as dfr
 from dicomframe.errors import ValueRefused
-from dicomframe.tables import convert, jsontext
+from dicomframe.tables import jsontext, pages
 from dicomframe.tables.jsontext import cut, loads, pieces, rows_between
 
 
@@ -100,7 +100,7 @@ def test_an_issue_with_a_value_that_is_no_text_can_be_shown(odd):
 
 def test_the_word_null_inside_a_text_is_no_null(monkeypatch):
     monkeypatch.setattr(
-        convert, "_read_refused", lambda *_: pytest.fail("the fast reader refused a clean page")
+        pages, "_read_refused", lambda *_: pytest.fail("the fast reader refused a clean page")
     )
     table = dfr.from_json(page_of('"00081030":{"vr":"LO","Value":["annulled"]}'))
     assert table.loc[0, "StudyDescription"] == "annulled"
@@ -142,7 +142,7 @@ def test_a_page_is_cut_between_rows():
 def parts_of(monkeypatch, size):
     """Have pages read in parts of so many bytes."""
     for name, value in (("_TOGETHER_BYTES", size), ("_PART_BYTES", size), ("_ROWS", 1)):
-        monkeypatch.setattr(convert, name, value)
+        monkeypatch.setattr(pages, name, value)
 
 
 def nested(count):

@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from dicomframe.tables import arrow_reader, batch, convert
+from dicomframe.tables import arrow_reader, batch, convert, pages
 
 
 def page_of(number, rows=200, **more):
@@ -24,7 +24,7 @@ def page_of(number, rows=200, **more):
 
 
 def test_pages_are_let_go_of(monkeypatch):
-    monkeypatch.setattr(convert, "_TOGETHER_BYTES", 100_000)
+    monkeypatch.setattr(pages, "_TOGETHER_BYTES", 100_000)
     convert.from_pages([page_of(0)], "study")
     tracemalloc.start()
     try:
@@ -51,10 +51,10 @@ def test_whoever_writes_into_the_names_of_one_table_writes_into_no_other():
 def test_the_groups_make_no_difference(monkeypatch, together):
     """A tag that comes late, one that goes, a bad value: the same table, however many pages are read at a time."""
     late, bad = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B"}]}}, {"vr": "IS", "Value": ["x"]}
-    pages = [page_of(0), page_of(1, **late), b"", page_of(2, 3, **{"00200013": bad}), page_of(3), b"[]"]
-    expected = convert.from_json([row for page in pages if page for row in orjson.loads(page)], "study")
-    monkeypatch.setattr(convert, "_TOGETHER_BYTES", together)
-    table = convert.from_pages(iter(pages), "study")
+    several = [page_of(0), page_of(1, **late), b"", page_of(2, 3, **{"00200013": bad}), page_of(3), b"[]"]
+    expected = convert.from_json([row for page in several if page for row in orjson.loads(page)], "study")
+    monkeypatch.setattr(pages, "_TOGETHER_BYTES", together)
+    table = convert.from_pages(iter(several), "study")
     pd.testing.assert_frame_equal(table, expected)
     pd.testing.assert_frame_equal(convert.issues(table), convert.issues(expected))
     assert table.dicom.to_json() == expected.dicom.to_json()
@@ -66,7 +66,7 @@ def test_what_held_large_columns_goes_back_to_the_system(monkeypatch, least, tim
     released = []
     monkeypatch.setattr(batch, "_release", lambda: released.append(1))
     monkeypatch.setattr(batch, "_RELEASED_BYTES", least)
-    monkeypatch.setattr(convert, "_TOGETHER_BYTES", 1)
+    monkeypatch.setattr(pages, "_TOGETHER_BYTES", 1)
     convert.from_pages([page_of(0)], "study")
     assert not released  # nothing was copied
     table = convert.from_pages(map(page_of, range(3)), "study")
