@@ -230,25 +230,6 @@ def test_importing_loads_nothing_heavy():
     assert found.stdout.strip() == "[]", found.stdout + found.stderr
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "import pandas, dicomframe",
-        "import dicomframe, pandas",
-        "import dicomframe; from pandas import DataFrame; import pandas",
-        # Asking whether there is a pandas loads none, and must not use up what waits for it.
-        "import dicomframe; from importlib.util import find_spec; find_spec('pandas'); import pandas",
-        "import dicomframe.tables.convert, pandas",
-    ],
-)
-def test_tables_have_their_accessor_whichever_is_loaded_first(first):
-    found = run(
-        f"import sys; {first}; pandas.DataFrame.dicom; pandas.Series.dicom;"
-        "print([each for each in sys.meta_path if 'dicomframe' in type(each).__module__])"
-    )
-    assert found.stdout.strip() == "[]", found.stdout + found.stderr
-
-
 def test_without_pandas_it_is_pandas_that_is_missing():
     found = run(
         "import dicomframe, sys; sys.path[:] = []\ntry: import pandas\nexcept ImportError as error: print(error)"
