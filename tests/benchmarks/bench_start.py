@@ -8,8 +8,7 @@ import time
 from measure import Row, local_service, python
 
 READY_LIMIT = (
-    "three starts right after that run took 1.10, 0.74 and 0.82 s, and an earlier run had 0.57: reading the modules"
-    " from disk varies with the machine."
+    "0.2 s of CPU; the rest is the reading of modules from disk, which varies with the machine: 0.2 to 1.1 s."
 )
 
 _IMPORT = """

@@ -52,6 +52,7 @@ WATCH = """() => {
 STORE = """
 import copy, sys
 import numpy as np
+import pandas as pd  # as notebooks do; else the cell that is timed would load it
 import dicomframe as dfr
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
