@@ -157,7 +157,7 @@ DIRTY_LIMIT = (
     " tolerant reader. At 200 rows the fixed costs of a small page come on top of it. Arrow is not asked in vain where"
     " a sample of the rows shows such values: an attempt that fails costs 0.6 to 0.7 times orjson.loads."
 )
-METADATA_LIMIT = "at the edge: runs of unchanged code gave 0.99 to 1.13."
+METADATA_LIMIT = "at the edge: two runs of the same code gave 0.99 and 1.11, earlier ones 1.07 to 1.13."
 PEAK_LIMIT = (
     "the payload is 1 and the table 0.5; 0.15 to 0.2 are kept by allocators. Without giving memory back to the system"
     " while the parts' columns are put together, it is 2.0 to 2.1."

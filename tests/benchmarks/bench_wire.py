@@ -24,9 +24,9 @@ import dicomframe as dfr
 
 # What holds back the rows that miss their goals, from cProfile, os.times and trials of the bare system calls.
 DISK_LIMIT = (
-    "the kernel's work alone is more than the goal: a raw socket that is read and written to files takes 3.2 to 3.8 "
-    "times the plain read (see its row), and a download 1.45 to 1.55 times that, in chunks up to 1.8. Of "
-    "160 to 200 ms for 157 MB in 300 "
+    "the kernel's work alone is more than the goal: a raw socket that is read and written to files takes 3.1 to 8.2 "
+    "times the plain read (see its row), and a download 1.1 to 1.9 times that, most for "
+    "50 files (both from three runs). Of 160 to 200 ms for 157 MB in 300 "
     "files, the kernel has more than half: 30 ms to receive, 50 to write, 10 to make the files and 5 to name them "
     "(perf). To find the boundaries takes 13 to 20 ms, and the UIDs, path and row of a file together 20 µs, 6 ms in "
     "all. Measured on a machine that others used as well."
