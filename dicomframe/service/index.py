@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ Connection = sqlite3.Connection
 
 #: How long a writer waits for another process's transaction, in milliseconds.
 _BUSY_TIMEOUT = 60_000
+#: How long it waits where SQLite itself does not, before it asks again, in seconds.
+_ASK_AGAIN = 0.005
 _CACHE_KIB = 64 * 1024
 #: Up to so many keys or rows passed over, a search is brief.
 _BRIEF_KEYS = 300
@@ -69,7 +72,7 @@ class Index:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._writer = self._connect()
-        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._keep_a_log()
         with self.transaction() as writer:
             (number,) = writer.execute("PRAGMA user_version").fetchone()
             for statement in statements() if number == 0 else MIGRATIONS.get(number, ()):
@@ -106,6 +109,23 @@ class Index:
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function("has_phrase", 2, has_phrase, deterministic=True)
         return connection
+
+    def _keep_a_log(self) -> None:
+        """Write ahead to a log, so that readers and the writer do not wait for each other.
+
+        SQLite does not wait here, as it does elsewhere, when another process is just opening or closing the same file:
+        each would wait for the other to let go. So it is asked again, as long as any other work would wait.
+        """
+        latest = time.monotonic() + _BUSY_TIMEOUT / 1000
+        while True:
+            try:
+                self._writer.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as problem:
+                if problem.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > latest:
+                    raise
+                time.sleep(_ASK_AGAIN)
+            else:
+                return
 
     @property
     def reader(self) -> sqlite3.Connection:

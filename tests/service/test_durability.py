@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPException
 
 import pytest
 
+from dicomframe.service.index import Index
 from dicomframe.service.service import Service
 
 SERVE = """
@@ -149,13 +151,34 @@ def test_two_processes_on_one_folder(tmp_path, http_for, dicom):
 
 def test_many_processes_open_a_new_folder(tmp_path):
     code = "import sys; from dicomframe.service.service import Service; Service.open(sys.argv[1]).close()"
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "new")], stderr=subprocess.PIPE)
-        for _ in range(6)
-    ]
-    for each in started:
-        _, errors = each.communicate(timeout=60)
-        assert (each.returncode, errors) == (0, b"")
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "new")], stderr=subprocess.PIPE)
+            )
+            for _ in range(6)
+        ]
+        ended = [(each.communicate(timeout=300)[1], each.returncode) for each in started]
+    assert ended == [(b"", 0)] * 6
+
+
+def test_opening_waits_for_a_process_that_is_just_making_the_index(tmp_path):
+    # SQLite refuses at once here, whatever its timeout: see `Index._keep_a_log`.
+    path = tmp_path / "index.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE taken (x)")
+        other.execute("BEGIN IMMEDIATE")
+        with (
+            closing(sqlite3.connect(path, timeout=300)) as impatient,
+            pytest.raises(sqlite3.OperationalError),
+        ):
+            impatient.execute("PRAGMA journal_mode = WAL")
+        with ThreadPoolExecutor() as pool:
+            opening = pool.submit(Index, path)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.2)
+            other.execute("ROLLBACK")
+            opening.result(timeout=300).close()
 
 
 def test_parallel_stores_searches_and_deletes(anyhow, dicom):
