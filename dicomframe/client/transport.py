@@ -47,6 +47,7 @@ class DirectAdapter(HTTPAdapter):
         """Make the pools, of connections that take the target from the private header."""
         super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
+        self._options = {"connections": connections, "maxsize": maxsize, "block": block, **options}
         self._process = os.getpid()
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
@@ -64,7 +65,7 @@ class DirectAdapter(HTTPAdapter):
             with _FORKED_LOCK:
                 if self._process != os.getpid():
                     self.proxy_manager = {}
-                    self.init_poolmanager(self._pool_connections, self._pool_maxsize, self._pool_block)
+                    self.init_poolmanager(**self._options)
         return super().send(request, *args, **options)
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
