@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: The environment variable that moves the cache of the sample studies.
 CACHE_VARIABLE = "DICOMFRAME_CACHE"
+#: What makes a folder a service's: it comes last into a copy.
+_INDEX = "index.sqlite"
+_ARRIVING = ".arriving-"
 
 
 class Home:
@@ -34,7 +37,7 @@ class Home:
         self._temporary: Path | None = None
         if path is not None:
             self._folder = Path(path)
-            if samples and not (self._folder / "index.sqlite").exists():
+            if samples and not (self._folder / _INDEX).exists():
                 copy_samples(self._folder)
         elif samples:
             self._temporary = self._copy_in_cache()
@@ -90,7 +93,8 @@ def copy_samples(target: Path) -> None:
 
     The cohort's own folder lies in the user's cache, or in ``$DICOMFRAME_CACHE``, under a name that holds a digest of
     the code that makes it. It is never opened, only copied, and under a lock: a process of another version that makes
-    its own removes this one's.
+    its own removes this one's. A folder that has become a service's while this process waited for the lock stays as it
+    is: what the others stored there is theirs.
 
     Raises
     ------
@@ -110,7 +114,22 @@ def copy_samples(target: Path) -> None:
             building = cache / f"building-{secrets.token_hex(8)}"
             _store_cohort(building)
             building.rename(source)
-        shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+        _copy_whole(source, target)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy a service's folder; whenever the process is killed, the target is a whole service's or none's at all."""
+    target.mkdir(0o700, parents=True, exist_ok=True)
+    # What is here now was left by a process that was killed: bytes without an index are nobody's.
+    for left in target.glob(f"{_ARRIVING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    arriving = target / f"{_ARRIVING}{secrets.token_hex(8)}"
+    shutil.copytree(source, arriving, copy_function=_link)
+    if not (target / _INDEX).exists():
+        shutil.rmtree(target / "blobs", ignore_errors=True)
+        for path in sorted(arriving.iterdir(), key=lambda path: path.name == _INDEX):
+            path.rename(target / path.name)
+    shutil.rmtree(arriving)
 
 
 def _link(file: str, place: str) -> str:

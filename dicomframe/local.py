@@ -71,19 +71,24 @@ class LocalService:
         _check(path, port, export_root, operation_polls, **switches)
         token, read_only_token = shielded(token), shielded(read_only_token)
         self._token: Any = token or read_only_token
+        self._process = os.getpid()
         self._home = Home(path, samples=samples)
-        service = self._home.open(
-            partitions=partitions,
-            strict=strict,
-            token=token,
-            read_only_token=read_only_token,
-            faults=faults,
-            operation_polls=operation_polls,
-            export_root=export_root,
-        )
-        self._faults = service.faults
-        self._server = Server(service, port)
-        self._server.start()
+        try:
+            service = self._home.open(
+                partitions=partitions,
+                strict=strict,
+                token=token,
+                read_only_token=read_only_token,
+                faults=faults,
+                operation_polls=operation_polls,
+                export_root=export_root,
+            )
+            self._faults = service.faults
+            self._server = Server(service, port)
+            self._server.start()
+        except BaseException:
+            self._home.close()
+            raise
         self.url: str = self._server.url
         atexit.register(self.stop)
 
@@ -113,8 +118,13 @@ class LocalService:
         return connect(self.url, **({"credential": self._token} | options))
 
     def stop(self) -> None:
-        """Stop the service and, if it was a temporary one, remove its folder. Further calls do nothing."""
+        """Stop the service and, if it was a temporary one, remove its folder. Further calls do nothing.
+
+        A process that was forked off leaves the service to the one that started it.
+        """
         atexit.unregister(self.stop)
+        if self._process != os.getpid():
+            return
         self._server.stop()
         self._home.close()
 

@@ -142,11 +142,11 @@ class TokenSource:
     ) -> str:
         failures = self._failures
         with self._lock:
-            if self._failures != failures and self._failure is not None:
-                # Another thread has just tried while this one waited; a second try would fail as slowly.
-                raise self._failure
             token = self._token
             if token is None or is_stale(token):
+                if self._failures != failures and self._failure is not None:
+                    # Another thread has just tried while this one waited; a second try would fail as slowly.
+                    raise self._failure
                 try:
                     token = self._token = _read(fetch or self._fetch)
                 except AuthenticationError as error:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import json
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +18,7 @@ from dicomframe.client.arriving import ObjectBody
 from dicomframe.client.elements import HEAD_BYTES
 from dicomframe.client.identity import Identity, identity_of_cut, read_identity
 from dicomframe.client.layout import LEDGER, Layout
+from dicomframe.client.unfinished import Unfinished
 from dicomframe.client.wholeness import CUT_OFF, ends_with_pixels, is_cut_off
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, ResourcePath
 from dicomframe.errors import DecodeError, DicomFrameError, FolderError, QueryError, TruncatedBody
@@ -98,8 +97,7 @@ class Folder:
         self._sizes = dict(_read_ledger(root / LEDGER))
         self._ledger: FileIO | None = None
         self._made: set[str] = set()
-        self._mark = secrets.token_hex(8)
-        self._numbers = itertools.count()
+        self._unfinished = Unfinished(self._front)
         # What came since this folder was opened, by the name of its file.
         self._came: dict[str, Saved] = {}
         self._naming = [threading.Lock() for _ in range(_NAMING_LOCKS)]
@@ -109,7 +107,7 @@ class Folder:
 
     def _try_out(self, root: Path) -> FolderError | None:
         """Make the folder, and tell whether files can be made in it: before anything is sent for in vain."""
-        part = f"{self._front}.dicomframe-{self._mark}.part"
+        part = self._unfinished.name()
         try:
             root.mkdir(parents=True, exist_ok=True)
             FileIO(part, "x").close()
@@ -121,6 +119,7 @@ class Folder:
             ) from None
         except OSError as error:
             return _local(error, f"The folder {str(root)!r} cannot be written")
+        self._unfinished.begin()
         return None
 
     def check_writable(self) -> None:
@@ -164,7 +163,7 @@ class Folder:
         DicomFrameError
             If it does not come whole.
         """
-        part = f"{self._front}.dicomframe-{self._mark}-{next(self._numbers)}.part"
+        part = self._unfinished.name()
         try:
             with FileIO(part, "x+") as file:
                 head, size = _write(body, file)
@@ -269,6 +268,7 @@ class Folder:
 
     def close(self) -> None:
         """Close the ledger; it is opened again if more is saved."""
+        self._unfinished.close()
         with self._lock:
             if self._ledger is not None:
                 # Some file systems say only now that there was no room. Then files are fetched again, no more.

@@ -7,6 +7,8 @@ decode it) and logs targets at debug level (paths hold UIDs, queries hold names 
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin
@@ -26,6 +28,7 @@ from dicomframe.errors import QueryError
 HttpResponse = requests.Response
 
 _TARGET_HEADER = "X-Dicomframe-Target"
+_FORKED_LOCK = threading.Lock()
 
 
 def environment(address: ServiceAddress, verify: bool | str) -> tuple[dict[str, str], bool | str]:
@@ -44,12 +47,26 @@ class DirectAdapter(HTTPAdapter):
         """Make the pools, of connections that take the target from the private header."""
         super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = _direct_pools(self.poolmanager)
+        self._options = {"connections": connections, "maxsize": maxsize, "block": block, **options}
+        self._process = os.getpid()
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Give the pools behind a proxy, likewise."""
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = _direct_pools(manager)
         return manager
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Send over a connection of this process.
+
+        One that was forked off shares the sockets of the one before it, and would read the answers to its requests.
+        """
+        if self._process != os.getpid():
+            with _FORKED_LOCK:
+                if self._process != os.getpid():
+                    self.proxy_manager = {}
+                    self.init_poolmanager(**self._options)
+        return super().send(request, *args, **options)
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Give what urllib3 is to see of the target: the root, of the server if a proxy must know which."""

@@ -10,6 +10,7 @@ older: what they wrote until then is as if they had died there, and is done agai
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -147,24 +148,27 @@ class Table:
     def create(self, description: str) -> None:
         """Make it, empty; nothing is done if it is there."""
         from deltalake import DeltaTable
+        from deltalake.exceptions import CommitFailedError
 
         if "://" not in self.uri:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(
-            self.uri,
-            SCHEMAS[self.name],
-            mode="ignore",
-            name=f"dicomframe {self.name}",
-            description=description,
-            configuration={
-                "delta.dataSkippingStatsColumns": ",".join(
-                    each for each in SCHEMAS[self.name].names if each in _IN_LOG
-                ),
-                # Without the log of an earlier time, Delta gives what is left for what was then.
-                "delta.enableExpiredLogCleanup": "false",
-            },
-            storage_options=self._options,
-        )
+        # Of programs that make it at the same moment, one does.
+        with suppress(CommitFailedError):
+            DeltaTable.create(
+                self.uri,
+                SCHEMAS[self.name],
+                mode="ignore",
+                name=f"dicomframe {self.name}",
+                description=description,
+                configuration={
+                    "delta.dataSkippingStatsColumns": ",".join(
+                        each for each in SCHEMAS[self.name].names if each in _IN_LOG
+                    ),
+                    # Without the log of an earlier time, Delta gives what is left for what was then.
+                    "delta.enableExpiredLogCleanup": "false",
+                },
+                storage_options=self._options,
+            )
 
     def open(self, as_of: datetime | int | None = None) -> DeltaTable:
         """Open it, as it is now or was."""

@@ -45,8 +45,16 @@ class Blobs:
         return self._incoming.name
 
     def is_alive(self, owner: str) -> bool:
-        """Tell whether the process of a name still has the folder open, as of the last `sweep`."""
-        return (self._incoming.parent / owner).exists()
+        """Tell whether the process of a name still has the folder open."""
+        if owner == self.owner:
+            return True
+        try:
+            _lock(self._incoming.parent / owner).close()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def close(self) -> None:
         """Remove this process' folder of unfinished files."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _UNFINISHED: Final = ("notStarted", "running")
+#: Stands in the place of how often it was asked for, once its work has begun.
+_BEGUN: Final = -1
 _COLUMNS: Final = "id, type, created, updated, status, percent, polls, payload, resources, results"
 
 
@@ -186,14 +188,17 @@ class Operations:
     def poll(self, identifier: str) -> Operation | None:
         """Give an operation as it stands to a client that asks after it, which moves it on under ``polls``."""
         operation = self.find(identifier)
-        if operation is None or self._polls is None or operation.status not in _UNFINISHED:
+        if operation is None or operation.status not in _UNFINISHED:
+            return operation
+        self.resume()
+        if self._polls is None or operation.polls == _BEGUN:
             return operation
         polls = operation.polls + 1
         if polls > self._polls:
             self._run(operation)
         else:
             percent = 100 * polls // (self._polls + 1)
-            self._change(operation.id, status="running", polls=polls, percent=percent)
+            self._change(operation.id, unless_begun=True, status="running", polls=polls, percent=percent)
         return self.find(identifier)
 
     def running(self, type_: str) -> Operation | None:
@@ -205,7 +210,7 @@ class Operations:
         return None if row is None else Operation.of(row)
 
     def resume(self) -> None:
-        """Take over what a process that is gone has left unfinished."""
+        """Take over what processes that are gone have left unfinished, if no other process has."""
         service = self._service
         rows = service.index.reader.execute(
             f"SELECT owner, {_COLUMNS} FROM operation WHERE status IN (?, ?) ORDER BY created",  # noqa: S608
@@ -215,24 +220,31 @@ class Operations:
             if not service.blobs.is_alive(owner):
                 with service.index.transaction() as writer:
                     claimed = writer.execute(
-                        "UPDATE operation SET owner = ? WHERE id = ? AND owner = ?",
-                        (service.blobs.owner, row[0], owner),
+                        # It may have ended since, and its process after it.
+                        "UPDATE operation SET owner = ?, polls = max(polls, 0)"
+                        " WHERE id = ? AND owner = ? AND status IN (?, ?)",
+                        (service.blobs.owner, row[0], owner, *_UNFINISHED),
                     ).rowcount
                 if claimed:
                     self.schedule(Operation.of(tuple(row)))
 
     def close(self) -> None:
-        """Let the running operation end; those that wait are resumed at the next start."""
+        """Let the running operation end; those that wait are resumed by other processes, or at the next start."""
         self._thread.shutdown(cancel_futures=True)
 
     def _run(self, operation: Operation) -> None:
         from dicomframe.service.work import WORK
 
         identifier = operation.id
-        self._change(identifier, status="running")
-        job = Job(
-            identifier, operation.type, operation.payload, lambda p: self._change(identifier, percent=p)
-        )
+        owner = self._service.blobs.owner
+        # Another thread or process may have begun it, or even done it.
+        if not self._change(identifier, unless_begun=True, status="running", polls=_BEGUN, owner=owner):
+            return
+
+        def report(percent: int) -> None:
+            self._change(identifier, percent=percent)
+
+        job = Job(identifier, operation.type, operation.payload, report)
         try:
             results, status = WORK[operation.type](self._service, job), "succeeded"
         except OperationFailed as failed:
@@ -245,14 +257,17 @@ class Operations:
         # What was wanted may hold names of patients or a key to a destination: it is not kept for longer than needed.
         self._change(identifier, status=status, percent=100, results=orjson.dumps(results), payload="{}")
 
-    def _change(self, identifier: str, **values: Any) -> None:
+    def _change(self, identifier: str, *, unless_begun: bool = False, **values: Any) -> bool:
+        """Set columns of an operation; tell whether that was done."""
         values["updated"] = _microseconds()
         assignments = ", ".join(f"{name} = ?" for name in values)
+        condition = f" AND polls <> {_BEGUN} AND status IN {_UNFINISHED}" if unless_begun else ""
         with self._service.index.transaction() as writer:
-            writer.execute(
-                f"UPDATE operation SET {assignments} WHERE id = ?",  # noqa: S608
+            changed = writer.execute(
+                f"UPDATE operation SET {assignments} WHERE id = ?{condition}",  # noqa: S608
                 (*values.values(), identifier),
             )
+            return changed.rowcount > 0
 
 
 async def status(call: Call) -> Answer:

@@ -167,8 +167,10 @@ def delete_work(service: Service, job: Job) -> Mapping[str, Any]:
 
 async def _start(call: Call, begin: Callable[[], Operation]) -> Answer:
     """Have an operation written down and begun, unless another reindexing runs."""
+    offload = call.service.offload
+    await offload.lengthy(call.service.operations.resume)
     try:
-        operation = await call.service.offload.lengthy(begin)
+        operation = await offload.lengthy(begin)
     except _Running as running:
         link = operations.href(call, running.operation)
         text = f"Another reindexing is running: follow it at {link}, then try again."

@@ -13,6 +13,7 @@ from dicomframe.service.blobs import StoredBytes
 from dicomframe.service.call import Answer, Call, Pieces
 from dicomframe.service.delete import missing
 from dicomframe.service.faults import Fault, bad_request, not_acceptable
+from dicomframe.service.index import Connection
 from dicomframe.service.negotiation import DICOM, MULTIPART, Wanted
 from dicomframe.service.rows import Stored
 
@@ -86,18 +87,24 @@ async def find(call: Call) -> list[Stored]:
     Fault
         404 if there are none.
     """
-    found = await call.service.offload.brief(call.service.index.find, call.partition, call.uids)
+    return await call.service.offload.brief(_find, call)
+
+
+async def find_versions(call: Call) -> list[Stored]:
+    """Find instances in the version that the request asks for: the newest, or the first."""
+    return await call.service.offload.brief(_find_versions, call)
+
+
+def _find(call: Call) -> list[Stored]:
+    found = call.service.index.find(call.partition, call.uids)
     if not found:
         raise missing(LEVELS[len(call.uids) - 1])
     return found
 
 
-async def find_versions(call: Call) -> list[Stored]:
-    """Find instances in the version that the request asks for: the newest, or the first."""
-    found = await find(call)
-    if _wants_original(call):
-        return await call.service.offload.brief(versions.originals, call.service.index.reader, found)
-    return found
+def _find_versions(call: Call) -> list[Stored]:
+    found = _find(call)
+    return versions.originals(call.service.index.reader, found) if _wants_original(call) else found
 
 
 def _wants_original(call: Call) -> bool:
@@ -156,35 +163,50 @@ def _part_type(stored: Stored, wanted: Wanted) -> str:
 async def metadata(call: Call) -> Answer:
     """Send the metadata of a study, series or instance as one JSON array, with an ETag."""
     json_type = negotiation.json_type(call.header(b"accept"), required=True)
-    found = await find_versions(call)
+    found, items = await call.service.offload.brief(_find_with_metadata, call)
     tag = _tag(call, found)
     if _matches(call.header(b"if-none-match"), tag):
         return Answer(HTTPStatus.NOT_MODIFIED)
     headers = {"Content-Type": json_type, "ETag": tag}
-    if len(found) <= _INSTANCES_AT_ONCE:
-        items = await call.service.offload.brief(_metadata, call, found)
+    if items:
         return Answer(body=b"[%b]" % b",".join(items), headers=headers)
     return Answer(body=_metadata_pages(call, found), headers=headers)
+
+
+def _find_with_metadata(call: Call) -> tuple[list[Stored], list[bytes]]:
+    """Find instances and read their metadata as of one moment, unless they are many, or need not be sent.
+
+    An ETag says which versions there are; with the metadata of others it would be wrong for good.
+    """
+    with call.service.index.snapshot() as reader:
+        found = _find_versions(call)
+        is_known = _matches(call.header(b"if-none-match"), _tag(call, found))
+        if is_known or len(found) > _INSTANCES_AT_ONCE:
+            return found, []
+        return found, _metadata(call, reader, found)
 
 
 async def _metadata_pages(call: Call, found: Sequence[Stored]) -> AsyncIterator[bytes]:
     before = b"["
     for start in range(0, len(found), _INSTANCES_AT_ONCE):
         page = found[start : start + _INSTANCES_AT_ONCE]
-        items = await call.service.offload.brief(_metadata, call, page)
+        items = await call.service.offload.brief(_metadata_of_page, call, page)
         if items:
             yield before + b",".join(items)
             before = b","
     yield b"]" if before == b"," else b"[]"
 
 
-def _metadata(call: Call, found: Sequence[Stored]) -> list[bytes]:
-    index = call.service.index
-    with index.snapshot() as reader:
-        if _wants_original(call):
-            items = [versions.original_metadata(reader, stored.key) for stored in found]
-        else:
-            items = [index.metadata(stored.key) for stored in found]
+def _metadata_of_page(call: Call, page: Sequence[Stored]) -> list[bytes]:
+    with call.service.index.snapshot() as reader:
+        return _metadata(call, reader, page)
+
+
+def _metadata(call: Call, reader: Connection, found: Sequence[Stored]) -> list[bytes]:
+    if _wants_original(call):
+        items = [versions.original_metadata(reader, stored.key) for stored in found]
+    else:
+        items = [call.service.index.metadata(stored.key) for stored in found]
     return [item for item in items if item is not None]
 
 

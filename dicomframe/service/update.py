@@ -85,6 +85,7 @@ def _read(body: Any) -> tuple[list[str], Mapping[str, Any]]:
 
 def _start(call: Call, payload: Mapping[str, Any]) -> Operation:
     service = call.service
+    service.operations.resume()  # one whose process is gone would keep this one back for ever
     with service.index.transaction() as writer:
         # Under the write lock: nobody else can begin one at the same time.
         running = service.operations.running("update")

@@ -36,6 +36,7 @@ class Asked:
     target: str
     headers: dict[str, str]
     body: bytes
+    port: int = 0  # the client's: what came over one connection has the same
 
     @property
     def path(self) -> str:
@@ -76,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        asked = Asked(self.command, self.path, dict(self.headers.items()), body)
+        asked = Asked(self.command, self.path, dict(self.headers.items()), body, self.client_address[1])
         with self.server.lock:
             self.server.asked.append(asked)
         reply = self.server.answer(asked)

@@ -113,6 +113,36 @@ def test_many_threads_wait_for_one_failure():
     assert len(tried) == 2
 
 
+def test_who_waited_takes_the_token_that_came_after_a_failure():
+    tries = []
+
+    def fetch():
+        tries.append("")
+        if len(tries) == 1:
+            raise OSError
+        return "good"
+
+    source = TokenSource(fetch)
+    lock = source._lock
+
+    class Waiting:
+        """What happens while a thread waits for the lock: another one fails, a third one has its token."""
+
+        def __enter__(self):
+            source._lock = lock
+            with pytest.raises(AuthenticationError):
+                source.current()
+            assert source.current() == "good"
+            lock.acquire()
+
+        def __exit__(self, *_):
+            lock.release()
+
+    source._lock = Waiting()
+    assert source.current() == "good"
+    assert len(tries) == 2
+
+
 @pytest.mark.parametrize(
     ("lifetime", "age", "fetches"),
     [(3600, 0, 1), (3600, 3250, 1), (3600, 3350, 2), (60, 40, 1), (60, 50, 2), (-5, 0, 2)],

@@ -6,8 +6,11 @@ import io
 import json
 import os
 import shutil
+import signal
 import stat
 import struct
+import subprocess
+import sys
 import tracemalloc
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -18,8 +21,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
+from dicomframe.client.folder import Folder
 from dicomframe.client.identity import Identity, read_identity
-from dicomframe.client.layout import DEFAULT_LAYOUT, Layout
+from dicomframe.client.layout import DEFAULT_LAYOUT, LEDGER, Layout
 from dicomframe.dicom.multipartwriter import MultipartWriter
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
@@ -93,6 +97,34 @@ def test_what_is_missing_or_cut_is_fetched_again(local, tmp_path):
     assert table[[str(path) for path in paths[:3]]].tolist() == ["saved"] * 3
     assert table.value_counts().to_dict() == {"kept": 7, "saved": 3}
     assert paths[1].read_bytes() == whole
+
+
+def test_what_a_killed_download_left_goes_with_the_next_one(local, tmp_path):
+    folder = tmp_path / "out"
+    code = (
+        "import os, signal, sys\n"
+        "from dicomframe.client import folder\n"
+        "import dicomframe as dfr\n"
+        "write = folder._write_all\n"
+        "def write_some(file, data):\n"
+        "    write(file, data[:1000])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "folder._write_all = write_some\n"
+        "dfr.connect(sys.argv[1], progress=False).download(sys.argv[2], sys.argv[3])\n"
+    )
+    url = local.url.removesuffix("/v2")
+    killed = subprocess.run([sys.executable, "-c", code, url, STUDY, str(folder)], timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert list(folder.glob(".dicomframe-*.part"))
+    living = Folder(folder, Layout())
+    assert not list(folder.glob(".dicomframe-*.part"))
+    mine = Path(living._unfinished.name())
+    mine.write_bytes(b"half")
+    assert local.download(STUDY, folder)["status"].eq("saved").all()
+    assert mine.exists()
+    mine.unlink()
+    living.close()
+    assert sorted(path.name for path in folder.iterdir()) == [LEDGER, STUDY]
 
 
 def test_a_file_of_unknown_origin_is_not_trusted(local, tmp_path):

@@ -2,8 +2,11 @@
 
 import gzip
 import logging
+import os
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -375,3 +378,24 @@ def test_the_in_process_transport_streams_both_ways():
     assert answer.headers["content-type"] == "application/octet-stream"
     assert (seen["method"], seen["target"]) == ("POST", "/v2/studies?a=b^c")
     assert len(seen["chunks"]) > 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_connections_of_its_own(serve, as_json):
+    # Over one that it shared, each would read what the other asked for: pixels do not say whose they are.
+    site = serve(as_json([]))
+    code = (
+        "import os, sys\n"
+        "from dicomframe.client.session import Session\n"
+        "session = Session(sys.argv[1])\n"
+        "session.request('GET', 'studies')\n"
+        "child = os.fork()\n"
+        "session.request('GET', 'studies')\n"
+        "if not child:\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "session.request('GET', 'studies')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, site.url], check=True, timeout=300)
+    ports = [asked.port for asked in site.asked]
+    assert sorted(ports.count(port) for port in set(ports)) == [1, 3]

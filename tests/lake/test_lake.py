@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -322,6 +323,32 @@ def test_who_follows_is_refused_after_another_program_wrote(service, tmp_path, m
     stop.set()
     assert "Another program" in str(ended[0])
     assert lake.changes()["sequence"].tolist() == list(range(1, 10))
+
+
+def test_programs_that_make_a_lake_at_once_go_on_with_the_one_that_is_made(service, tmp_path, monkeypatch):
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    make = DeltaTable.create
+
+    def too_late(*arguments, **options):
+        make(*arguments, **options)  # another program's
+        raise CommitFailedError("Failed to commit transaction: Protocol changed since last commit")
+
+    monkeypatch.setattr(DeltaTable, "create", too_late)
+    assert_is_as_the_service(dfr.sync(service, tmp_path), service)
+
+
+def test_threads_that_make_a_lake_at_once(tmp_path):
+    for number in range(8):
+        barrier = threading.Barrier(4)
+
+        def make(folder, barrier=barrier):
+            barrier.wait()
+            Lake(folder)._create("http://service")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(make, [str(tmp_path / str(number))] * 4))
 
 
 def test_one_program_writes(service, tmp_path):

@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
+from dicomframe import home
 from dicomframe.cli import main
 from dicomframe.errors import DicomFrameError, PermissionDeniedError, QueryError
 from dicomframe.local import serve
@@ -112,6 +114,79 @@ def test_a_folder_of_the_users_own_is_kept(tmp_path):
         local.connect().search_studies(limit=1).to_frame().dicom.delete()
     with dfr.start_local(tmp_path / "mine", samples=True) as local:
         assert len(local.connect().search_studies().to_frame()) == count - 1
+
+
+def test_a_folder_that_became_a_service_meanwhile_keeps_what_is_in_it(tmp_path, cohort_service):
+    # Two processes start on a new folder at once: the second finds none there, and waits while the first one copies.
+    mine = tmp_path / "mine"
+    with dfr.start_local(mine, samples=True) as local:
+        client = local.connect()
+        count = len(client.search_studies().to_frame())
+        client.search_studies(limit=1).to_frame().dicom.delete()
+        home.copy_samples(mine)
+        assert len(client.search_studies().to_frame()) == count - 1
+    with dfr.start_local(mine, samples=True) as local:
+        assert len(local.connect().search_studies().to_frame()) == count - 1
+    assert sorted(path.name for path in mine.iterdir()) == ["blobs", "index.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "killed_at",
+    [
+        "home._link = lambda file, place: end() if '/000/001/' in place else link(file, place)",
+        "home._link = lambda file, place: end() if place.endswith('index.sqlite') else link(file, place)",
+        "Path.rename = lambda path, place: end()",
+        "Path.rename = lambda path, place: end() if path.name == 'index.sqlite' else rename(path, place)",
+    ],
+    ids=["bytes", "index", "first move", "last move"],
+)
+def test_samples_that_came_half_come_whole_the_next_time(killed_at, tmp_path, cohort_service):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from dicomframe import home\n"
+        "link, rename = home._link, Path.rename\n"
+        "def end(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{killed_at}\n"
+        f"home.Home({str(tmp_path / 'mine')!r}, samples=True)\n"
+    )
+    killed = run(code)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    count = len(cohort_service.connect().search_instances().to_frame())
+    with dfr.start_local(tmp_path / "mine", samples=True) as local:
+        client = local.connect()
+        rows = client.search_instances().to_frame()
+        assert len(rows) == count
+        for row in (rows.iloc[0], rows.iloc[-1]):
+            assert client.retrieve_instance(
+                row["StudyInstanceUID"], row["SeriesInstanceUID"], row["SOPInstanceUID"]
+            )
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["blobs", "index.sqlite"]
+
+
+def test_a_service_that_does_not_start_leaves_no_folder(tmp_path, monkeypatch, cohort_service):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for options in ({"port": int(cohort_service.url.rpartition(":")[2])}, {"token": ""}):
+        with pytest.raises(DicomFrameError):
+            dfr.start_local(**options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_that_ends_leaves_the_service_alone():
+    code = (
+        "import os, sys, dicomframe as dfr\n"
+        "local = dfr.start_local()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+        "print(local._home._folder.exists())\n"
+        "local.stop()\n"
+        "print(local._home._folder.exists())\n"
+    )
+    ended = run(code)
+    assert ended.stdout.split() == ["True", "False"], ended.stderr
 
 
 def test_stop_frees_port_and_folder():

@@ -10,6 +10,7 @@ import pytest
 
 import dicomframe as dfr
 from dicomframe.client import download
+from dicomframe.service.index import Index
 from dicomframe.service.server import Server
 from dicomframe.service.service import Service
 
@@ -92,3 +93,34 @@ def test_what_is_deleted_between_two_looks_is_gone(http, image, route, accept, c
     http.service.blobs.path(1).unlink()
     assert http("GET", route, {"Accept": accept}).status == 404
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("path", ["studies/1.1", INSTANCE])
+@pytest.mark.parametrize("what", ["update", "deletion"])
+def test_metadata_and_their_etag_are_of_one_moment(two, http_for, dicom, monkeypatch, path, what):
+    one, other = (http_for(None, server.url) for server in two)
+    one.stored(dicom("1/1/1", PatientID="Old"))
+    before = one.get(f"{path}/metadata")
+    find = Index.find
+    body = b'{"studyInstanceUids": ["1.1"], "changeDataset": {"00100020": {"vr": "LO", "Value": ["New"]}}}'
+
+    def find_and_then(index, partition, uids):
+        monkeypatch.undo()
+        found = find(index, partition, uids)
+        if what == "deletion":
+            assert other("DELETE", "studies/1.1").status == 204
+        else:
+            begun = other("POST", "studies/$bulkUpdate", {"Content-Type": "application/json"}, body)
+            while other.get(begun.headers["location"].partition("/v2/")[2]).status == 202:
+                continue
+        return found
+
+    monkeypatch.setattr(Index, "find", find_and_then)
+    during = one.get(f"{path}/metadata")
+    assert (during.status, during.headers["etag"], during.body) == (200, before.headers["etag"], before.body)
+    after = one.get(f"{path}/metadata")
+    if what == "deletion":
+        assert after.status == 404
+    else:
+        assert after.headers["etag"] != before.headers["etag"]
+        assert after.values("00100020") == ["New"]

@@ -1,8 +1,13 @@
 """Long operations: started, polled, ended, resumed after the process died."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from dicomframe.service.blobs import Blobs
 from dicomframe.service.service import Service
+from dicomframe.service.work import WORK
 
 ASYNC = {"Prefer": "respond-async, wait=10"}
 
@@ -54,3 +59,76 @@ def test_what_a_dead_process_left_is_done_at_the_next_start(tmp_path, dicom, htt
         second.operations.close()  # waits for what it runs
         assert http_for(second).get(_path(link)).json["status"] == "succeeded"
         assert second.index.find(1, ["1.1"]) == []
+
+
+def test_whoever_asks_while_it_is_being_done_does_not_do_it_once_more(tmp_path, dicom, http_for, monkeypatch):
+    work, calls = WORK["delete"], []
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(service, job):
+        calls.append(job.id)
+        if len(calls) == 1:
+            begun.set()
+            assert may_end.wait(300)
+        return work(service, job)
+
+    monkeypatch.setitem(WORK, "delete", slow)
+    folder = tmp_path / "data"
+    with Service.open(folder, operation_polls=0) as one, Service.open(folder, operation_polls=0) as other:
+        http = http_for(one)
+        http.stored(dicom())
+        path = _path(http("DELETE", "studies/1.1", ASYNC).json["href"])
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(http.get, path)
+            try:
+                assert begun.wait(300)
+                meanwhile = [http_for(service).get(path) for service in (one, other)]
+            finally:
+                may_end.set()
+            assert [each.json["status"] for each in meanwhile] == ["running", "running"]
+            assert first.result(300).json["results"] == {"instancesDeleted": 1}
+        assert http_for(other).get(path).json["results"] == {"instancesDeleted": 1}
+    assert len(calls) == 1
+
+
+def test_what_ends_while_another_process_starts_is_not_done_again(tmp_path, dicom, http_for, monkeypatch):
+    first = Service.open(tmp_path / "data", operation_polls=0)
+    http = http_for(first)
+    http.stored(dicom())
+    path = _path(http("DELETE", "studies/1.1", ASYNC).json["href"])
+    is_alive = Blobs.is_alive
+
+    def after_it_ended(blobs, owner):
+        monkeypatch.undo()
+        assert http.get(path).json["results"] == {"instancesDeleted": 1}
+        first.close()
+        return is_alive(blobs, owner)
+
+    monkeypatch.setattr(Blobs, "is_alive", after_it_ended)
+    with Service.open(tmp_path / "data") as second:
+        second.operations.close()  # waits for what it runs
+        assert http_for(second).get(path).json["results"] == {"instancesDeleted": 1}
+
+
+def test_what_a_dead_process_left_is_done_by_one_that_lives(tmp_path, dicom, http_for):
+    folder = tmp_path / "data"
+    body = b'{"studyInstanceUids": ["1.1"], "changeDataset": {"00100020": {"vr": "LO", "Value": ["New"]}}}'
+    with Service.open(folder) as living:
+        http = http_for(living)
+        http.stored(dicom(), dicom("2/1/1"))
+        with Service.open(folder, operation_polls=5) as dead:
+            links = [
+                http_for(dead)("DELETE", "studies/1.2", ASYNC).json["href"],
+                http_for(dead)(
+                    "POST", "studies/$bulkUpdate", {"Content-Type": "application/json"}, body
+                ).json["href"],
+            ]
+            assert http.get(_path(links[0])).json["status"] == "notStarted"
+        # It is asked whether another update runs, and who does that.
+        assert http("POST", "studies/$bulkUpdate", {"Content-Type": "application/json"}, body).status in {
+            202,
+            409,
+        }
+        living.operations.close()  # waits for what it runs
+        results = [http.get(_path(link)).json["results"] for link in links]
+        assert [results[0]["instancesDeleted"], results[1]["instanceUpdated"]] == [1, 1]
