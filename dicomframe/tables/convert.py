@@ -18,9 +18,8 @@ from dicomframe.errors import DecodeError, DicomFrameError, QueryError, TableErr
 from dicomframe.tables import notes, objects
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
-from dicomframe.tables.edited import is_missing
 from dicomframe.tables.pages import columns_of, read_pages
-from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, level_of
+from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, is_missing, level_of
 from dicomframe.tables.shape import Shape, learn
 from dicomframe.tables.tolerant import read_tolerant
 
