@@ -20,9 +20,11 @@ from filelock import FileLock, Timeout
 
 from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.following import EntryFollower
+from dicomframe.client.metadata import metadata_of
 from dicomframe.client.progress import Bar, progress_bar
 from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import feed
+from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     IssuesWarning,
@@ -37,7 +39,6 @@ from dicomframe.errors import (
 )
 from dicomframe.lake.delta import KEYS, OTHER_WRITER
 from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
-from dicomframe.tables.back import to_json
 
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
@@ -229,7 +230,7 @@ def _asked(client: Client, key: Key) -> Item:
     of which the feed tells later on, or it is lost.
     """
     try:
-        found = to_json(client.retrieve_metadata(key[1], key[2], key[3], progress=False))
+        found = metadata_of(client.session, ResourcePath(key[1], key[2], key[3]))
     except (NotFoundError, QueryError):  # the latter at UIDs with which nothing can be asked for
         return UNREAD
     return found[0] if found and found[0] else UNREAD

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import dicomframe as dfr
 from dicomframe.cli import main
+from dicomframe.client.metadata import metadata_of
 from dicomframe.errors import IssuesWarning, LakeError, QueryError, UnavailableError, UnexpectedAnswerError
 from dicomframe.lake import lake as lake_module
 from dicomframe.lake import syncing
@@ -536,14 +537,14 @@ def test_an_update_that_the_service_does_not_give_is_told_and_asked_for_again(lo
 def test_a_deletion_meanwhile_is_no_loss(local, service, tmp_path, monkeypatch):
     """Between the feed and the question for metadata an instance may go: its deletion comes with later changes."""
     local.faults.set(withhold={"path": "changefeed"})
-    retrieve, left = type(service).retrieve_metadata, ["1.2.1"]
+    left = ["1.2.1"]
 
-    def deleting(client, *uids, **named):
+    def deleting(session, path):
         while left:
-            client.delete(left.pop())
-        return retrieve(client, *uids, **named)
+            service.delete(left.pop())
+        return metadata_of(session, path)
 
-    monkeypatch.setattr(type(service), "retrieve_metadata", deleting)
+    monkeypatch.setattr(syncing, "metadata_of", deleting)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lake = dfr.sync(service, tmp_path)

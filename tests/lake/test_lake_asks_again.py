@@ -6,6 +6,7 @@ import pytest
 
 import dicomframe as dfr
 from dicomframe.client import progress
+from dicomframe.client.metadata import metadata_of
 from dicomframe.errors import IssuesWarning
 from dicomframe.lake import syncing
 from tests.lake.lakes import OF_FIRST, Died, assert_is_as_the_service, instance
@@ -21,16 +22,12 @@ def many(service):
 class Gate:
     """Lets nobody ask for metadata before so many ask at once."""
 
-    def __init__(self, monkeypatch, client, width):
-        self.most, self._now, self._changed = 0, 0, threading.Condition()
-        self._width, self._retrieve = width, type(client).retrieve_metadata
+    def __init__(self, monkeypatch, width):
+        self.most, self._now = 0, 0
+        self._changed, self._width = threading.Condition(), width
+        monkeypatch.setattr(syncing, "metadata_of", self.ask)
 
-        def ask(client, *uids, **named):
-            return self.ask(client, *uids, **named)
-
-        monkeypatch.setattr(type(client), "retrieve_metadata", ask)
-
-    def ask(self, client, *uids, **named):
+    def ask(self, session, path):
         with self._changed:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -38,7 +35,7 @@ class Gate:
             # Were they asked for one by one, the first would wait in vain.
             assert self._changed.wait_for(lambda: self.most >= self._width, timeout=60)
         try:
-            return self._retrieve(client, *uids, **named)
+            return metadata_of(session, path)
         finally:
             with self._changed:
                 self._now -= 1
@@ -46,7 +43,7 @@ class Gate:
 
 def test_as_many_are_asked_for_at_once_as_the_client_may(local, many, tmp_path, monkeypatch):
     local.faults.set(withhold={"path": "changefeed"})
-    gate = Gate(monkeypatch, many, many.max_workers)
+    gate = Gate(monkeypatch, many.max_workers)
     lake = dfr.sync(many, tmp_path)
     assert gate.most == many.max_workers
     assert_is_as_the_service(lake, many)
@@ -57,7 +54,7 @@ def test_as_many_are_asked_for_again_at_once(local, many, tmp_path, monkeypatch)
     with pytest.warns(IssuesWarning, match="of 46 instances"):
         lake = dfr.sync(many, tmp_path)
     local.faults.clear()
-    gate = Gate(monkeypatch, many, many.max_workers)
+    gate = Gate(monkeypatch, many.max_workers)
     assert lake.sync(many) == 0
     assert gate.most == many.max_workers
     assert_is_as_the_service(lake, many)
