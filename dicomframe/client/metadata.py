@@ -57,7 +57,6 @@ def retrieve_metadata(
 def metadata_of(session: Session, path: ResourcePath) -> list[dict[str, Any]]:
     """Give the metadata of one resource as it came, an object an instance, without the cost of making a table.
 
-
     Raises
     ------
     ServiceError, TransportError, DecodeError
