@@ -54,6 +54,17 @@ def retrieve_metadata(
     return table
 
 
+def metadata_of(session: Session, path: ResourcePath) -> list[dict[str, Any]]:
+    """Give the metadata of one resource as it came, an object an instance, without the cost of making a table.
+
+    Raises
+    ------
+    ServiceError, TransportError, DecodeError
+        If it cannot be had.
+    """
+    return decode_rows(_page(session, path, {}))
+
+
 def _pages(
     session: Session, paths: Sequence[ResourcePath], more: Mapping[str, str], failed: list[Failure], bar: Bar
 ) -> Generator[bytes]:

@@ -286,7 +286,12 @@ def _entry(given: Mapping[str, Any]) -> dict[str, str]:
         )
     key = tags.attribute(named.get("path", ""))
     if key.keyword in CORE:
-        raise QueryError(f"{key.keyword} is searchable already, without a tag; see client.searchable().")
+        level = CORE[key.keyword]
+        verb = f"search_{level if level == 'series' else 'studies' if level == 'study' else 'instances'}"
+        raise QueryError(
+            f"{key.keyword} is searchable already, at the level {level.capitalize()}, and needs no tag: leave it out,"
+            f" and search by it with client.{verb}({key.keyword}=...). client.searchable() lists all that are."
+        )
     level = named.get("level", "").lower()
     if level not in LEVELS:
         raise QueryError(f"{key.column} needs its level: 'Study', 'Series' or 'Instance'.")

@@ -183,7 +183,7 @@ def _float(vr: str, raw: object) -> float:
         number = math.inf
     if not math.isfinite(number) and (vr not in _BINARY_FLOAT_VRS or not isinstance(raw, float)):
         raise ValueError("it is no finite number, or one too large for a floating-point number")
-    if vr == "FL" and _LARGEST_FL < abs(number) < math.inf:
+    if vr == "FL" and LARGEST_FL < abs(number) < math.inf:
         raise ValueError("it is too large for FL, which has single precision")
     return number
 
@@ -270,7 +270,8 @@ _JSON_KINDS: dict[type, str] = {
     float: "this number",
     str: "this text",
 }
-_LARGEST_FL = (2 - 2**-23) * 2.0**127
+#: The largest number of single precision.
+LARGEST_FL = (2 - 2**-23) * 2.0**127
 _BINARY_FLOAT_VRS = frozenset({"FL", "FD"})
 #: JSON has no number for these and PS3.18 gives no other form; the hosted service writes the capitalised words.
 _NON_FINITE = {

@@ -8,6 +8,7 @@ what is not older, so doing them again changes nothing.
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,11 @@ from filelock import FileLock, Timeout
 
 from dicomframe.client.feedcursor import Cursor
 from dicomframe.client.following import EntryFollower
-from dicomframe.client.progress import progress_bar
+from dicomframe.client.metadata import metadata_of
+from dicomframe.client.progress import Bar, progress_bar
+from dicomframe.client.workers import Workers, in_order
 from dicomframe.dicom import feed
+from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import (
     DecodeError,
     IssuesWarning,
@@ -35,7 +39,6 @@ from dicomframe.errors import (
 )
 from dicomframe.lake.delta import KEYS, OTHER_WRITER
 from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
-from dicomframe.tables.back import to_json
 
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
@@ -48,6 +51,8 @@ _PATIENCE, _LONG_PATIENCE = 60.0, 86_400.0
 Unread = dict[Key, Mapping[str, Any]]
 #: Stands for what such an instance holds: nothing that may be written.
 UNREAD: Final[Item] = {}
+#: So many instances that are asked for again are held, and written together.
+_MOST_AT_ONCE: Final = 1_000
 _UNREAD: Final = (
     "The service does not give the metadata of {} instances that its change feed calls current. The lake does not hold"
     " them, or holds them as they were; lake.unread() names them, and each sync asks for them again."
@@ -79,31 +84,34 @@ def sync_tables(
     unread = read_unread(tables, cursor)
     count, is_claimed = 0, False
     told: set[Key] = set()
+
+    def claim_once() -> None:
+        nonlocal is_claimed
+        if not is_claimed:
+            claim(tables, batch)
+            is_claimed = True
+
     # Not closed at the end: that would set the caller's own event.
-    with progress_bar(progress, "Reading changes", None, "change") as bar:
-        while True:
+    while True:
+        with progress_bar(progress, "Reading changes", None, "change") as bar:
             for entries in follower:
-                if not is_claimed:
-                    claim(tables, batch)
-                    is_claimed = True
-                taken, unread = _sync_batch(tables, client, entries, batch + 1, follower.cursor, unread)
+                claim_once()
+                taken, unread = _sync_batch(tables, client, entries, batch + 1, follower.cursor, unread, bar)
                 batch += bool(taken)
                 count += taken
-                bar.update(len(entries))
-            # The feed ended with a reading of nothing new: what was deleted meanwhile was told of by then.
-            if found := _found(client, unread):
-                if not is_claimed:
-                    claim(tables, batch)
-                    is_claimed = True
+        # The feed ended with a reading of nothing new: what was deleted meanwhile was told of by then.
+        with progress_bar(progress, "Asking for metadata again", len(unread), "instance") as bar:
+            for found in _found(client, unread, bar):
+                claim_once()
                 batch += 1
                 unread = {key: entry for key, entry in unread.items() if key not in found}
                 _write(tables, found, batch)
                 _end(tables, (), batch, follower.cursor, unread)
-            if unread.keys() - told:
-                told = set(unread)
-                warn_caller(_UNREAD.format(len(unread)), IssuesWarning)
-            if not follow or stop.wait(interval):
-                return count
+        if unread.keys() - told:
+            told = set(unread)
+            warn_caller(_UNREAD.format(len(unread)), IssuesWarning)
+        if not follow or stop.wait(interval):
+            return count
 
 
 def claim(tables: Mapping[Name, Table], batch: int | None = None) -> None:
@@ -128,6 +136,7 @@ def _sync_batch(
     batch: int,
     cursor: Mapping[str, Any],
     unread: Unread,
+    bar: Bar,
 ) -> tuple[int, Unread]:
     """Write a batch; give how many of its changes are of this lake, and which instances could not be had so far.
 
@@ -148,7 +157,8 @@ def _sync_batch(
     if not known:
         return 0, unread  # the same is read again the next time, and costs little
     last = dict(known)  # in order of their numbers: the last one of each instance stays
-    states = {key: _state(client, key, entry) for key, entry in last.items()}
+    bar.update(len(entries) - len(last))
+    states = _states(client, last, bar)
     # A change that comes late settles nothing of a later one.
     unread = {key: last[key] for key, state in states.items() if state is UNREAD} | {
         key: entry for key, entry in unread.items() if key not in last or _number(last[key]) < _number(entry)
@@ -186,41 +196,79 @@ def _write(
     tables["study"].merge(group_rows("study", instances, dict.fromkeys(key[:2] for key in keys), batch))
 
 
-def _state(client: Client, key: Key, entry: Mapping[str, Any]) -> Item | None:
+def _states(client: Client, changes: Mapping[Key, Mapping[str, Any]], bar: Bar) -> dict[Key, Item | None]:
+    """Give what instances hold after their last changes: `_told`, or else, many at a time, `_asked`."""
+    states = {key: _told(entry) for key, entry in changes.items()}
+    lacking = [key for key, state in states.items() if state is UNREAD]
+    bar.update(len(states) - len(lacking))
+    width = client.max_workers
+    with Workers(width, "lake") as workers:
+        answers = in_order(workers, lambda key: _asked(client, key), lacking, width)
+        for key, state in zip(lacking, answers, strict=True):
+            states[key] = state
+            bar.update()
+    return states
+
+
+def _told(entry: Mapping[str, Any]) -> Item | None:
     """Give what an instance holds after a change; None if it is gone, nothing (``{}``) if a later change will tell.
 
-    `UNREAD` if the service calls it current, and does not give what it holds: it may have been deleted since the feed
-    was read, of which the feed tells later on, or it is lost.
+    `UNREAD` if the change does not say.
     """
     if str(entry.get("action")).lower() == "delete":
         return None
     if str(entry.get("state")).lower() in {"replaced", "deleted"}:
         return {}
     metadata = entry.get("metadata")
-    if isinstance(metadata, Mapping) and metadata:
-        return metadata
+    return metadata if isinstance(metadata, Mapping) and metadata else UNREAD
+
+
+def _asked(client: Client, key: Key) -> Item:
+    """Ask what an instance holds: a service may leave it out of its feed, of large objects or when it is busy.
+
+    `UNREAD` if it calls it current, and does not give what it holds: it may have been deleted since the feed was read,
+    of which the feed tells later on, or it is lost.
+    """
     try:
-        # A service may leave it out, of large objects or when it is busy.
-        found = to_json(client.retrieve_metadata(key[1], key[2], key[3], progress=False))
+        found = metadata_of(client.session, ResourcePath(key[1], key[2], key[3]))
     except (NotFoundError, QueryError):  # the latter at UIDs with which nothing can be asked for
         return UNREAD
     return found[0] if found and found[0] else UNREAD
 
 
-def _found(client: Client, unread: Unread) -> dict[Key, tuple[Mapping[str, Any], Item]]:
-    """Ask again for what could not be had; whatever becomes of that, the lake goes on, and asks the next time."""
-    found: dict[Key, tuple[Mapping[str, Any], Item]] = {}
-    for key, entry in unread.items():
+def _found(client: Client, unread: Unread, bar: Bar) -> Iterator[dict[Key, tuple[Mapping[str, Any], Item]]]:
+    """Ask again for what could not be had; whatever becomes of that, the lake goes on, and asks the next time.
+
+    What was found is given some at a time, so that it need not all be held, and stays if the rest is broken off.
+    """
+    # In any order: some that fail each time must not keep the others from being asked for.
+    keys = random.sample(list(unread), len(unread))
+    width = client.max_workers
+    out_of_reach = 0
+
+    def ask(key: Key) -> Item | None:
         try:
-            state = _state(client, key, entry)
+            return _asked(client, key)
         except (TransportError, ThrottledError, UnavailableError):
-            # Nor would it give the others now.
-            break
+            return None
         except (ServiceError, DecodeError):
-            continue
-        if state:
-            found[key] = entry, state
-    return found
+            return UNREAD
+
+    for start in range(0, len(keys), _MOST_AT_ONCE):
+        part = keys[start : start + _MOST_AT_ONCE]
+        found: dict[Key, tuple[Mapping[str, Any], Item]] = {}
+        with Workers(width, "lake") as workers:
+            for key, state in zip(part, in_order(workers, ask, part, width), strict=True):
+                bar.update()
+                out_of_reach = out_of_reach + 1 if state is None else 0
+                if out_of_reach == width:
+                    break  # nor would it give the others now
+                if state:
+                    found[key] = unread[key], state
+        if found:
+            yield found
+        if out_of_reach == width:
+            return
 
 
 def read_unread(tables: Mapping[Name, Table], cursor: Mapping[str, Any] | None) -> Unread:

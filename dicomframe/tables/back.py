@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dicomframe.dicom import tags
@@ -13,9 +12,9 @@ from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.dicom.values import PersonName, format  # noqa: A004 - the formatter of values
 from dicomframe.errors import TableError
 from dicomframe.tables import notes
-from dicomframe.tables.cells import decode, read_attribute
-from dicomframe.tables.edited import as_attribute, read_cells
-from dicomframe.tables.schema import Column, column_of, level_of
+from dicomframe.tables.cells import Spelt, decode, read_attribute
+from dicomframe.tables.edited import as_attribute, column_in_item, read_cells, without_missing
+from dicomframe.tables.schema import Column, column_of, level_of, likely_column
 
 
 def to_json(table: pd.DataFrame, *, settled: bool = False, lenient: bool = False) -> list[dict[str, Any]]:
@@ -60,16 +59,16 @@ def to_json(table: pd.DataFrame, *, settled: bool = False, lenient: bool = False
     rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
     for name, column in sorted(_columns(table, noted.get("vr", {})), key=lambda pair: pair[1].tag):
         cells, refused = read_cells(table[name], column)
+        original = noted.get("cells", {}).get(name, {})
+        as_noted = {at: attribute for row, attribute in original.items() for at in found.get(row, ())}
+        _take_as_read(column, cells, refused, as_noted)
         if refused and not lenient:
             raise TableError(
                 f"The column {column.name} no longer holds what its VR {column.vr} allows, in {len(refused)} of its "
                 f"{len(table)} rows; its dtype is {table[name].dtype}.{_ADVICE.get(column.kind, '')}"
             )
-        original = noted.get("cells", {}).get(name, {})
-        as_noted = {at: attribute for row, attribute in original.items() for at in found.get(row, ())}
-        filled = {} if settled else noted.get("settled", {}).get(name, {})
-        for at, uid in ((at, uid) for row, uid in filled.items() for at in found.get(row, ())):
-            cells[at] = None if cells[at] == uid else cells[at]
+        if not settled:
+            _take_away(cells, noted.get("settled", {}).get(name, {}), found)
         is_empty = _empties(noted.get("gaps", {}).get(name), found)
         for at, cell in enumerate(cells):
             attribute = _attribute(column, cell, as_noted.get(at, _NOTHING), is_empty(at))
@@ -84,10 +83,11 @@ def to_json(table: pd.DataFrame, *, settled: bool = False, lenient: bool = False
 
 
 _NOTHING: Any = object()
+_SIX_DIGITS = " DICOM writes six digits of a second: .dt.floor('us') cuts the nanoseconds off."
 _ADVICE = {
     "date": " A date is a day, or text such as 2024-01-31; .dt.normalize() takes a time of day off.",
-    "datetime": " pandas.to_datetime makes moments of text.",
-    "time": " A time of day lies within 24 hours; pandas.to_timedelta makes one of text.",
+    "datetime": " pandas.to_datetime makes moments of text." + _SIX_DIGITS,
+    "time": " A time of day lies within 24 hours; pandas.to_timedelta makes one of text." + _SIX_DIGITS,
 }
 _UID_KEYWORDS = tuple(UID_KEYWORD_OF_LEVEL.values())
 
@@ -97,22 +97,30 @@ def _columns(table: pd.DataFrame, vr_of_name: Mapping[str, str]) -> list[tuple[A
     return [
         (
             name,
-            column_of(tag.tag, vr_of_name.get(name) or (_likely_vr(table[name]) if tag.vr_is_open else None)),
+            column_of(tag.tag, vr_of_name[name])
+            if name in vr_of_name
+            else likely_column(tag, table[name] if tag.vr_is_open else ()),
         )
         for name, tag in known
         if tag is not None
     ]
 
 
-def _likely_vr(cells: pd.Series[Any]) -> str | None:
-    """Give a VR that holds a column whose own one is not known any more; None for the dictionary's first choice."""
-    sample = cells.dropna()
-    value = sample.iloc[0] if len(sample) else None
-    value = value[0] if isinstance(value, list | np.ndarray) and len(value) else value
-    if isinstance(value, dict):
-        return "SQ"
-    likely = {"i": "SV", "u": "SV", "f": "FD", "M": "DT", "m": "TM"}
-    return likely.get(getattr(np.asarray(value).dtype, "kind", "")) if value is not None else None
+def _take_as_read(
+    column: Column, cells: list[Any], refused: dict[int, Any], as_noted: Mapping[int, Any]
+) -> None:
+    """Take cells that nobody changed, in place: a server may have sent what its VR does not allow."""
+    for at in refused.keys() & as_noted:
+        as_read = read_attribute(column, as_noted[at]).value
+        if type(as_read) is type(refused[at]) and as_read == refused[at]:
+            cells[at] = as_read
+            del refused[at]
+
+
+def _take_away(cells: list[Any], filled: Mapping[str, str], found: Mapping[str, list[int]]) -> None:
+    """Take UIDs away, in place, that rows did not have when they came."""
+    for at, uid in ((at, uid) for row, uid in filled.items() for at in found.get(row, ())):
+        cells[at] = None if cells[at] == uid else cells[at]
 
 
 def _empties(gap: list[Any] | None, found: Mapping[str, list[int]]) -> Callable[[int], bool]:
@@ -139,10 +147,12 @@ def _attribute(column: Column, cell: Any, original: Any, is_empty: bool) -> Any:
 
 
 def _value(column: Column, value: Any) -> Any:
-    return format(column.vr, decode(column.kind, value))
+    return value.text if isinstance(value, Spelt) else format(column.vr, decode(column.kind, value))
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, tuple):
+        return tuple(map(without_missing, one)) == other
     return bool(one == other) if type(one) is type(other) else one is None and other is None
 
 
@@ -154,13 +164,11 @@ def _with_strays(row: dict[str, Any], raw: Any, read_as: list[str]) -> Any:
 
 
 def _item(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a record of a sequence back into its item; what the user added under no keyword is left out."""
+    """Turn a record of a sequence, as `read_cells` gives it, back into its item."""
     item: dict[str, Any] = {}
     for name, value in record.items():
-        known = tags.find(name)
-        if known is None:
-            continue
-        column = column_of(known.tag)
+        column = column_in_item(name, value)
+        assert column is not None  # noqa: S101 - `read_cells` left the others out
         if value is None:
             item[column.tag] = {"vr": column.vr}
         elif column.kind == "records":
@@ -169,10 +177,12 @@ def _item(record: Mapping[str, Any]) -> dict[str, Any]:
             item[column.tag] = {"vr": column.vr, "BulkDataURI": value}
         else:
             values = value if column.multiple else [value]
-            written = [None if one is None else format(column.vr, _named(column, one)) for one in values]
+            written = [None if one is None else _nested_value(column, one) for one in values]
             item[column.tag] = {"vr": column.vr, "Value": written}
     return item
 
 
-def _named(column: Column, value: Any) -> Any:
-    return PersonName(value) if column.kind == "name" else value
+def _nested_value(column: Column, value: Any) -> Any:
+    if isinstance(value, Spelt):
+        return value.text
+    return format(column.vr, PersonName(value) if column.kind == "name" else value)

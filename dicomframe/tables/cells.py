@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.values import PersonName, format, parse  # noqa: A004 - the pair's own name
@@ -41,6 +41,26 @@ class Reading(NamedTuple):
     value: Any
     exact: bool
     reason: str | None = None
+
+
+class Spelt(int):
+    """A date-time's cell, and the text that says more than it: an offset, or that only the year is known.
+
+    Parameters
+    ----------
+    value : int
+        The cell.
+    text : str
+        DICOM's text.
+    """
+
+    text: str
+
+    def __new__(cls, value: int, text: str) -> Self:
+        """Make one."""
+        made = super().__new__(cls, value)
+        made.text = text
+        return made
 
 
 def _encode_date(value: date) -> int:
@@ -226,17 +246,17 @@ def _read_items(items: Sequence[object]) -> Reading:
             vr = attribute.get("vr") if isinstance(attribute, dict) else None
             inner = column_of(known.tag, vr if isinstance(vr, str) else None)
             reading = read_attribute(inner, attribute)
-            record[inner.name] = _plain(inner, reading.value)
+            record[inner.name] = plain(inner, reading.value)
             exact = exact and reading.exact and known.tag == key and not known.vr_is_open
             if reading.reason:
                 reasons.append(f"{inner.name}: {reading.reason}")
     return Reading(records, exact, "; ".join(sorted(set(reasons))) or None)
 
 
-def _plain(column: Column, value: Any) -> Any:
+def plain(column: Column, value: Any) -> Any:
     """Give a nested value in the form that users meet in a record: dates and numbers as Python has them."""
-    if value is None or column.kind in {"records", "bulk", "name"}:
+    if value is None or column.kind in {"records", "bulk", "name"} or isinstance(value, Spelt):
         return value
     if column.multiple:
-        return [None if one is None else decode(column.kind, one) for one in value]
+        return [one if one is None or isinstance(one, Spelt) else decode(column.kind, one) for one in value]
     return decode(column.kind, value)

@@ -18,9 +18,8 @@ from dicomframe.errors import DecodeError, DicomFrameError, QueryError, TableErr
 from dicomframe.tables import notes, objects
 from dicomframe.tables.back import to_json
 from dicomframe.tables.batch import Batch, join
-from dicomframe.tables.edited import is_missing
 from dicomframe.tables.pages import columns_of, read_pages
-from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, level_of
+from dicomframe.tables.schema import Column, DtypeBackend, OnBadValue, is_missing, level_of
 from dicomframe.tables.shape import Shape, learn
 from dicomframe.tables.tolerant import read_tolerant
 
@@ -231,12 +230,24 @@ def _table(
     names = _header(tuple([column.name for column in columns.values()])).copy(deep=True)
     cells = [_to_pandas(batch.cells.pop(tag), column, dtype_backend) for tag, column in columns.items()]
     index = pd.RangeIndex(batch.length) if index is None else index
-    # The public constructor looks at each array once more, for half of its time. This one also moves dates into pandas'
-    # own memory: Arrow's cannot be written to, so setting a cell would fail.
-    table: pd.DataFrame = pd.DataFrame._from_arrays(  # type: ignore[attr-defined]  # noqa: SLF001
-        cells, names, index, verify_integrity=False
-    )
+    table = _of_arrays(cells, names, index)
     table.attrs["dicom"] = {**(attrs or {}), "level": level, **notes.attrs_of(batch, columns, table, level)}
+    return table
+
+
+def _of_arrays(cells: list[Any], names: pd.Index[Any], index: pd.Index[Any]) -> pd.DataFrame:
+    """Make a table of columns that can be written to: Arrow's own memory cannot, so setting a date would fail.
+
+    The private way moves dates only; the public one copies every column, and is there for the day when pandas drops or
+    changes the other.
+    """
+    try:
+        table: pd.DataFrame = pd.DataFrame._from_arrays(  # type: ignore[attr-defined]  # noqa: SLF001
+            cells, names, index, verify_integrity=False
+        )
+    except (AttributeError, TypeError):
+        table = pd.DataFrame(dict(enumerate(cells)), index=index)
+        table.columns = names
     return table
 
 

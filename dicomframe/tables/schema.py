@@ -28,16 +28,21 @@ Parquet unless it is asked for the ``pyarrow`` backend; ``list<…>[pyarrow]`` u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
+from dicomframe.dicom.values import INTEGER_RANGE
 
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 OnBadValue = Literal["coerce", "raise"]
@@ -103,6 +108,10 @@ LEVEL_KEYWORDS: dict[Level, tuple[str, ...]] = {
     ),
     "instance": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
 }
+
+#: What a text is that names bulk data; a private tag's text may be that, or its value.
+_IS_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|\.{0,2}/")
+_LONGEST_LO: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,82 @@ def column_of(tag: str, vr_in_data: str | None = None) -> Column:
     kind = KIND_OF_VR[vr]
     multiple = known.is_multiple and kind not in {"bulk", "records"} and vr not in tags.SINGLE_TEXT_VRS
     return Column(known.column, tag, vr, kind, multiple)
+
+
+def likely_column(known: tags.Attribute, cells: Iterable[Any]) -> Column:
+    """Give the column that holds what cells hold, where the VR that the data named is not known any more.
+
+    Where the dictionary leaves a choice, one of its own; of a tag that it does not know, any.
+
+    Parameters
+    ----------
+    known : Attribute
+        The attribute.
+    cells : iterable
+        Its values, or lists of them; those that are missing may be among them.
+
+    Examples
+    --------
+    >>> likely_column(tags.attribute("SmallestImagePixelValue"), [-5]).vr
+    'SS'
+    >>> [likely_column(tags.from_tag("00091001"), [value]).vr for value in ("mine", "https://host/1", 0.5)]
+    ['LO', 'UN', 'FD']
+    """
+    if not known.vr_is_open:
+        return column_of(known.tag)
+    lists = (cell if isinstance(cell, list | tuple | np.ndarray) else [cell] for cell in cells)
+    values = [value for each in lists for value in each if not is_missing(value)]
+    return column_of(known.tag, _likely_vr(values, known.vr.split(" or ") if known.name else None))
+
+
+def _likely_vr(values: list[Any], allowed: Sequence[str] | None) -> str | None:
+    """Give the first VR that all values fit; None for the dictionary's first choice."""
+    kinds = {_kind_of(value) for value in values}
+    if kinds == {"text"}:
+        if allowed is not None:
+            return next((vr for vr in allowed if KIND_OF_VR[vr] in {"text", "bulk"}), "UN")
+        if all(map(_IS_URI.match, values)):
+            return None
+        return "LO" if all(len(value) <= _LONGEST_LO and value.isprintable() for value in values) else "UT"
+    if kinds == {"float"} and allowed is not None and all(float(value).is_integer() for value in values):
+        kinds = {"integer"}  # what pandas makes of those in columns with gaps
+    if kinds == {"integer"}:
+        fitting = [vr for vr in allowed or ["SV"] if KIND_OF_VR[vr] == "integer"]
+        low, high = min(values), max(values)
+        return next(
+            (vr for vr in fitting if INTEGER_RANGE[vr][0] <= low <= high <= INTEGER_RANGE[vr][1]), None
+        )
+    if kinds == {"integer", "float"}:
+        kinds = {"float"}
+    return _VR_OF_KIND.get(kinds.pop()) if allowed is None and len(kinds) == 1 else None
+
+
+_VR_OF_KIND: Final = {"float": "FD", "date": "DA", "datetime": "DT", "time": "TM", "records": "SQ"}
+_KIND_OF_TYPE: Final[tuple[tuple[Any, str], ...]] = (
+    (str, "text"),
+    (bool | np.bool_, ""),
+    (int | np.integer, "integer"),
+    (float | np.floating, "float"),
+    (datetime | np.datetime64, "datetime"),
+    (date, "date"),
+    (timedelta | np.timedelta64, "time"),
+    (Mapping, "records"),
+)
+
+
+def _kind_of(value: Any) -> str:
+    return next((kind for of, kind in _KIND_OF_TYPE if isinstance(value, of)), "")
+
+
+def is_missing(cell: Any) -> bool:
+    """Tell whether a cell holds nothing, in any of pandas' ways to say so."""
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(cell))
+    if isinstance(cell, Decimal):
+        return cell.is_nan()
+    return (
+        cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and bool(np.isnan(cell)))
+    )
 
 
 def columns_for(

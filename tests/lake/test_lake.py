@@ -8,71 +8,23 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom import dcmread, examples
 
 import dicomframe as dfr
 from dicomframe.cli import main
+from dicomframe.client.metadata import metadata_of
 from dicomframe.errors import IssuesWarning, LakeError, QueryError, UnavailableError, UnexpectedAnswerError
 from dicomframe.lake import lake as lake_module
 from dicomframe.lake import syncing
 from dicomframe.lake.delta import SCHEMAS, Table, is_one_of
 from dicomframe.lake.lake import Lake
 from dicomframe.lake.rows import group_rows, instance_rows
-from dicomframe.tables.schema import LEVEL_KEYWORDS
-
-
-def instance(study, series, number, **attributes):
-    """Make a small object."""
-    dataset = dcmread(examples.get_path("ct"))
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.{series}"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.{study}.{series}.{number}"
-    dataset.PatientID, dataset.PatientName, dataset.InstanceNumber = f"P{study}", f"Patient^{study}", number
-    for name, value in attributes.items():
-        setattr(dataset, name, value)
-    return dataset
-
-
-@pytest.fixture
-def local():
-    with dfr.start_local(faults={}) as started:
-        yield started
-
-
-@pytest.fixture
-def service(local):
-    with local.connect(progress=False) as client:
-        client.store(
-            [instance(study, series, number) for study in (1, 2) for series in (1, 2) for number in (1, 2)]
-        )
-        yield client
-
-
-def assert_is_as_the_service(lake, client):
-    assert len(lake.check(client)) == 0
-    for level, uid in (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID")):
-        counts = ["NumberOfStudyRelatedInstances", "ModalitiesInStudy"] * (level == "study")
-        plural = "studies" if level == "study" else "series"
-        theirs = (
-            getattr(client, f"search_{plural}")(fields=counts or None).to_frame().set_index(uid).sort_index()
-        )
-        ours = lake.to_frame(level).set_index(uid).sort_index()
-        assert ours.index.tolist() == theirs.index.tolist()
-        assert set(LEVEL_KEYWORDS[level]) <= {uid, *ours}
-        for column in theirs.columns.intersection(ours.columns):
-            assert ours[column].astype(str).tolist() == theirs[column].astype(str).tolist(), column
-    theirs = client.search_studies().to_frame().dicom.metadata() if len(ours) else lake.to_frame("instance")
-    ours = lake.to_frame("instance")
-    order = "SOPInstanceUID"
-    pd.testing.assert_frame_equal(
-        ours.sort_values(order, ignore_index=True),
-        theirs.sort_values(order, ignore_index=True),
-        check_like=True,
-    )
+from tests.lake.lakes import OF_FIRST, Died, assert_is_as_the_service, instance
 
 
 def test_it_holds_what_the_service_holds(service, tmp_path):
@@ -131,8 +83,7 @@ def test_what_instances_disagree_about_is_named(service, tmp_path):
     assert list(series.loc["1.2.1.1", "disagrees"]) == ["SeriesDescription"]
 
 
-class Died(Exception):
-    """Stands for a program that ends in the middle."""
+NO_BAR = SimpleNamespace(update=lambda n=1: None)
 
 
 @contextmanager
@@ -552,9 +503,6 @@ def test_as_it_was_at_a_time(service, tmp_path):
     assert (len(lake.to_frame("study", as_of=then)), len(lake.to_frame("study"))) == (2, 1)
 
 
-OF_FIRST = "studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1/metadata"
-
-
 @pytest.mark.parametrize("fault", ["withhold", "error"])
 def test_an_instance_that_the_service_does_not_give_is_told_and_asked_for_again(
     local, service, tmp_path, fault
@@ -616,14 +564,14 @@ def test_an_update_that_the_service_does_not_give_is_told_and_asked_for_again(lo
 def test_a_deletion_meanwhile_is_no_loss(local, service, tmp_path, monkeypatch):
     """Between the feed and the question for metadata an instance may go: its deletion comes with later changes."""
     local.faults.set(withhold={"path": "changefeed"})
-    retrieve, left = type(service).retrieve_metadata, ["1.2.1"]
+    left = ["1.2.1"]
 
-    def deleting(client, *uids, **named):
+    def deleting(session, path):
         while left:
-            client.delete(left.pop())
-        return retrieve(client, *uids, **named)
+            service.delete(left.pop())
+        return metadata_of(session, path)
 
-    monkeypatch.setattr(type(service), "retrieve_metadata", deleting)
+    monkeypatch.setattr(syncing, "metadata_of", deleting)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lake = dfr.sync(service, tmp_path)
@@ -835,7 +783,7 @@ def test_a_late_change_settles_nothing_of_a_later_one(tmp_path):
             }
             cursor = {"sequence": 100}
             # The service has no such instance, so that it gives nothing of it.
-            _, unread = syncing._sync_batch(lake._tables, client, [change], batch, cursor, unread)
+            _, unread = syncing._sync_batch(lake._tables, client, [change], batch, cursor, unread, NO_BAR)
         assert [change["sequence"] for change in unread.values()] == [100]
         assert lake.unread()["sequence"].tolist() == [100]
 

@@ -95,7 +95,7 @@ def test_times_of_day_and_moments():
     assert written("StudyTime", ["001530"]) == ["001530"]
     assert written("StudyTime", [dt.time(0, 15, 30)]) == ["001530"]
     assert written("StudyTime", [pd.Timedelta("15min30s"), None]) == ["001530", None]
-    assert written("AcquisitionDateTime", ["2024-01-31 10:30:00+01:00"]) == ["20240131093000"]
+    assert written("AcquisitionDateTime", ["2024-01-31 10:30:00.5"]) == ["20240131103000.500000"]
 
 
 @pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
