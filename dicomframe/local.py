@@ -315,6 +315,8 @@ def connect(
     from dicomframe.client.shielded import shielded
 
     credential = shielded(credential)
+    if isinstance(url, LocalService):
+        raise QueryError("connect() takes a URL; a local service gives its client itself: local.connect().")
     if url is None:
         url = os.environ.get(URL_VARIABLE) or _sample_service().url
     return Client(
