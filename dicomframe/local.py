@@ -109,11 +109,31 @@ class LocalService:
         return self._faults
 
     def connect(self, **options: Any) -> Client:
-        """Give a client of this service, with its token; the options are those of `dicomframe.connect`."""
+        """Give a client of this service, with its token.
+
+        Parameters
+        ----------
+        **options
+            As for `dicomframe.connect`; ``credential=None`` sends no token.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(token="secret") as local:
+        ...     local.connect(api_version="v1").url == f"{local.url}/v1"
+        True
+        """
         return connect(self.url, **({"credential": self._token} | options))
 
     def stop(self) -> None:
-        """Stop the service and, if it was a temporary one, remove its folder. Further calls do nothing."""
+        """Stop the service and, if it was a temporary one, remove its folder. Further calls do nothing.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> local = dfr.start_local()
+        >>> local.stop()
+        """
         atexit.unregister(self.stop)
         self._server.stop()
         self._home.close()

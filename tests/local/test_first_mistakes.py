@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 
 import dicomframe as dfr
 from dicomframe import samples
+from dicomframe.cli import main
 from dicomframe.errors import AuthenticationError, ConnectionFailed, DecodeError, QueryError, TableError
 
 
@@ -172,3 +173,24 @@ def test_they_are_read_from_the_object_where_no_modality_is_named():
         client.store([ds])
         with pytest.raises(DecodeError, match=r"There is no pixel data in this object\.$"):
             client.search_series().to_frame().dicom.volume()
+
+
+# -- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "lab", "sync", "doctor"])
+def test_help_says_what_a_command_does(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out.split("\n\n")
+    assert said[0].startswith(f"usage: dicomframe {command}")
+    assert said[1].endswith(".")
+
+
+def test_a_feed_out_of_reach_says_why(caplog):
+    with dfr.start_local() as local:
+        client = dfr.connect(local.url, retries=0)
+        following = client.follow_changes(interval=0.01, patience=0.2)
+    with pytest.raises(ConnectionFailed):
+        next(following)
+    assert "asking again. ConnectionFailed: Nobody answers at http://127.0.0.1" in caplog.text
