@@ -55,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dicomframe {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the local DICOM service on loopback until interrupted")
+    serve = commands.add_parser(
+        "serve",
+        help="run the local DICOM service on loopback until interrupted",
+        description="Run the local DICOM service. Its address is printed when it is ready; Ctrl-C ends it.",
+    )
     serve.add_argument(
         "--port", type=_port, default=8080, help="0 takes any free port (default: %(default)s)"
     )
@@ -96,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     demo = commands.add_parser(
-        "demo", help="store sample studies in a local service, search them, draw a montage"
+        "demo",
+        help="store sample studies in a local service, search them, draw a montage",
+        description="Store real and generated studies in a local service, ask two questions of them, draw a montage.",
     )
     demo.add_argument(
         "--out",
@@ -107,14 +113,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
-    lab = commands.add_parser("lab", help="open the lessons in JupyterLab, in a folder of your own")
+    lab = commands.add_parser(
+        "lab",
+        help="open the lessons in JupyterLab, in a folder of your own",
+        description="Copy the lessons (notebooks) into a folder and open them in JupyterLab.",
+    )
     lab.add_argument(
         "folder",
         nargs="?",
         type=_folder,
         default="dicomframe-lessons",
         metavar="DIR",
-        help="where they are copied; what is there stays (default: ./%(default)s)",
+        help="where the lessons are copied; what is there stays (default: ./%(default)s)",
     )
     lab.add_argument("--port", type=_port, default=8888, help="0 takes any free port (default: %(default)s)")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -122,9 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     lab.set_defaults(run=_lab)
 
     sync = commands.add_parser(
-        "sync", help="bring a lake of Delta tables up to date from a service's change feed"
+        "sync",
+        help="bring a lake of Delta tables up to date from a service's change feed",
+        description="Make a lake, Delta tables of a service's studies, series and instances, or bring it up to date.",
     )
-    sync.add_argument("url", metavar="URL", help="the service")
+    sync.add_argument("url", metavar="URL", help="the service, https://...")
     sync.add_argument("lake", metavar="LAKE", help="a folder; it is made if it is not there")
     sync.add_argument("--follow", action="store_true", help="go on with what happens, until interrupted")
     sync.add_argument(
@@ -138,7 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     sync.set_defaults(run=_sync)
 
     doctor = commands.add_parser(
-        "doctor", help="examine the way to a service; exit code 1 when something fails"
+        "doctor",
+        help="examine the way to a service; exit code 1 when something fails",
+        description="Examine the way to a service step by step: name, connection, TLS, token, roles. It only reads.",
     )
     doctor.add_argument(
         "url", nargs="?", metavar="URL", help="default: $DICOMFRAME_URL, else the sample service"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Final
 
 from dicomframe.errors import DicomFrameError
 
+#: A link to a guide, which does not come along: it would lead nowhere.
+_TO_A_GUIDE: Final = re.compile(r"\[(?P<words>[^\[\]]+)\]\(\.\./(?P<guide>docs/[\w-]+\.md)[^)]*\)")
 #: Where the notebooks are: in an installed package, or in a clone of the repository.
 _PLACES: Final = (Path(__file__).parent / "notebooks", Path(__file__).parents[1] / "notebooks")
 
@@ -48,7 +50,15 @@ def copy_lessons(folder: Path) -> list[Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     missing = [lesson for lesson in lessons if not (folder / lesson.name).exists()]
-    return [Path(shutil.copyfile(lesson, folder / lesson.name)) for lesson in missing]
+    for lesson in missing:
+        text = _TO_A_GUIDE.sub(_named, lesson.read_text(encoding="utf-8"))
+        (folder / lesson.name).write_text(text, encoding="utf-8")
+    return [folder / lesson.name for lesson in missing]
+
+
+def _named(link: re.Match[str]) -> str:
+    where = f"`{link['guide']}` in the repository"
+    return where if link["words"] == link["guide"] else f"{link['words']} ({where})"
 
 
 def run(folder: Path, options: list[str]) -> int:
@@ -74,7 +84,8 @@ def run(folder: Path, options: list[str]) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise DicomFrameError("This needs JupyterLab: pip install 'dicomframe[notebook,samples]'.")
     copied = copy_lessons(folder)
-    print(f"{folder}: {len(copied)} lessons copied" if copied else f"{folder}: the lessons are there")
+    number = f"{len(copied)} lesson{'s' * (len(copied) != 1)}"
+    print(f"{folder}: {number} copied" if copied else f"{folder}: the lessons are there")
     begin = [str(folder / "01-first-look.ipynb")] if (folder / "01-first-look.ipynb").exists() else []
     command = [
         sys.executable,

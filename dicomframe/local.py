@@ -114,13 +114,32 @@ class LocalService:
         return self._faults
 
     def connect(self, **options: Any) -> Client:
-        """Give a client of this service, with its token; the options are those of `dicomframe.connect`."""
+        """Give a client of this service, with its token.
+
+        Parameters
+        ----------
+        **options
+            As for `dicomframe.connect`; ``credential=None`` sends no token.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local(token="secret") as local:
+        ...     local.connect(api_version="v1").url == f"{local.url}/v1"
+        True
+        """
         return connect(self.url, **({"credential": self._token} | options))
 
     def stop(self) -> None:
         """Stop the service and, if it was a temporary one, remove its folder. Further calls do nothing.
 
         A process that was forked off leaves the service to the one that started it.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> local = dfr.start_local()
+        >>> local.stop()
         """
         atexit.unregister(self.stop)
         if self._process != os.getpid():
@@ -325,6 +344,8 @@ def connect(
     from dicomframe.client.shielded import shielded
 
     credential = shielded(credential)
+    if isinstance(url, LocalService):
+        raise QueryError("connect() takes a URL; a local service gives its client itself: local.connect().")
     if url is None:
         url = os.environ.get(URL_VARIABLE) or _sample_service().url
     return Client(

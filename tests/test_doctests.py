@@ -10,11 +10,24 @@ import pandas as pd
 import pytest
 
 import dicomframe
+from dicomframe import samples
 from dicomframe.accessor import DicomColumn, DicomTable
 from dicomframe.client.changefeed import ChangeFeed
 from dicomframe.client.client import Client
+from dicomframe.client.following import ChangeFollower
 from dicomframe.client.operations import Operation
 from dicomframe.client.search import Search
+from dicomframe.cohorts.cohort import Cohort
+from dicomframe.images.document import Document
+from dicomframe.images.layers import Overlay, Overlays
+from dicomframe.images.picture import Picture
+from dicomframe.images.volume import Plane, Volume
+from dicomframe.images.waveforms import Waveform
+from dicomframe.lake.lake import Lake
+from dicomframe.local import LocalService
+from dicomframe.widgets.browser import CohortBrowser
+from dicomframe.widgets.gallery import Gallery
+from dicomframe.widgets.viewer import Viewer
 
 MODULES = [
     module.name
@@ -23,7 +36,13 @@ MODULES = [
 ]
 
 #: What joins the modules of the client with each other.
-BETWEEN_MODULES = {"of", "united", "own_columns"}
+BETWEEN_MODULES = {"of", "united", "own_columns", "moment", "set_state", "report", "join"}
+
+#: What users hold, beside what the test of methods below has.
+CLASSES = [
+    Client, Cohort, CohortBrowser, ChangeFollower, Document, Gallery, Lake, LocalService, Overlay, Overlays, Picture,
+    Plane, Viewer, Volume, Waveform, samples.Patient, samples.Scanner, samples.Study,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["dicomframe", *MODULES])
@@ -39,6 +58,26 @@ def test_every_public_method_has_an_example(kind):
     public = {name for name in dir(kind) if not name.startswith("_")} - BETWEEN_MODULES
     without = {name for name in public if ">>>" not in (inspect.getdoc(getattr(kind, name)) or "")}
     assert not without
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_public_class_has_an_example(kind):
+    """Its own, and of each method, unless the class's own shows it."""
+    own = inspect.getdoc(kind) or ""
+    assert ">>>" in own
+    theirs = {
+        name: value
+        for each in kind.__mro__
+        if each.__module__.startswith("dicomframe.")
+        for name, value in vars(each).items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+    }
+    without = {
+        name
+        for name, value in theirs.items()
+        if ">>>" not in (inspect.getdoc(value) or "") and f".{name}" not in own
+    }
+    assert without - BETWEEN_MODULES == set()
 
 
 def test_there_are_examples():

@@ -26,3 +26,5 @@ def test_the_blocks_run(document, tmp_path, monkeypatch):
     assert blocks
     for block in blocks:
         exec(compile(block, document, "exec"), names)  # noqa: S102 - our own documents
+        for name, said in re.findall(r"^print\((\w+)\)  # (<.+>)$", block, re.MULTILINE):
+            assert str(names[name]) == said

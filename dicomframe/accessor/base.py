@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from dicomframe.errors import NoClientError
+from dicomframe.errors import NoClientError, TableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +30,24 @@ class TableBase:
     def _client(self) -> Client:
         url = self._table.attrs.get("dicom", {}).get("service")
         if url is None:
+            if not set(UID_COLUMNS) & {*self._table.columns, *self._table.index.names}:
+                raise TableError(
+                    "This table has no UID column, so its rows name nothing in a DICOM service:"
+                    " client.search_studies(...).to_frame() gives tables that do. If its cells are DICOM JSON, convert"
+                    " it first: df.dicom.convert_dtypes()."
+                )
             raise NoClientError("This table does not know its service. Tell it with df.dicom.use(client).")
         from dicomframe.client.client import client_for
 
         return client_for(url)
+
+
+def check_rows(table: pd.DataFrame, what: str) -> None:
+    """Refuse a table without rows where one is needed: most often a search found nothing."""
+    if not len(table):
+        raise TableError(
+            f"This table has no rows, so there is nothing for {what}. Did the search find anything?"
+        )
 
 
 def addresses(table: pd.DataFrame, *, distinct: bool = True) -> list[ResourcePath]:

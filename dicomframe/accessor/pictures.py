@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dicomframe.accessor.base import addresses, for_each
+from dicomframe.accessor.base import addresses, check_rows, for_each
 from dicomframe.accessor.plots import PlotMethods
+from dicomframe.dicom.words import did_you_mean
 from dicomframe.errors import DicomFrameError, TableError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class PictureMethods(PlotMethods):
         ('HU', 3, 0)
         """
         client = self._client
+        check_rows(self._table, "a volume")
         paths = addresses(self._table)
         if paths and paths[0].level == "study":
             paths = addresses(self.series()) if len(paths) == 1 else paths
@@ -336,7 +338,11 @@ class PictureMethods(PlotMethods):
         table = self._table.iloc[:most]
         if isinstance(titles, str):
             if titles not in table.columns:
-                raise TableError(f"There is no column {titles[:64]!r} to take the titles from.")
+                advice = (
+                    did_you_mean(titles, table.columns)
+                    or " Titles may also be a list of texts, one a picture."
+                )
+                raise TableError(f"There is no column {titles[:64]!r} to take the titles from.{advice}")
             titles = table[titles].astype("string").fillna("").tolist()
         check_titles(titles, len(table))
         client = self._client

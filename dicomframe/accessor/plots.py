@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dicomframe.accessor.base import addresses
+from dicomframe.accessor.base import addresses, check_rows
 from dicomframe.accessor.remote import RemoteMethods
 from dicomframe.errors import QueryError, TableError
 
@@ -263,6 +263,7 @@ class PlotMethods(RemoteMethods):
         from dicomframe.images.plots.waves import draw_waveform
         from dicomframe.images.waveforms import waveforms
 
+        check_rows(self._table, "a figure of waveforms")
         paths = addresses(self._table)
         if len(paths) != 1:
             raise TableError(

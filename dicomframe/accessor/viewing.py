@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dicomframe.accessor.base import TableBase, addresses
+from dicomframe.accessor.base import TableBase, addresses, check_rows
 from dicomframe.dicom.paths import ResourcePath
+from dicomframe.dicom.words import did_you_mean
 from dicomframe.errors import QueryError, TableError
 
 if TYPE_CHECKING:
@@ -212,10 +213,12 @@ class ViewingMethods(TableBase):
             raise QueryError("columns= is a list of column names.")
         for name in columns or ():
             if name not in self._table.columns:
-                raise TableError(f"There is no column {str(name)[:64]!r} to show.")
+                advice = did_you_mean(str(name), self._table.columns)
+                raise TableError(f"There is no column {str(name)[:64]!r} to show.{advice}")
 
     def _one_series(self) -> tuple[ResourcePath, list[str]]:
         """Give the address of the rows' one series, and the instances if the rows are instances."""
+        check_rows(self._table, "a viewer")
         paths = addresses(self._table)
         below = [each for path in paths for each in _series_of(self._client, path)]
         found = list(dict.fromkeys(ResourcePath(path.study, path.series) for path in below))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from dicomframe.client.outcomes import UID_COLUMNS
+from dicomframe.dicom import words
 from dicomframe.dicom.paths import ResourcePath
 from dicomframe.errors import QueryError, TableError
 
@@ -151,7 +152,7 @@ def addresses_of_table(table: pd.DataFrame, *, distinct: bool = True) -> list[Re
             else ""
         )
         raise TableError(
-            f"The table lacks the column {' and '.join(missing)}; its rows cannot be found without.{advice}"
+            f"The table lacks the {words.columns(missing)}; its rows cannot be found without.{advice}"
         )
     columns = list(UID_COLUMNS[:depth])
     rows = table[columns].drop_duplicates() if distinct else table[columns]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
 import threading
 import time
@@ -31,6 +32,7 @@ _MARGIN = 300.0
 # A text from a callable does not say how long it lives.
 _UNKNOWN_LIFETIME = 300.0
 _MOST_WORDS = 1500
+_UNHEARD = logging.NullHandler()
 _CHALLENGE = re.compile(r'(\w{1,40})="([^"]{0,4000})"')
 # What a credential's exception may quote: JWTs, what is named a secret, queries of URLs, and text too random for words.
 # Bounded, because the words are somebody else's.
@@ -205,6 +207,8 @@ def _fixed(credential: str) -> TokenSource:
 def _default_credential() -> Any:
     from azure.identity import DefaultAzureCredential
 
+    # What it says of each way to sign in stands in the error. Where nobody set up logging, Python would print it too.
+    logging.getLogger("azure.identity").addHandler(_UNHEARD)
     return DefaultAzureCredential()
 
 
@@ -308,6 +312,24 @@ def what_is_wrong(token: str) -> str:
     if isinstance(begins, int | float) and begins > time.time():
         return f"The token is good only from {moment(begins)} on; see whether this machine's clock is right."
     return ""
+
+
+def what_to_send(token: str, address: ServiceAddress) -> str:
+    """Say what to send to a server that refused this token, or the lack of one; empty for Azure's, where one signs in.
+
+    Examples
+    --------
+    >>> what_to_send("", ServiceAddress.parse("http://localhost:8080"))[:48]
+    'No token was sent: give one as credential=; for '
+    """
+    if address.is_azure:
+        return ""
+    if token:
+        return "Give a fresh token as credential=; for Azure's service behind this name, sign in (az login)."
+    return (
+        "No token was sent: give one as credential=; for Azure's service behind this name, DefaultAzureCredential()"
+        " (az login)."
+    )
 
 
 def audiences_of(said: Mapping[str, Any]) -> list[str]:

@@ -71,6 +71,9 @@ _ERRORS: tuple[tuple[tuple[type[BaseException], ...], type[DicomFrameError], str
     ),
 )
 
+#: How OpenSSL names an answer that is no TLS at all.
+_NO_TLS = "WRONG_VERSION_NUMBER"
+
 #: With these, no connection stood, and nothing of the request arrived.
 _NEVER_STOOD = (
     faults.ConnectTimeoutError,
@@ -86,6 +89,10 @@ def error_of_broken(error: BaseException, address: ServiceAddress) -> DicomFrame
     if isinstance(error, DicomFrameError):
         return error
     causes = list(_causes(error))
+    if any(isinstance(cause, faults.SSLError) and _NO_TLS in str(cause) for cause in causes):
+        return ConnectionFailed(
+            f"{address.host} does not speak TLS at that port; a server of plain http has a URL that starts with http://."
+        )
     for kinds, ours, message in _ERRORS:
         if any(isinstance(cause, kinds) for cause in causes):
             failure = ours(message.format(host=address.host, origin=address.origin))

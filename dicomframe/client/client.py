@@ -112,6 +112,13 @@ class Client(
     ------
     QueryError
         If an argument is malformed, or a token would go over plain http to another machine.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> with dfr.start_local() as local, dfr.connect(local.url) as client:
+    ...     client.url == f"{local.url}/v2", len(client.search_studies().to_frame())
+    (True, 0)
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from typing import Any
 
 from dicomframe.dicom.paths import check_uid
 from dicomframe.dicom.tags import FLOAT_VRS, INTEGER_VRS, Attribute
+from dicomframe.dicom.words import a_kind
 from dicomframe.errors import QueryError
 
 #: Values of these VRs have an order that a query can use.
@@ -101,7 +102,7 @@ def _date(key: Attribute, value: Any) -> str:
         return _checked_date(key, text)
     moment = _moment(value)
     if not isinstance(moment, date):
-        raise _refusal(key, f"a {type(value).__name__}; give a date, or text like 2024-01-15 or 20240115")
+        raise _refusal(key, f"{a_kind(value)}; give a date, or text like '2024-01-15' or '20240115'")
     return f"{moment.year:04}{moment.month:02}{moment.day:02}"
 
 
@@ -114,7 +115,10 @@ def _checked_date(key: Attribute, text: str) -> str:
             pass
         else:
             return digits
-    raise _refusal(key, "a text that is no date; give 2024-01-15, 20240115 or a range of them")
+    raise _refusal(
+        key,
+        "a text that is no date; give one like '2024-01-15' or '20240115', or a range ('2024-01-01', '2024-12-31')",
+    )
 
 
 def _moment(value: Any) -> Any:
@@ -206,7 +210,7 @@ def _uid(key: Attribute, value: Any) -> str:
 
 def _text(key: Attribute, value: Any) -> str:
     if not isinstance(value, str):
-        raise _refusal(key, f"a {type(value).__name__}; give text, in which * and ? are wildcards")
+        raise _refusal(key, f"{a_kind(value)}; give text, in which * and ? are wildcards")
     if _CONTROL.search(value):
         raise _refusal(
             key, "a text with a backslash or control characters; for any of several values give a list"

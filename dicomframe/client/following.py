@@ -91,11 +91,29 @@ class Following(ABC, Generic[Given]):
 
         Save it when you have dealt with them, and each change is dealt with exactly once, or, if the process dies in
         between, once more.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     following = local.connect().follow_changes()
+        ...     sorted(following.cursor)
+        ['missing', 'sequence', 'start', 'timestamp']
         """
         return self._cursor.saved()
 
     def close(self) -> None:
-        """End it: a wait is broken off, and the next table is not given any more. Further calls do nothing."""
+        """End it: a wait is broken off, and the next table is not given any more. Further calls do nothing.
+
+        Examples
+        --------
+        >>> import dicomframe as dfr
+        >>> with dfr.start_local() as local:
+        ...     following = local.connect().follow_changes()
+        >>> following.close()
+        >>> list(following)
+        []
+        """
         self._stop.set()
 
     def __enter__(self) -> Self:
@@ -141,7 +159,10 @@ class Following(ABC, Generic[Given]):
                 failed_since = failed_since or time.monotonic()
                 if time.monotonic() - failed_since >= self._patience:
                     raise
-                logger.warning("The change feed is out of reach (%s); asking again.", type(error).__name__)
+                reason = (str(error).splitlines() or [""])[0]
+                logger.warning(
+                    "The change feed is out of reach; asking again. %s: %s", type(error).__name__, reason
+                )
                 self._stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -195,6 +216,17 @@ class ChangeFollower(Following["pd.DataFrame"]):
         Of the tables.
     **options
         As for `Following`.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> from pydicom import dcmread, examples
+    >>> with dfr.start_local() as local:
+    ...     client = local.connect(progress=False)
+    ...     stored = client.store([dcmread(examples.get_path("ct"))])
+    ...     with client.follow_changes(after=0) as following:
+    ...         next(following)["action"].tolist()
+    ['create']
     """
 
     def __init__(

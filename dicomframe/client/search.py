@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Rows asked for at a time: the most that the service takes.
 PAGE_SIZE = 200
 
+#: What a user of pandas, who takes a search for its table, is told.
+_NO_TABLE_YET = ": it is a question, which search.to_frame() sends and reads into a table."
+
 
 class Search:
     """A search that is sent when it is read, and again each time it is.
@@ -113,6 +116,14 @@ class Search:
         by = f" by {', '.join(keywords)}" if keywords else ""
         most = f", at most {self.limit}" if self.limit is not None else ""
         return f"<Search for {self._plural}{by}{most}>"
+
+    if not TYPE_CHECKING:  # a type checker is to see which attributes there are
+
+        def __getattr__(self, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{_NO_TABLE_YET}")
+
+        def __getitem__(self, key):
+            raise TypeError(f"{type(self).__name__!r} object has neither columns nor rows{_NO_TABLE_YET}")
 
     @property
     def _plural(self) -> str:
@@ -317,5 +328,6 @@ class Search:
 
 def _count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-        raise QueryError(f"{name} must be a whole number from 1.")
+        advice = "; leave it out to have all rows" if name == "limit" else ""
+        raise QueryError(f"{name} must be a whole number from 1{advice}.")
     return int(value)

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from dicomframe._version import __version__
 from dicomframe.client.answers import MOST_ERROR_BYTES, error_of, hint_of_route
-from dicomframe.client.auth import TokenSource, token_source, what_is_wrong
+from dicomframe.client.auth import TokenSource, token_source, what_is_wrong, what_to_send
 from dicomframe.client.backoff import RETRIED_STATUS, Backoff, Pause
 from dicomframe.client.broken import BROKEN, error_of_broken, is_cut
 from dicomframe.client.incoming import Answer
@@ -342,8 +342,8 @@ class Session:
             hint = "Is the URL that of a DICOM service? A sign-in page or a proxy may have answered in its place."
         elif answer.status in _REDIRECTS:
             hint = "It redirects elsewhere, which is not followed; give the URL that it redirects to, if you trust it."
-        elif answer.status == 401 and token:
-            hint = what_is_wrong(token)
+        elif answer.status == 401:
+            hint = what_is_wrong(token) or what_to_send(token, self.address)
         return error_of(
             answer.status,
             answer.route,

@@ -33,6 +33,12 @@ _RESOURCE = re.compile(
 )
 # Resources of the service as a whole, which lie outside its data partitions.
 _WITHOUT_PARTITION = frozenset({"changefeed", "extendedquerytags", "operations", "partitions"})
+# What a URL that was copied from a single request ends with.
+_REQUEST_AT_END = re.compile(
+    r"(?<!/partitions)/(?:studies(?:/.*)?|series|instances|workitems|changefeed(?:/latest)?|extendedquerytags)$",
+    re.IGNORECASE,
+)
+_LOOKS_LIKE = "https://<workspace>-<service>.dicom.azurehealthcareapis.com"
 _PARTITION_AT_END = re.compile(r"/partitions/[^/]+$", re.IGNORECASE)
 # Sent as they are: Orthanc compares a query value without percent-decoding it.
 _LITERAL = "^*,?~"
@@ -159,22 +165,33 @@ def _first_resource(path: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise QueryError(f"The service's URL is text like {_LOOKS_LIKE}, not {type(url).__name__}.")
     try:
         parts = urlsplit(url.strip())
         bad_port = parts.port == 0
-    except (ValueError, AttributeError):
-        raise QueryError(
-            "The service's URL cannot be read; it looks like https://<workspace>-<service>.dicom.azurehealthcareapis.com."
-        ) from None
+    except ValueError:
+        raise QueryError(f"The service's URL cannot be read; it looks like {_LOOKS_LIKE}.") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or bad_port or _SPACE.search(parts.netloc):
         raise QueryError(
-            "The service's URL must start with https:// (or http://) and name a host, like "
-            "https://<workspace>-<service>.dicom.azurehealthcareapis.com."
+            f"The service's URL must start with https:// (or http://) and name a host, like {_LOOKS_LIKE}."
         )
     if parts.username is not None or parts.password is not None:
         raise QueryError("The service's URL holds a user or password; give credential= instead.")
     if parts.query or parts.fragment:
         raise QueryError("The service's URL must end before any '?' or '#'.")
+    if "<" in parts.netloc:
+        raise QueryError(
+            "The service's URL still has <names> to fill in: the Azure portal shows the whole of it, as Service URL,"
+            " on the page of the DICOM service."
+        )
+    if parts.scheme == "http" and parts.hostname.endswith(AZURE_SUFFIX):
+        raise QueryError("The service on Azure speaks https only: let its URL start with https://.")
+    if request := _REQUEST_AT_END.search(parts.path.rstrip("/")):
+        part = request[0].split("/")[1]
+        raise QueryError(
+            f"The service's URL ends before '/{part}': give what stands in front of it. The methods add the rest."
+        )
     return parts
 
 

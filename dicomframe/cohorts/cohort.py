@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dicomframe.cohorts.recipe import from_yaml, to_yaml
 from dicomframe.cohorts.sources import source_of
-from dicomframe.cohorts.stage import Stage
+from dicomframe.cohorts.stage import Stage, counts_html
 from dicomframe.cohorts.steps import Filters, How, OnMissing, Step, make_step
 from dicomframe.errors import QueryError, TableError
 
@@ -85,6 +84,13 @@ class Cohort:
 
     A cohort never changes: `step` gives a new one, which shares what was already done. Each step is done once, when a
     result is first wanted.
+
+    Examples
+    --------
+    >>> import dicomframe as dfr
+    >>> cohort = dfr.cohort().step("CT", ModalitiesInStudy="CT").step("Women", PatientSex="F")
+    >>> cohort, [step.name for step in cohort.steps], cohort.client
+    (<Cohort CT: not done yet; Women: not done yet>, ['CT', 'Women'], None)
     """
 
     def __init__(self, source: Client | Source | None = None, stages: Sequence[Stage] = ()) -> None:
@@ -390,10 +396,4 @@ class Cohort:
         return f"<Cohort {said or 'without steps'}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(name)}</td><td>{count}</td></tr>"
-            for name, count in self._counts()
-        )
-        return (
-            f"<table><thead><tr><th style='text-align:left'>step</th><th>rows</th></tr></thead>{rows}</table>"
-        )
+        return counts_html(self._counts())

@@ -20,6 +20,7 @@ import pandas as pd
 from dicomframe.client.filtervalues import RANGE_VRS, format_value
 from dicomframe.dicom import tags
 from dicomframe.dicom.values import age_in_years, parse
+from dicomframe.dicom.words import did_you_mean
 from dicomframe.errors import QueryError, TableError
 
 Mask = npt.NDArray[np.bool_]
@@ -72,10 +73,11 @@ def match_column(table: pd.DataFrame, name: str, wanted: Any) -> Matches:
     ([False, True, False], [False, False, True])
     """
     if name not in table.columns:
-        raise TableError(
-            f"There is no column {name[:64]!r} in the table. Ask the search for it (fields=[{name[:64]!r}]), or read"
-            f" it in a step of instances (metadata=[{name[:64]!r}])."
+        advice = did_you_mean(name, table.columns) or (
+            f" Ask the search for it (fields=[{name[:64]!r}]), or read it in a step of instances"
+            f" (metadata=[{name[:64]!r}])."
         )
+        raise TableError(f"There is no column {name[:64]!r} in the table.{advice}")
     if (table.columns == name).sum() > 1:
         raise TableError(f"There are several columns {name[:64]!r}; keep one.")
     column = table[name]

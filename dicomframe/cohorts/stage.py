@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dicomframe.cohorts.steps import Step
@@ -34,3 +36,18 @@ class Stage:
             if self.outcome is None:
                 self.outcome = run_step(self.step, before, source)
             return self.outcome
+
+
+def counts_html(counts: Iterable[tuple[str, str]]) -> str:
+    """Write each step's name and how many rows it left as a table of HTML.
+
+    Examples
+    --------
+    >>> "<td style='text-align:left'>&lt;b&gt;</td><td>3</td>" in counts_html([("<b>", "3")])
+    True
+    """
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{html.escape(name)}</td><td>{count}</td></tr>"
+        for name, count in counts
+    )
+    return f"<table><thead><tr><th style='text-align:left'>step</th><th>rows</th></tr></thead>{rows}</table>"

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, Self
 
+from dicomframe.dicom.words import a_kind
 from dicomframe.errors import QueryError
 
 Level = Literal["study", "series", "instance"]
@@ -52,9 +54,16 @@ def check_uid(uid: object, keyword: str = "UID") -> str:
     """
     text = uid.rstrip(" \0") if isinstance(uid, str) else None
     if text is None or not _UID.fullmatch(text) or not text.strip("."):
-        given = f"text of {len(uid)} characters" if isinstance(uid, str) else type(uid).__name__
+        given = f"this text of {len(uid)} characters" if isinstance(uid, str) else a_kind(uid)
+        advice = ""
+        if isinstance(uid, Real):
+            advice = (
+                " A number has lost digits of it: read such columns as text, pandas.read_csv(..., dtype=str)."
+            )
+        elif hasattr(uid, "iloc"):
+            advice = " Give one UID: df['StudyInstanceUID'].iloc[0], for example."
         raise QueryError(
-            f"{keyword} must be 1 to 64 characters of 0-9, A-Z, a-z, '.' and '-', not this {given}."
+            f"{keyword} must be text of 1 to 64 characters of 0-9, A-Z, a-z, '.' and '-', not {given}.{advice}"
         )
     return text
 

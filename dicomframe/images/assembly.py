@@ -14,7 +14,8 @@ from dicomframe.errors import DecodeError, DicomFrameError, printable
 from dicomframe.images.geometry import FramePlane, planes_of
 from dicomframe.images.lut import functional_group, modality_values
 from dicomframe.images.mosaic import mosaic_of
-from dicomframe.images.pixels import frame_pixels
+from dicomframe.images.no_pixels import no_pixels
+from dicomframe.images.pixels import frame_pixels, has_pixels
 from dicomframe.images.problems import Problems
 from dicomframe.images.reading import reading
 from dicomframe.images.real_world import not_applied, note_of
@@ -81,6 +82,8 @@ class Assembly:
         try:
             with reading("the SOP Instance UID"):
                 uid = str(ds.get("SOPInstanceUID") or "")
+            if not has_pixels(ds):
+                raise no_pixels(ds.get("Modality"))
             planes = planes_of(ds)
             _check_grey(ds)
             factor = suv_factor(ds) if self._suv else 1.0

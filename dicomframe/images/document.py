@@ -37,6 +37,13 @@ class Document:
         Document Title (0042,0010). It may name a patient.
     uid : str
         SOP Instance UID.
+
+    Examples
+    --------
+    `Client.retrieve_document` gives it.
+
+    >>> Document(b"%PDF-1.7", "application/pdf", title="Report of DOE^JANE")
+    Document(media_type='application/pdf')
     """
 
     data: bytes = field(repr=False)
@@ -46,7 +53,13 @@ class Document:
 
     @property
     def suffix(self) -> str:
-        """The ending of a file's name for the media type, ``".bin"`` for one that is not known."""
+        """The ending of a file's name for the media type, ``".bin"`` for one that is not known.
+
+        Examples
+        --------
+        >>> Document(b"%PDF-1.7", "application/pdf").suffix
+        '.pdf'
+        """
         return _SUFFIXES.get(self.media_type.split(";")[0].strip().lower(), ".bin")
 
     def save(self, path: str | Path) -> Path:

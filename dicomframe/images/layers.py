@@ -68,6 +68,15 @@ class Overlay:
         That of the volume it was laid on, by which another one of the same shape is told; None of your own masks.
     frame_of_reference_uid : str
         Likewise.
+
+    Examples
+    --------
+    A mask of your own, to be drawn by `df.dicom.planes` and `df.dicom.view`:
+
+    >>> bright = np.arange(8).reshape(2, 2, 2) > 5
+    >>> mask = Overlay("bright", "mask", (230, 159, 0), bright)
+    >>> mask.label, int(mask.array.sum())
+    ('bright', 2)
     """
 
     label: str
@@ -89,6 +98,15 @@ class Overlays(list[Overlay]):
     problems : pandas.DataFrame
         One row a problem: ``label``, of the segment or structure, empty where it is the file's; ``what``, in two or
         three words, the same for the same kind of problem; ``where``; ``detail``. Empty when all was used.
+
+    Examples
+    --------
+    `df.dicom.overlays` gives it.
+
+    >>> mask = Overlay("all", "mask", (230, 159, 0), np.ones((2, 2, 2), bool))
+    >>> found = Overlays([mask])
+    >>> [overlay.label for overlay in found], len(found.problems)
+    (['all'], 0)
     """
 
     def __init__(

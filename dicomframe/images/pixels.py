@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dicomframe.errors import DecodeError
 from dicomframe.images.lut import modality_values, palette
+from dicomframe.images.no_pixels import no_pixels
 from dicomframe.images.reading import reading
 from dicomframe.images.suv import suv_factor
 
@@ -201,12 +202,17 @@ def frame_count(ds: Dataset) -> int:
         return 1
 
 
+def has_pixels(ds: Dataset) -> bool:
+    """Say whether an object has one of the three elements that hold pixels (PS3.3 C.7.6.3 and C.7.6.24)."""
+    return any(keyword in ds for keyword in _PIXEL_KEYWORDS)
+
+
 def _decode(ds: Dataset, frame: int | None) -> NDArray[Any]:
     """Decode one frame or all into (frames, rows, columns[, 3])."""
     from pydicom.pixels import get_decoder
 
-    if not any(keyword in ds for keyword in _PIXEL_KEYWORDS):
-        raise DecodeError("There is no pixel data in this object.")
+    if not has_pixels(ds):
+        raise no_pixels(ds.get("Modality"))
     syntax = _transfer_syntax(ds)
     try:
         decoder = get_decoder(syntax)

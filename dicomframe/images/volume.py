@@ -36,6 +36,17 @@ class Plane:
         Where the cut is along that axis, in mm.
     letters : (str, str, str, str)
         The patient's direction at the left, right, bottom and top edge: ``("R", "L", "P", "A")``.
+
+    Examples
+    --------
+    `Volume.plane` makes it.
+
+    >>> from dicomframe.images.assembly import volume_of
+    >>> from pydicom import dcmread, examples
+    >>> volume = volume_of([dcmread(examples.get_path("ct"))])
+    >>> plane = volume.plane("axial")
+    >>> plane.array.shape, plane.index, plane.letters
+    ((128, 128), 0, ('R', 'L', 'P', 'A'))
     """
 
     array: NDArray[Any]
@@ -76,6 +87,16 @@ class Volume:
         Whether small values are bright (MONOCHROME1, Presentation LUT Shape INVERSE).
     padding : (float, float) or None
         From which to which value, in `unit`, the array holds padding (PS3.3 C.7.5.1.1.2): what the scanner did not see.
+
+    Examples
+    --------
+    `df.dicom.volume()` and `Client.retrieve_volume` make it.
+
+    >>> import dicomframe as dfr
+    >>> with dfr.start_local(samples=True) as local:
+    ...     volume = local.connect().search_series(Modality="MR", limit=1).to_frame().dicom.volume()
+    >>> volume.modality, volume.array.dtype.name, volume.affine.shape, len(volume.slices) == volume.shape[0]
+    ('MR', 'int16', (4, 4), True)
     """
 
     array: NDArray[Any]
@@ -99,20 +120,47 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Slices, rows, columns."""
+        """Slices, rows, columns.
+
+        Examples
+        --------
+        >>> from dicomframe.images.assembly import volume_of
+        >>> from pydicom import dcmread, examples
+        >>> volume = volume_of([dcmread(examples.get_path("ct"))])
+        >>> volume.shape
+        (1, 128, 128)
+        """
         slices, rows, columns = self.array.shape
         return slices, rows, columns
 
     @property
     def is_regular(self) -> bool:
-        """Whether every slice lies where the affine has it; where not, `problems` and `slices` tell where they lie."""
+        """Whether every slice lies where the affine has it; where not, `problems` and `slices` tell where they lie.
+
+        Examples
+        --------
+        >>> from dicomframe.images.assembly import volume_of
+        >>> from pydicom import dcmread, examples
+        >>> volume = volume_of([dcmread(examples.get_path("ct"))])
+        >>> volume.is_regular
+        True
+        """
         if "what" not in self.problems.columns:
             return True
         return not self.problems["what"].isin(["unequal spacing", "shifted slices"]).any()
 
     @property
     def spacing(self) -> NDArray[np.float64]:
-        """Distances in mm between neighbours along slices, rows and columns, shape (3,)."""
+        """Distances in mm between neighbours along slices, rows and columns, shape (3,).
+
+        Examples
+        --------
+        >>> from dicomframe.images.assembly import volume_of
+        >>> from pydicom import dcmread, examples
+        >>> volume = volume_of([dcmread(examples.get_path("ct"))])
+        >>> volume.spacing.round(2).tolist()
+        [5.0, 0.66, 0.66]
+        """
         distances: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
         return distances
 
@@ -146,7 +194,16 @@ class Volume:
         return indices + inverse[:3, 3]
 
     def axes(self) -> tuple[int, int, int]:
-        """Tell which axis of the array is nearest to the patient's x, y and z; each is taken once."""
+        """Tell which axis of the array is nearest to the patient's x, y and z; each is taken once.
+
+        Examples
+        --------
+        >>> from dicomframe.images.assembly import volume_of
+        >>> from pydicom import dcmread, examples
+        >>> volume = volume_of([dcmread(examples.get_path("ct"))])
+        >>> volume.axes()  # x grows along columns, y along rows, z along slices
+        (2, 1, 0)
+        """
         return nearest_axes(self.affine)
 
     def plane(self, name: PlaneName = "axial", index: int | None = None) -> Plane:

@@ -12,6 +12,7 @@ import orjson
 
 from dicomframe.client.progress import check_progress
 from dicomframe.errors import LakeError, QueryError
+from dicomframe.lake.about import about, about_of
 from dicomframe.lake.delta import KEYS, SCHEMAS, Table, check_extra, is_table
 from dicomframe.lake.reading import Moment, check_as_of, check_moment, compare, pages_of
 from dicomframe.lake.syncing import claim, only_writer, read_unread, sync_tables
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from dicomframe.lake.delta import DeltaTable
     from dicomframe.tables.schema import DtypeBackend
 
-_FORMAT: Final = 1
-_OTHER_SERVICE: Final = "This lake belongs to another service or partition; a lake is of one."
+_OTHER_SERVICE: Final = (
+    "This lake belongs to another service or partition; a lake is of one. Give another folder."
+)
 
 
 def sync(
@@ -125,6 +127,18 @@ class Lake:
         Where it is.
     storage_options : mapping, optional
         What the storage needs to know.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dicomframe as dfr
+    >>> from pydicom import dcmread, examples
+    >>> with dfr.start_local() as local, tempfile.TemporaryDirectory() as folder:
+    ...     client = local.connect(progress=False)
+    ...     stored = client.store([dcmread(examples.get_path("ct"))])
+    ...     lake = dfr.sync(client, folder)
+    ...     lake, lake.sequence, lake.cursor["sequence"], lake.service == client.url, lake.folder == folder
+    (<Lake after change 1>, 1, 1, True, True)
     """
 
     def __init__(self, folder: str, storage_options: Mapping[str, str] | None = None) -> None:
@@ -383,17 +397,8 @@ class Lake:
         if is_table(changes.uri, self._options) and self.service != service:
             raise LakeError(_OTHER_SERVICE)
         for table in self._tables.values():
-            table.create(orjson.dumps({"dicomframe lake": _FORMAT, "service": service}).decode())
+            table.create(about(service))
 
     def _about(self) -> dict[str, Any]:
         """Read what the lake says of itself."""
-        table = self._tables["changes"]
-        if not is_table(table.uri, self._options):
-            raise LakeError("There is no lake at that place; dfr.sync(client, folder) makes one.")
-        try:
-            about = orjson.loads(table.open().metadata().description or "")
-        except orjson.JSONDecodeError:
-            about = None
-        if not isinstance(about, dict) or about.get("dicomframe lake") != _FORMAT:
-            raise LakeError("The table at that place is no lake of this version of dicomframe.")
-        return about
+        return about_of(self._tables["changes"], self._options)

@@ -67,6 +67,11 @@ class Patient:
     birth_date : datetime.date
     height, weight : float
         In m and kg.
+
+    Examples
+    --------
+    >>> Patient("DF000001", "Smith^Anna", "F", date(1980, 3, 2), 1.7, 65.0).name
+    'Smith^Anna'
     """
 
     patient_id: str

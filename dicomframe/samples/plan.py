@@ -134,7 +134,13 @@ _CAST: dict[tuple[int, int], tuple[str, str, date]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scanner:
-    """A device: manufacturer, model, station name, software, serial number and where it stands."""
+    """A device: manufacturer, model, station name, software, serial number and where it stands.
+
+    Examples
+    --------
+    >>> "Ingenia" in {study.scanner.model for study in studies()}
+    True
+    """
 
     manufacturer: str
     model: str
@@ -192,6 +198,12 @@ class Study:
     accession_number, study_id : str
     referring_physician : str
     scanner : Scanner
+
+    Examples
+    --------
+    >>> first = studies()[0]
+    >>> first.modality, first.description, first.start.year, first.patient_age[-1]
+    ('CR', 'XR Chest PA', 2022, 'Y')
     """
 
     patient: Patient

@@ -93,11 +93,26 @@ class Faults:
         ------
         QueryError
             If they are not understood; the faults stay what they were.
+
+        Examples
+        --------
+        >>> faults = Faults({})
+        >>> faults.set(seed=7, latency=0.2)
+        >>> faults.settings["seed"]
+        7
         """
         self._begin(FaultPlan.parse(settings))
 
     def clear(self) -> None:
-        """Inject nothing more."""
+        """Inject nothing more.
+
+        Examples
+        --------
+        >>> faults = Faults({"latency": 0.2})
+        >>> faults.clear()
+        >>> faults.counts
+        {}
+        """
         self._begin(FaultPlan())
 
     @property
@@ -107,7 +122,13 @@ class Faults:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each kind of fault has struck since the settings were made."""
+        """How often each kind of fault has struck since the settings were made.
+
+        Examples
+        --------
+        >>> Faults({"throttle": {"count": 2}}).counts
+        {'throttle': 0}
+        """
         with self._lock:
             found: dict[str, int] = {}
             for (name, _), struck in zip(self._plan.rules, self._struck, strict=True):

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from dicomframe.dicom import feed
+from dicomframe.dicom import feed, words
 from dicomframe.errors import QueryError, TableError, ValueRefused
 from dicomframe.tables.convert import from_pages
 from dicomframe.tables.jsontext import dumps, shown
@@ -312,7 +312,8 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in ("sequence", *_UIDS) if name not in table.columns]
     if missing:
         raise TableError(
-            f"The table lacks the column {' and '.join(missing)}; a table of the change feed is needed."
+            f"The table lacks the {words.columns(missing)}, which a table of the change feed has:"
+            " client.change_feed().to_frame()."
         )
     ordered = table.sort_values("sequence", kind="stable", na_position="first")
     keys = [name for name in ("PartitionName", *_UIDS) if name in table.columns]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dicomframe.dicom import tags
 from dicomframe.dicom.values import age_in_years, parse
+from dicomframe.dicom.words import did_you_mean
 from dicomframe.errors import TableError
 from dicomframe.tables import notes
 from dicomframe.tables.schema import TEXT_DTYPE
@@ -83,7 +84,10 @@ def group(names: pd.Series[Any], which: Group) -> pd.Series[Any]:
 def names(table: pd.DataFrame, keyword: str) -> pd.DataFrame:
     """Give all parts of the names in a column; the accessor's method documents it."""
     if keyword not in table.columns:
-        raise TableError(f"There is no column {keyword[:64]!r}.")
+        advice = (
+            did_you_mean(keyword, table.columns) or f" Ask the search for it (fields=[{keyword[:64]!r}])."
+        )
+        raise TableError(f"There is no column {keyword[:64]!r}.{advice}")
     column = table[keyword].copy()
     column.attrs = dict(table.attrs)
     column.attrs.setdefault("dicom", {})

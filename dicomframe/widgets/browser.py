@@ -44,6 +44,18 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         How many rows are selected; ``browser.observe(work, "count")`` is told of each change.
     ticked_count : int
         How many rows are ticked, to be observed likewise.
+
+    Examples
+    --------
+    `df.dicom.browse()` makes it, with pictures.
+
+    >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+    >>> browser = CohortBrowser(table)
+    >>> browser.choose(modality="CT")
+    >>> browser
+    <CohortBrowser: 2 of 3 rows; Modality: CT>
+    >>> browser.wait()  # for pictures
+    >>> browser.close()
     """
 
     count = traitlets.Int(read_only=True)
@@ -100,12 +112,30 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
 
     @property
     def selected(self) -> pd.DataFrame:
-        """The rows that pass every choice: a part of the table, with its index, dtypes and service."""
+        """The rows that pass every choice: a part of the table, with its index, dtypes and service.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.choose(modality="CT", sex="F")
+        >>> browser.selected.index.tolist()
+        [0]
+        """
         return self._table[self._selected]
 
     @property
     def ticked(self) -> pd.DataFrame:
-        """The ticked rows, whether they pass or not: a part of the table, with its index, dtypes and service."""
+        """The ticked rows, whether they pass or not: a part of the table, with its index, dtypes and service.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.tick([0, 1])
+        >>> browser.ticked["Modality"].tolist()
+        ['CT', 'MR']
+        """
         with self._showing:  # a part of the ticks may just be set
             ticks = self._ticks.copy()
         return self._table[ticks]
@@ -125,6 +155,15 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         ------
         QueryError
             If a row is none of the table's, or more rows than are given could be meant.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.tick(table["Modality"] == "CT")
+        >>> browser.tick([0], ticked=False)
+        >>> browser.ticked_count
+        1
         """
         meant = np.ones(len(self._table), bool) if rows is None else rows_meant(self._table, rows)
         self._tick(np.flatnonzero(meant).tolist(), ticked=ticked)
@@ -134,6 +173,14 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         """How the rows became fewer: one row a choice, in order, with the rows that are left and those it took.
 
         Columns: ``step``, ``rows``, ``excluded``.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.choose(modality="CT", sex="F")
+        >>> browser.attrition.values.tolist()
+        [['all rows', 3, 0], ['Modality: CT', 2, 1], ['Sex: F', 1, 1]]
         """
         steps = [("all", "all rows", len(self._table))]
         left: Mask = np.ones(len(self._table), bool)
@@ -152,6 +199,13 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         ------
         QueryError
             If the table has no such facet, or it is none of values.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.counts("modality")
+        {'CT': 2, 'MR': 1}
         """
         control = self._controls.get(facet)
         if not isinstance(control, ValuesControl):
@@ -192,6 +246,14 @@ class CohortBrowser(widgets.VBox):  # type: ignore[misc]
         ------
         QueryError
             If the table has no such facet, or no row such a value.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"Modality": ["CT", "MR", "CT"], "PatientSex": ["F", "M", "M"]})
+        >>> browser = CohortBrowser(table)
+        >>> browser.choose(sex="M", modality=["CT", "MR"])
+        >>> browser.count
+        2
         """
         wanted = {
             "modality": modality,

@@ -40,6 +40,7 @@ MOST_CHARACTERS = 4 * 1024 * 1024
 #: JupyterLab sets what is between dollar signs as mathematics, but for elements of these classes.
 AS_IT_IS = "mathjax_ignore tex2jax_ignore"
 _TABLE = "border-collapse:collapse;font-size:var(--jp-ui-font-size1,13px)"
+_REASON = "opacity:.75;display:inline-block;max-width:16em;white-space:normal"
 _CELL = "padding:4px 10px;text-align:left;vertical-align:middle;border-bottom:1px solid rgba(128,128,128,.35)"
 
 
@@ -220,7 +221,7 @@ def shown_columns(table: pd.DataFrame) -> list[str]:
 
 def _cell(row: dict[Any, Any], label: str) -> str:
     if row["status"] == "failed":
-        return f'<span style="opacity:.75">{escaped(_short(str(row["error"])))}</span>'
+        return f'<span style="{_REASON}">{escaped(_short(str(row["error"])))}</span>'
     return picture_html(row["picture"], label)
 
 

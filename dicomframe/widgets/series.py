@@ -13,6 +13,7 @@ import numpy as np
 from dicomframe.errors import DecodeError, NotFoundError
 from dicomframe.images.geometry import ROW_KEYWORDS, FramePlane, plane_of_row, planes_of
 from dicomframe.images.mosaic import is_mosaic
+from dicomframe.images.no_pixels import no_pixels
 from dicomframe.images.reading import reading
 from dicomframe.widgets.arrangement import MOSAIC, arranged, steps_of
 from dicomframe.widgets.painting import Slice
@@ -76,7 +77,7 @@ class SeriesSource(Source):
         self._series = study_uid, series_uid
         self._objects: dict[str, Dataset] = {}
         self._looks: list[Look] = []
-        keywords = ("NumberOfFrames", "VOILUTSequence", *DIFFERING, *ROW_KEYWORDS)
+        keywords = ("NumberOfFrames", "VOILUTSequence", "Modality", *DIFFERING, *ROW_KEYWORDS)
         table = client.retrieve_metadata(study_uid, series_uid, keywords=tuple(dict.fromkeys(keywords)))
         if instance_uids:
             table = table[table["SOPInstanceUID"].isin(list(instance_uids))]
@@ -97,7 +98,7 @@ class SeriesSource(Source):
         """Give the frames by their instance numbers, with their places as far as they are known."""
         pictures = table[(table["Rows"].fillna(0) > 0) & (table["Columns"].fillna(0) > 0)]
         if pictures.empty:
-            raise DecodeError("There are no pictures in this series: its instances have no rows and columns.")
+            raise no_pixels(table["Modality"].iloc[0], "There are no pictures in this series")
         if len(pictures) == 1 and int(pictures["NumberOfFrames"].fillna(1).iloc[0]) > 1:
             return planes_of(self._object(str(pictures["SOPInstanceUID"].iloc[0])))
         found: list[FramePlane] = []

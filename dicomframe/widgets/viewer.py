@@ -156,7 +156,13 @@ class Viewer(ViewerState):
 
     @property
     def problems(self) -> pd.DataFrame:
-        """What of the overlays could not be used, and why; as in `Overlays`."""
+        """What of the overlays could not be used, and why; as in `Overlays`.
+
+        Examples
+        --------
+        >>> Viewer(np.zeros((4, 4, 4), np.int16)).problems.columns.tolist()
+        ['label', 'what', 'where', 'detail']
+        """
         return self._overlays.problems
 
     # -- what Python asks ------------------------------------------------------------------------------------------
@@ -216,7 +222,13 @@ class Viewer(ViewerState):
         return float(stored) * made.slope + made.intercept
 
     def close(self) -> None:
-        """End the viewer and free what it holds."""
+        """End the viewer and free what it holds.
+
+        Examples
+        --------
+        >>> view = Viewer(np.zeros((4, 4, 4), np.int16))
+        >>> view.close()
+        """
         if self._still is not None:
             self._still.close()
         if self._feed is not None:

@@ -363,7 +363,7 @@ def test_latest_keeps_issues_and_what_has_no_number_or_uid():
 
 
 def test_latest_of_another_table():
-    with pytest.raises(TableError, match="lacks the column sequence"):
+    with pytest.raises(TableError, match="lacks the column 'sequence'"):
         dfr.from_json("[]", level="instance").dicom.latest()
     assert dfr.from_change_feed([]).dicom.latest().empty
 

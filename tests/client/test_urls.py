@@ -39,6 +39,30 @@ def test_urls_that_are_refused_are_not_quoted(url):
     assert "u:p" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (8080, "is text like https://<workspace>.*, not int"),
+        ("https://<workspace>-<service>.dicom.azurehealthcareapis.com", "Service URL"),
+        ("http://ws-d.dicom.azurehealthcareapis.com", "https only"),
+        ("https://host/v2/studies", "ends before '/studies'"),
+        ("https://host/v2/studies/1.2.3/metadata/", "ends before '/studies'"),
+        ("https://host/dicom-web/changefeed/latest", "ends before '/changefeed'"),
+    ],
+)
+def test_what_is_copied_wrongly_says_what_to_do(url, says):
+    with pytest.raises(QueryError, match=says) as caught:
+        ServiceAddress.parse(url)
+    assert "1.2.3" not in str(caught.value)
+
+
+def test_a_partition_may_be_called_as_a_resource_is():
+    assert (
+        ServiceAddress.parse("https://host/v2/partitions/studies").base
+        == "https://host/v2/partitions/studies"
+    )
+
+
 @pytest.mark.parametrize("options", [{"api_version": "v3"}, {"partition": "a/b"}, {"partition": ""}])
 def test_version_and_partition_are_checked(options):
     with pytest.raises(QueryError):
@@ -52,7 +76,6 @@ def test_version_and_partition_are_checked(options):
         ("http://127.8.9.1", True, False, True),
         ("http://[::1]", True, False, True),
         ("http://10.0.0.1", False, False, False),
-        ("http://ws.azurehealthcareapis.com", False, False, False),
         ("https://ws.dicom.azurehealthcareapis.com", False, True, True),
         ("https://azurehealthcareapis.com.evil.example", False, False, True),
         ("http://localhost.evil.example", False, False, False),

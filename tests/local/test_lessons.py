@@ -1,11 +1,13 @@
 """The lessons go into a folder of the user's own, keep what was done there, and open in JupyterLab on loopback."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,25 @@ def test_all_lessons_are_copied_and_own_work_stays(tmp_path):
     copied[1].unlink()
     assert lessons.copy_lessons(tmp_path / "new" / "folder") == [copied[1]]
     assert copied[0].read_text() == "mine"
+
+
+def test_copies_have_no_links_that_lead_nowhere(tmp_path):
+    texts = [path.read_text(encoding="utf-8") for path in lessons.copy_lessons(tmp_path)]
+    assert not [text for text in texts if "](../" in text]
+    (lake,) = [text for text in texts if "# A lake" in text]
+    assert "The guide (`docs/lake.md` in the repository) says" in lake
+    (widgets,) = [text for text in texts if "docs/widgets.md" in text]
+    assert "For looking things up: `docs/widgets.md` in the repository." in widgets
+    assert json.loads(lake)["nbformat"] == 4
+
+
+def test_each_lesson_leads_to_those_beside_it():
+    lessons_there = sorted(NOTEBOOKS.glob("*.ipynb"))
+    for before, after in pairwise(lessons_there):
+        assert re.search(
+            rf"Next:\s*(\\n\",\s*\")?\[[^]]+\]\({after.name}\)", before.read_text(encoding="utf-8")
+        )
+        assert re.search(rf"Before: \[[^]]+\]\({before.name}\)", after.read_text(encoding="utf-8"))
 
 
 def test_the_wheel_brings_them(tmp_path, monkeypatch):

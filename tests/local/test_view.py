@@ -303,7 +303,7 @@ def test_rows_of_no_one_series(client, opened):
             TableError, match=r"shows one series, and these rows have 2. Choose one: df.dicom.series"
         ):
             table.dicom.view()
-    with pytest.raises(TableError, match="have none"):
+    with pytest.raises(TableError, match="has no rows"):
         series.iloc[:0].dicom.view()
     with pytest.raises(QueryError, match="index= is a whole number from 0 to 1"):
         opened(other[:0] + stack([0, 10]), index=2)

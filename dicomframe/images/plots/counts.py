@@ -114,7 +114,7 @@ def _values(table: pd.DataFrame, by: str, what: str) -> tuple[str, pd.Series[Any
     if by == "scanner":
         return "scanner (manufacturer, model)", scanners(table), []
     if by != "modality":
-        values = column(table, by)
+        values = column(table, by, ("modality", "month", "year", "scanner"))
         notes = ["A row with several values is counted for each."] if holds_lists(values) else []
         return by, values, notes
     for name in ("Modality", "ModalitiesInStudy"):

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dicomframe.dicom.words import did_you_mean
 from dicomframe.errors import QueryError, TableError
 from dicomframe.images.figure import ShownFigure, families, plain
 
@@ -48,7 +49,8 @@ def page(width: float, height: float) -> Figure:
 def empty_page(why: str) -> Figure:
     """Give a figure that says why there is nothing in it."""
     figure = page(6.0, 1.6)
-    figure.text(0.5, 0.5, words(why, 200), ha="center", va="center", color="0.3", family=families())
+    text = textwrap.fill(words(why, 300), 80)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color="0.3", family=families())
     return figure
 
 
@@ -117,8 +119,16 @@ def write_notes(figure: Figure, notes: Sequence[str]) -> None:
     )
 
 
-def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
+def column(table: pd.DataFrame, name: str, also: Sequence[str] = ()) -> pd.Series[Any]:
     """Give a column.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    name : str
+        The column's.
+    also : sequence of str
+        What else than a column's name may have been meant.
 
     Raises
     ------
@@ -132,10 +142,11 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     if not is_there and not isinstance(name, str):
         raise QueryError(f"A column's name is needed, a text; not {type(name).__name__}.")
     if not is_there:
-        raise TableError(
-            f"There is no column {name[:64]!r} to draw. Ask the search for it (fields=[{name[:64]!r}]), or take it"
-            f" from df.dicom.metadata() or df.dicom.headers([{name[:64]!r}])."
+        advice = did_you_mean(name, [*table.columns, *also]) or (
+            f" Ask the search for it (fields=[{name[:64]!r}]), or take it from df.dicom.metadata() or"
+            f" df.dicom.headers([{name[:64]!r}])."
         )
+        raise TableError(f"There is no column {name[:64]!r} to draw.{advice}")
     if (count := int((table.columns == name).sum())) > 1:
         raise TableError(f"There are {count} columns {name[:64]!r}; keep one.")
     return table[name]
