@@ -223,7 +223,7 @@ def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
         raise TableError(
             f"Step {step.name!r}: the column {str(both[0])[:64]!r} is in both tables; rename it in the joined one."
         )
-    other = other.dropna(subset=on)
+    other = other.dropna(subset=on).copy()  # pandas 2 warns of changes to what may be a part of another table
     for name in on:
         other[name] = _same_kind(step, other[name], table[name])
     if doubles := int(other.duplicated(on).sum()):
