@@ -17,6 +17,9 @@ from dicomframe.accessor.viewing import ViewingMethods
 
 __all__ = ["DicomColumn", "DicomTable"]
 
+#: Deepest UID column -> what a row is.
+_ROWS = {"SOPInstanceUID": "instances", "SeriesInstanceUID": "series", "StudyInstanceUID": "studies"}
+
 
 class DicomTable(ConversionMethods, OverlayMethods, ViewingMethods, FeedMethods):
     """What a table of DICOM attributes can do, as ``df.dicom``.
@@ -39,6 +42,13 @@ class DicomTable(ConversionMethods, OverlayMethods, ViewingMethods, FeedMethods)
     """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        table = self._table
+        what = next((name for uid, name in _ROWS.items() if uid in table.columns), "rows")
+        service = table.attrs.get("dicom", {}).get("service")
+        where = f" of {service}" if service else ""
+        return f"<df.dicom: {len(table):,} {what}{where}; help(df.dicom) tells what it can do>"
 
 
 _NAME = "dicom"

@@ -28,6 +28,9 @@ class DicomColumn:
     def __init__(self, column: pd.Series[Any]) -> None:
         self._column = column
 
+    def __repr__(self) -> str:
+        return f"<series.dicom: {len(self._column):,} cells; help(series.dicom) tells what it can do>"
+
     def _part(self, name: str) -> pd.Series[Any]:
         from dicomframe.tables.person_names import component
 

@@ -75,8 +75,8 @@ class Overlay:
 
     >>> bright = np.arange(8).reshape(2, 2, 2) > 5
     >>> mask = Overlay("bright", "mask", (230, 159, 0), bright)
-    >>> mask.label, int(mask.array.sum())
-    ('bright', 2)
+    >>> mask
+    <Overlay 'bright': mask, 2 x 2 x 2, 2 voxels>
     """
 
     label: str
@@ -88,6 +88,14 @@ class Overlay:
     fractions: NDArray[np.float32] | None = None
     affine: NDArray[np.float64] | None = None
     frame_of_reference_uid: str = ""
+
+    def __repr__(self) -> str:
+        size = " x ".join(str(length) for length in self.array.shape)
+        of = f" {self.unit}" if self.unit else ""
+        held = (
+            f"{int(self.array.sum()):,} voxels" if self.kind == "mask" else f"to {largest_dose(self):.4g}{of}"
+        )
+        return f"<Overlay {self.label!r}: {self.kind}, {size}, {held}>"
 
 
 class Overlays(list[Overlay]):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dicomframe.images.windowing import Window
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plane:
     """One cut through a volume, turned as radiologists look at it: the patient's right is on the left.
 
@@ -47,6 +47,8 @@ class Plane:
     >>> plane = volume.plane("axial")
     >>> plane.array.shape, plane.index, plane.letters
     ((128, 128), 0, ('R', 'L', 'P', 'A'))
+    >>> plane
+    <Plane axial 0 at -75.7 mm, 128 x 128 int16, R to L, P to A>
     """
 
     array: NDArray[Any]
@@ -55,6 +57,14 @@ class Plane:
     index: int
     position: float
     letters: tuple[str, str, str, str]
+
+    def __repr__(self) -> str:
+        size = " x ".join(str(length) for length in self.array.shape)
+        left, right, bottom, top = self.letters
+        edges = f"{left} to {right}, {bottom} to {top}"
+        return (
+            f"<Plane {self.name} {self.index} at {self.position:.1f} mm, {size} {self.array.dtype}, {edges}>"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -194,3 +194,23 @@ def test_a_feed_out_of_reach_says_why(caplog):
     with pytest.raises(ConnectionFailed):
         next(following)
     assert "asking again. ConnectionFailed: Nobody answers at http://127.0.0.1" in caplog.text
+
+
+# -- what a cell shows when its last line is an object ---------------------------------------------------------------
+
+
+def test_objects_say_in_a_line_what_they_are(client):
+    series = client.search_series(limit=3).to_frame()
+    assert repr(series.dicom) == (
+        f"<df.dicom: 3 series of {client.url}; help(df.dicom) tells what it can do>"
+    )
+    assert repr(pd.DataFrame({"a": [1]}).dicom).startswith("<df.dicom: 1 rows; ")
+    assert repr(pd.Series(["DOE^JANE"]).dicom).startswith("<series.dicom: 1 cells; ")
+    dose = one(client, "RTDOSE")
+    volume = dose.dicom.volume()
+    plane = repr(volume.plane("coronal"))
+    assert plane.startswith("<Plane coronal ")
+    assert plane.endswith("float32, R to L, F to H>")
+    (overlay,) = dose.dicom.overlays(volume)
+    assert repr(overlay).startswith("<Overlay 'Dose PLAN': dose, 48 x 83 x 83, to ")
+    assert repr(overlay).endswith(" Gy>")
