@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The service holds patient data and has no encryption: it answers this machine only.
 HOST = "127.0.0.1"
-_SECONDS_TO_START = 10
+_SECONDS_TO_START = 120
 _SECONDS_FOR_RUNNING_REQUESTS = 1
 
 

@@ -170,5 +170,5 @@ def running(folder, hidden):
         yield Lab(url, token, folder)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=300)
         log.close()

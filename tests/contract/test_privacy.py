@@ -62,7 +62,7 @@ def local():
     ],
 )
 def test_pages_of_other_sites_are_not_answered(local, headers, status):
-    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=10)
+    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     connection.request("GET", "/v2/studies", headers={"Accept": "application/dicom+json", **headers})
     answer = connection.getresponse()
     body = answer.read()

@@ -96,4 +96,4 @@ def test_it_opens_them_on_loopback(tmp_path):
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.stdout.close()
-        process.wait(timeout=30)
+        process.wait(timeout=300)

@@ -49,7 +49,7 @@ FILES = [file_of(number, *each) for number, each in enumerate(PATIENTS, 1)]
 def ask(orthanc):
     def send(method, route, body=None, **headers):
         parts = urlsplit(orthanc.dicom_web)
-        connection = HTTPConnection(parts.netloc, timeout=30)
+        connection = HTTPConnection(parts.netloc, timeout=300)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, f"{parts.path}/{route}", body, named)
         answer = connection.getresponse()

@@ -109,7 +109,7 @@ def identity_endpoint():
 
 def shell(script, **environment):
     done = subprocess.run(
-        ["/bin/bash", "-c", script], capture_output=True, text=True, timeout=30, check=True,
+        ["/bin/bash", "-c", script], capture_output=True, text=True, timeout=300, check=True,
         env=os.environ | environment,
     )  # fmt: skip
     return done.stdout.strip()
@@ -117,7 +117,7 @@ def shell(script, **environment):
 
 def reads(local, token):
     answer = requests.get(
-        f"{local.url}/v2/studies", headers={"Authorization": f"Bearer {token}", "Accept": "*/*"}, timeout=30
+        f"{local.url}/v2/studies", headers={"Authorization": f"Bearer {token}", "Accept": "*/*"}, timeout=300
     )
     return answer.status_code == 204
 
@@ -161,7 +161,7 @@ def test_python_authentication(executed, local, identity_endpoint, clean_environ
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
     scope = executed(PYTHON)
     assert scope["headers"] == {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/dicom"}
-    assert requests.get(f"{local.url}/v1/studies", headers=scope["headers"], timeout=30).status_code == 204
+    assert requests.get(f"{local.url}/v1/studies", headers=scope["headers"], timeout=300).status_code == 204
 
     # Ours: nothing but the URL of the cloud service, or the same credential for another.
     with dfr.connect(scope["dicom_url"]) as client:

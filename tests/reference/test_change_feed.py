@@ -36,7 +36,7 @@ def local():
 
 
 def ask(local, method, path, **headers):
-    connection = http.client.HTTPConnection(urlsplit(local.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()

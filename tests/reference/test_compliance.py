@@ -37,7 +37,7 @@ def test_stow_rs(local, file):
     """Studies and one study are what can be stored to (PS3.18 table 10.5.1-1)."""
     with open(CT, "rb") as body:  # noqa: PTH123 - a stream, as a user would
         headers = {"Accept": "application/dicom+json", "Content-Type": "application/dicom"}
-        said = requests.post(f"{local.url}/v2/studies", data=body, headers=headers, timeout=30)
+        said = requests.post(f"{local.url}/v2/studies", data=body, headers=headers, timeout=300)
     assert said.status_code == 200
     again = local.connect().store(CT, study_uid=file.StudyInstanceUID)
     assert again["status"].tolist() == ["exists"]

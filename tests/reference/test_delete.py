@@ -40,7 +40,7 @@ def send(local, lines, **more):
         lines = lines.replace(name, value)
     request, *headers = lines.splitlines()
     given = {"Authorization": f"Bearer {TOKEN}"} | dict(header.split(": ", 1) for header in headers) | more
-    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     connection.request(*request.split(" ")[:2], headers=given)
     answer = connection.getresponse()
     found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()

@@ -116,7 +116,7 @@ def test_each_status_is_an_error_of_its_own_in_all_three_shapes(error, status):
 
 
 def asked(service, method, path, **options):
-    return requests.request(method, f"{service.url}/v2/{path}", timeout=30, **{"headers": ACCEPT, **options})
+    return requests.request(method, f"{service.url}/v2/{path}", timeout=300, **{"headers": ACCEPT, **options})
 
 
 @pytest.mark.covers("Common Status Codes: 200")

@@ -37,7 +37,7 @@ def send(local, lines, body=b""):
     """Send a request whose head is written as in the reference; give status, headers in lower case, and body."""
     request, *headers = [line.strip() for line in lines.strip().splitlines()]
     method, target = request.split(" ")[:2]
-    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     connection.request(method, target, body or None, dict(header.split(": ", 1) for header in headers))
     answer = connection.getresponse()
     found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()

@@ -41,7 +41,7 @@ def datasets(local: LocalService) -> dict[str, pydicom.Dataset]:
         data = Path(get_testdata_file(name)).read_bytes()
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/dicom"}
         assert (
-            requests.post(f"{local.url}/v1/studies", data=data, headers=headers, timeout=30).status_code
+            requests.post(f"{local.url}/v1/studies", data=data, headers=headers, timeout=300).status_code
             == 200
         )
         found[name] = dcmread(BytesIO(data))
@@ -58,7 +58,7 @@ def send(local: LocalService, lines: str, *uids: str) -> tuple[HTTPResponse, byt
     given = dict(header.split(": ", 1) for header in headers)
     given = {"Authorization": "Bearer {token}"} | given
     given = {name: value.replace("{token}", TOKEN) for name, value in given.items()}
-    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     connection.request(method, target, headers=given)
     response = connection.getresponse()
     body = response.read()

@@ -53,7 +53,7 @@ def get(local):
     """Give what sends a GET as the reference writes it; it gives the headers and the body of a 200."""
 
     def send(target, accept):
-        connection = http.client.HTTPConnection(urlsplit(local.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(local.url).netloc, timeout=300)
         try:
             connection.request("GET", target, headers={"Accept": accept, "Authorization": f"Bearer {TOKEN}"})
             answer = connection.getresponse()

@@ -24,7 +24,7 @@ def test_ups_rs_worklist(local, version):
         ScheduledProcedureStepStartDateTime="20240115103000",
         PatientID=version,
     )
-    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=30)
+    connection = HTTPConnection(urlsplit(local.url).netloc, timeout=300)
     kind = {"Content-Type": "application/dicom+json", "Accept": "application/dicom+json"}
     connection.request("POST", f"/{version}/workitems?1.2.{version[1]}", json.dumps([item]), kind)
     created = connection.getresponse()

@@ -240,7 +240,7 @@ def test_store_response(serve_reply, unguarded, file):
         f"{unguarded.url}/v1/studies/{file.study}",
         data=file(),
         headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
-        timeout=30,
+        timeout=300,
     ).json()
     study = f"{unguarded.url}/v1/studies/{file.study}"
     assert said == {
@@ -270,13 +270,13 @@ def test_response_tag_retrieve_url(unguarded, file):
     whole = requests.get(
         table.attrs["dicom"]["retrieve_url"],
         headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
-        timeout=30,
+        timeout=300,
     )
     assert len(list(iter_parts(whole.headers["Content-Type"], [whole.content]))) == 2
 
 
 def _retrieved(url):
-    answer = requests.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"}, timeout=30)
+    answer = requests.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"}, timeout=300)
     assert answer.status_code == 200
     return answer.content
 
@@ -290,7 +290,7 @@ def test_response_tag_failed_sop_sequence(unguarded, file):
         f"{unguarded.url}/v2/studies",
         data=broken[:300],
         headers={"Content-Type": "application/dicom", "Accept": "application/dicom+json"},
-        timeout=30,
+        timeout=300,
     )
     assert said.status_code == 409
     assert said.json()["00081198"]["Value"][0]["00081197"]["Value"][0] in {272, 43264}

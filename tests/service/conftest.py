@@ -63,7 +63,7 @@ class Http:
             pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
             status, given, answer = self._handle(method, target, real, pieces)
             return Reply(status, given, b"".join(answer))
-        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=300)) as connection:
             connection.request(method, target, body or None, real)
             response = connection.getresponse()
             given = {name.lower(): value for name, value in response.getheaders()}

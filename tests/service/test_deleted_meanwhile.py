@@ -40,7 +40,7 @@ def two(tmp_path, caplog, capfd):
 def test_a_stream_of_what_is_deleted_ends_as_one_that_is_cut_off(two, http_for, dicom, caplog, deleter):
     http = [http_for(None, server.url) for server in two]
     http[0].stored(*(large(dicom, f"1/1/{number}") for number in range(1, 4)))
-    connection = HTTPConnection(two[0].url.removeprefix("http://"), timeout=20)
+    connection = HTTPConnection(two[0].url.removeprefix("http://"), timeout=300)
     connection.request("GET", "/v2/studies/1.1", headers={"Accept": "*/*"})
     response = connection.getresponse()
     assert response.status == 200

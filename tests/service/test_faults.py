@@ -202,7 +202,7 @@ def test_serving_with_a_file_of_faults(tmp_path):
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         try:
             host = process.stdout.readline().strip().removeprefix("http://")
-            with closing(http.client.HTTPConnection(host, timeout=10)) as connection:
+            with closing(http.client.HTTPConnection(host, timeout=300)) as connection:
                 seen = []
                 for path in ("/v2/studies", "/v2/studies", CONTROL):
                     connection.request("GET", path)

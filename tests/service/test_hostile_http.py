@@ -18,7 +18,7 @@ def address(tmp_path_factory, multipart, dicom):
     """Start a service with one instance in it; give host and port."""
     with Server(Service.open(tmp_path_factory.mktemp("hostile"))) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        connection = HTTPConnection(host, int(port), timeout=10)
+        connection = HTTPConnection(host, int(port), timeout=300)
         kind = 'multipart/related; type="application/dicom"; boundary=test'
         connection.request("POST", "/v2/studies", multipart(dicom()), {"Content-Type": kind, "Accept": "*/*"})
         assert connection.getresponse().status == 200

@@ -129,6 +129,6 @@ def test_what_a_dead_process_left_is_done_by_one_that_lives(tmp_path, dicom, htt
             202,
             409,
         }
-        living.operations.close()  # waits for what it runs
+        living.operations._thread.submit(int).result(300)  # behind both
         results = [http.get(_path(link)).json["results"] for link in links]
         assert [results[0]["instancesDeleted"], results[1]["instanceUpdated"]] == [1, 1]
