@@ -279,7 +279,8 @@ def _meta(steps: Sequence[Step]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    from dicomframe.cohorts.running import levels_behind, read_table
+    from dicomframe.cohorts.joined import read_table
+    from dicomframe.cohorts.running import levels_behind
     from dicomframe.tables.schema import LEVEL_KEYWORDS, column_of
 
     levels: dict[str, Level] = {}
