@@ -46,8 +46,8 @@ def _read_file(step: Step) -> pd.DataFrame:
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' and Arrow's own are among them
         # Their words may hold what is in the file.
         raise TableError(
-            f"Step {step.name!r}: the file cannot be read as {suffix} ({type(error).__name__}). A .csv has commas, names"
-            " in its first line, and in no line more values than names."
+            f"Step {step.name!r}: the file cannot be read as {suffix} ({type(error).__name__}). A .csv has commas,"
+            " names in its first line, and in no line more values than names."
         ) from None
 
 
@@ -96,6 +96,6 @@ def same_kind(step: Step, keys: pd.Series[Any], wanted: pd.Series[Any]) -> pd.Se
     if not stays:
         raise TableError(
             f"Step {step.name!r}: {str(keys.name)[:64]!r} is {wanted.dtype} in the cohort, and {keys.dtype} in the"
-            " joined table has values that this cannot hold, such as a time zone or parts of a second. Make them alike first."
+            " joined table has values that this cannot hold, such as a time zone or parts of a second. Make them alike."
         )
     return made
