@@ -259,7 +259,10 @@ def _connect(options: argparse.Namespace) -> Client:
     if options.token_variable is not None:
         token = os.environ.get(options.token_variable)
         if not token:
-            raise DicomFrameError(f"The environment variable {options.token_variable} is not set, or empty.")
+            # Somebody may have given the token instead of the name, and logs keep what is printed.
+            raise DicomFrameError(
+                "The environment variable that --token-variable names is not set, or empty. Give its name, without $."
+            )
     return connect(options.url, token, api_version=options.api_version, partition=options.partition)
 
 

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,8 +210,9 @@ def _parts(dates: Any, days: int) -> list[Days]:
     if len(given) == 2 and not any(isinstance(each, tuple | list) for each in given):
         first, last = _ordered(given)
         starts = range(0, (last - first).days + 1, days)
+        whole = (last - first).days
         return [
-            (first + timedelta(start), min(first + timedelta(start + days - 1), last)) for start in starts
+            (first + timedelta(start), first + timedelta(min(start + days - 1, whole))) for start in starts
         ]
     parts = [_ordered(each) for each in given]
     in_order = sorted(parts)
@@ -222,12 +224,18 @@ def _parts(dates: Any, days: int) -> list[Days]:
 
 
 def _ordered(ends: Any) -> Days:
-    from pandas import Timestamp
+    from pandas import Timestamp, isnull
 
     try:
+        ends = list(ends)
+        # Of a number, pandas makes nanoseconds since 1970: 20240131 would be a day in which nothing is found.
+        if any(isnull(end) or isinstance(end, Number) for end in ends):
+            raise ValueError  # noqa: TRY301 - the same as any other that is no day
         first, last = (Timestamp(end).date() for end in ends)
     except (TypeError, ValueError):
-        raise QueryError("dates= is a range (first, last) of days, or several of them.") from None
+        raise QueryError(
+            "dates= is a range (first, last) of days, such as ('2024-01-01', '2024-12-31'), or several of them."
+        ) from None
     if first > last:
         raise QueryError("A range of days is reversed; give (first, last).")
     return first, last
@@ -279,7 +287,8 @@ def _meta(steps: Sequence[Step]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    from dicomframe.cohorts.running import levels_behind, read_table
+    from dicomframe.cohorts.joined import read_table
+    from dicomframe.cohorts.running import levels_behind
     from dicomframe.tables.schema import LEVEL_KEYWORDS, column_of
 
     levels: dict[str, Level] = {}

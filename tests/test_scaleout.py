@@ -219,3 +219,21 @@ def test_one_client_does_all_tables_of_a_task(cohort_client):
     found = pd.concat(function([studies.iloc[:3].copy(), studies.iloc[3:].copy()]))
     assert len(found) == 6
     assert len(set(map(id, clients))) == 1
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [(20240101, 20241231), (2024.0, 2025.0), ("2024-01-01", None), (pd.NaT, "2024-01-01"), (None, None)],
+    ids=["numbers", "floats", "open", "nat", "none"],
+)
+def test_what_is_no_day_is_refused(dates):
+    """A number would be nanoseconds since 1970: a day in which no study is found, without a word."""
+    with pytest.raises(QueryError, match="range"):
+        dfr.scaleout.search(dfr.cohort().step("all"), dates, url="http://127.0.0.1:1")
+
+
+def test_ranges_reach_to_the_end_of_the_calendar():
+    table = dfr.scaleout.search(
+        dfr.cohort().step("all"), ("9999-12-01", "9999-12-31"), days=20, url="http://127.0.0.1:1"
+    )
+    assert table.npartitions == 2

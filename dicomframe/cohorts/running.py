@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
+from dicomframe.cohorts.joined import read_table, same_kind
 from dicomframe.cohorts.matching import Mask, Matches, match_all
 from dicomframe.cohorts.steps import Step
 from dicomframe.dicom import tags
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from dicomframe.cohorts.sources import Source
 
 _WHY: Final = "why"
-#: What stands in files where there is no value.
-_NOTHING: Final = ("", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 _MISSING, _UNREADABLE, _UNRETRIEVED = "is missing", "could not be read", "could not be retrieved"
 _RANK: Final[Mapping[Level, int]] = {level: rank for rank, level in enumerate(UID_KEYWORD_OF_LEVEL)}
 
@@ -225,7 +223,7 @@ def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
         )
     other = other.dropna(subset=on).copy()  # pandas 2 warns of changes to what may be a part of another table
     for name in on:
-        other[name] = _same_kind(step, other[name], table[name])
+        other[name] = same_kind(step, other[name], table[name])
     if doubles := int(other.duplicated(on).sum()):
         raise TableError(
             f"Step {step.name!r}: the joined table has {doubles:,} rows whose {', '.join(on)} stood in an earlier row;"
@@ -241,27 +239,6 @@ def _join(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:
     return _settled(step, joined, issues, goes, unknown, why, columns, before=table)
 
 
-def read_table(step: Step) -> pd.DataFrame:
-    """Give the table that a step joins."""
-    if isinstance(step.table, pd.DataFrame):
-        return step.table.copy()
-    assert step.table is not None  # noqa: S101 - `make_step` saw to it
-    path = Path(step.table)
-    if path.suffix.lower() == ".parquet":
-        return pd.read_parquet(path)
-    if path.suffix.lower() != ".csv":
-        raise TableError(f"Step {step.name!r}: a file to join is .csv or .parquet, or give a table.")
-    # Identifiers are texts: numbers would lose leading zeros, and somebody may be called NA.
-    columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
-        path,
-        dtype=dict.fromkeys(step.on, "string"),
-        keep_default_na=False,
-        na_values={name: [""] if name in step.on else list(_NOTHING) for name in columns},
-        dtype_backend="numpy_nullable",
-    )
-
-
 def _dtypes_with_gaps(table: pd.DataFrame) -> dict[Any, str]:
     """Give the dtypes in which whole numbers and truth values stay so where a row has no partner."""
     nullable = {"b": "boolean", "i": "Int64", "u": "UInt64"}
@@ -270,17 +247,6 @@ def _dtypes_with_gaps(table: pd.DataFrame) -> dict[Any, str]:
         for name, dtype in table.dtypes.items()
         if isinstance(dtype, np.dtype) and dtype.kind in nullable
     }
-
-
-def _same_kind(step: Step, keys: pd.Series[Any], wanted: pd.Series[Any]) -> pd.Series[Any]:
-    """Bring keys into the form of those that they are held against, where nothing changes by it."""
-    is_text = [pd.api.types.is_string_dtype(each.dropna()) for each in (keys, wanted)]
-    if is_text[0] != is_text[1]:
-        raise TableError(
-            f"Step {step.name!r}: {str(keys.name)[:64]!r} is {wanted.dtype} in the cohort and {keys.dtype} in the"
-            " joined table. Read identifiers as text (dtype=str): numbers have lost their leading zeros."
-        )
-    return keys.astype(wanted.dtype)
 
 
 def _one_each(step: Step, table: pd.DataFrame, issues: pd.DataFrame) -> Outcome:

@@ -147,6 +147,10 @@ def make_step(
         )
     if (action == "join") != bool(on):
         raise QueryError("join= needs on=, the columns to join on, and on= needs join=.")
+    if join is not None and not (isinstance(join, str | Path) or hasattr(join, "columns")):
+        raise QueryError(
+            f"join= is a table or the path of a .csv or .parquet file, not {type(join).__name__}."
+        )
     return Step(
         name,
         action,

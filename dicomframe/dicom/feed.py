@@ -47,6 +47,9 @@ _MOMENT: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LARGEST: Final = 2**63 - 1
+#: The first and last moment of the calendar, in microseconds since 1970.
+_FIRST: Final = -62_135_596_800_000_000
+_LAST: Final = 253_402_300_799_999_999
 
 
 def read_entries(content: bytes) -> list[Any]:
@@ -136,7 +139,8 @@ def microseconds_of(value: Any) -> int | None:
             return None
         ahead = -ahead if zone[0] == "-" else ahead
     seconds = (local - _EPOCH) // timedelta(seconds=1) - ahead * 60
-    return seconds * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
+    found = seconds * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
+    return found if _FIRST <= found <= _LAST else None  # its offset may lead out of the calendar
 
 
 def iso(microseconds: int) -> str:

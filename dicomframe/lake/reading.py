@@ -12,9 +12,10 @@ from dicomframe.dicom import tags
 from dicomframe.dicom.paths import UID_KEYWORD_OF_LEVEL, Level
 from dicomframe.errors import LakeError, QueryError
 from dicomframe.lake.delta import KEYS
-from dicomframe.lake.rows import HELD, Key, dumps, loads
+from dicomframe.lake.rows import HELD, Key
 from dicomframe.lake.syncing import partition_of
 from dicomframe.tables.convert import from_pages
+from dicomframe.tables.jsontext import dumps, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ class Moment:
         found = found.sort_by([(key, "ascending") for key in KEYS[level]])
         for batch in found.to_batches(max_chunksize=_ROWS_A_PAGE):
             for row in batch.to_pylist():
-                item = loads(row.pop("json"))
+                item = loads(row.pop("json").encode())
                 if not every:
                     item = {tag: item[tag] for tag in wanted if tag in item}
                 yield tuple(row.values()), item

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 from dicomframe.dicom import feed, tags
 from dicomframe.lake.delta import GONE, SCHEMAS, Name
 from dicomframe.tables.convert import from_json
+from dicomframe.tables.jsontext import dumps, loads
 
 Item = Mapping[str, Any]
 Key = tuple[str, ...]
@@ -49,11 +49,12 @@ HELD: Final[Mapping[str, frozenset[str]]] = {
 
 
 def entry_uids(entry: Mapping[str, Any]) -> Key | None:
-    """Give the partition and UIDs of a change; None where it does not name an instance."""
-    uids = tuple(entry.get(name) for name in _UID_NAMES)
-    if not all(isinstance(uid, str) and uid for uid in uids):
-        return None
-    return (str(entry.get("partitionName") or ""), *map(str, uids))
+    """Give the partition and UIDs of a change; None where it does not name an instance.
+
+    Padding is none of a UID's: a deletion may come without the one that an instance was stored with.
+    """
+    uids = [uid.rstrip(" \0") if isinstance(uid := entry.get(name), str) else "" for name in _UID_NAMES]
+    return (str(entry.get("partitionName") or ""), *uids) if all(uids) else None
 
 
 def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mapping[str, Any]) -> pa.Table:
@@ -63,7 +64,7 @@ def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mappin
     """
     rows: list[dict[str, Any]] = []
     for entry in entries:
-        uids = [entry.get(name) for name in ("partitionName", *_UID_NAMES)]
+        uids = entry_uids(entry) or [entry.get(name) for name in ("partitionName", *_UID_NAMES)]
         rows.append(
             dict(
                 zip(
@@ -75,8 +76,8 @@ def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mappin
             | {
                 "sequence": feed.sequence_of(entry),
                 "timestamp": feed.microseconds_of(entry.get("timestamp")),
-                "action": _lower(entry.get("action")),
-                "state": _lower(entry.get("state")),
+                "action": lower(entry.get("action")),
+                "state": lower(entry.get("state")),
                 "batch": batch,
             }
         )
@@ -85,8 +86,9 @@ def change_rows(entries: Sequence[Mapping[str, Any]], batch: int, cursor: Mappin
     return _table(rows, SCHEMAS["changes"])
 
 
-def _lower(value: Any) -> str | None:
-    return value.lower() if isinstance(value, str) else None
+def lower(value: Any) -> str | None:
+    """Give a word of the feed, which servers write in any letter case; None for what is none."""
+    return value.strip().lower() if isinstance(value, str) else None
 
 
 def instance_rows(changes: Mapping[Key, tuple[Mapping[str, Any], Item | None]]) -> pa.Table:
@@ -160,7 +162,7 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
     # One after the other, and no more of each than is wanted: all at once are hundreds of MB of a large study.
     items = [
         {tag: item[tag] for tag in (*wanted, _MODALITY) if tag in item}
-        for item in (loads(row["json"]) for row in rows)
+        for item in (loads(row["json"].encode()) for row in rows)
     ]
     item: dict[str, Any] = {tag: items[-1][tag] for tag in wanted if tag in items[-1]}
     disagrees = [
@@ -179,23 +181,6 @@ def _grouped(name: Name, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], li
         "00201208": count,
     }
     return item, disagrees
-
-
-def dumps(item: Item) -> str:
-    """Write JSON; half characters, which UTF-8 cannot hold, as their escapes."""
-    try:
-        return orjson.dumps(item).decode()
-    except TypeError:
-        return json.dumps(item)
-
-
-def loads(text: str) -> dict[str, Any]:
-    """Read what `dumps` wrote."""
-    try:
-        item: dict[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        item = json.loads(text)
-    return item
 
 
 def _texts_of(attribute: Any) -> list[str]:

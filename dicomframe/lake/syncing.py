@@ -38,7 +38,7 @@ from dicomframe.errors import (
     warn_caller,
 )
 from dicomframe.lake.delta import KEYS, OTHER_WRITER
-from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows
+from dicomframe.lake.rows import Item, Key, change_rows, entry_uids, group_rows, instance_rows, lower
 
 if TYPE_CHECKING:
     from dicomframe.client.client import Client
@@ -215,9 +215,9 @@ def _told(entry: Mapping[str, Any]) -> Item | None:
 
     `UNREAD` if the change does not say.
     """
-    if str(entry.get("action")).lower() == "delete":
+    if lower(entry.get("action")) == "delete":
         return None
-    if str(entry.get("state")).lower() in {"replaced", "deleted"}:
+    if lower(entry.get("state")) in {"replaced", "deleted"}:
         return {}
     metadata = entry.get("metadata")
     return metadata if isinstance(metadata, Mapping) and metadata else UNREAD

@@ -951,3 +951,10 @@ def test_a_list_of_partitions_that_is_none(serve, connect, reply, body):
 
 def test_entries_are_read_whole():
     assert read_entries(b'\xef\xbb\xbf [{"sequence": 1}]') == [{"sequence": 1}]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_time_whose_offset_leads_out_of_the_calendar_is_an_issue(moment):
+    table = dfr.from_change_feed([{"sequence": 1, "timestamp": moment}])
+    assert table["timestamp"].isna().all()
+    assert table.dicom.issues()["raw"].tolist() == [moment]

@@ -412,8 +412,10 @@ def test_the_command_line(service, tmp_path, capsys):
     assert main(["sync", base, str(tmp_path / "lake")]) == 0
     assert "up to date after change 8" in capsys.readouterr().out
     assert_is_as_the_service(dfr.open_lake(tmp_path / "lake"), service)
-    assert main(["sync", base, str(tmp_path / "lake"), "--token-variable", "NOT_SET"]) == 1
-    assert "NOT_SET" in capsys.readouterr().err
+    assert main(["sync", base, str(tmp_path / "lake"), "--token-variable", "eyJ0.a.token"]) == 1
+    said = capsys.readouterr().err
+    assert "--token-variable names is not set" in said
+    assert "eyJ0" not in said  # a token instead of the name
 
 
 def test_a_process_that_is_killed_goes_on_where_it_was(tmp_path):
