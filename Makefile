@@ -18,7 +18,9 @@ NPM_QUIETLY := --ignore-scripts --no-audit --no-fund --loglevel=error
 
 NODE_MODULES := tests/foreign/dcmjs/node_modules
 
-.PHONY: help demo test bench check lint types layers notebooks conformance clean debian-packages npm node-packages azurite
+LOWEST := $(VENV)-lowest
+
+.PHONY: help demo test lowest bench check lint types layers notebooks conformance clean debian-packages npm node-packages azurite
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +46,12 @@ demo: $(VENV)/.runtime ## Store sample studies in a local service, search them, 
 test: $(VENV)/.dev debian-packages node-packages azurite ## Run every test, against real servers too, and the notebooks
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
 	$(MAKE) --no-print-directory notebooks
+
+lowest: debian-packages node-packages azurite ## Run every test with the lowest versions that pyproject.toml names
+	@$(MAKE) --no-print-directory VENV=$(LOWEST) $(LOWEST)/bin/python
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --upgrade --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadgroup
 
 conformance: $(VENV)/.dev ## Write docs/conformance.md anew from the route table and the tests' marks
 	$(BIN)/python tests/conformance.py
@@ -93,5 +101,5 @@ azurite: npm
 	  mkdir -p node_modules && npm install --prefix . --no-save --no-package-lock $(NPM_QUIETLY) $(AZURITE); fi
 
 clean: ## Remove the virtual environment and all caches of the checkout
-	rm -rf $(VENV) node_modules $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
+	rm -rf $(VENV) $(LOWEST) node_modules $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
