@@ -1,21 +1,31 @@
 """Pages of DICOM JSON to batches: which are read together, which in parts, and by which of the two readers.
 
-The fast reader takes what is clean, many pages at a time; what it refuses, the tolerant one reads, piece by piece.
+The fast reader takes what is clean, many pages at a time; what it refuses, and a small page by itself, the tolerant one
+reads, piece by piece: as structs where each attribute has the usual form, else as dicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dicomframe.dicom.paths import Level
 from dicomframe.errors import DecodeError
 from dicomframe.tables.arrow_reader import read_fast
 from dicomframe.tables.batch import Batch
-from dicomframe.tables.jsontext import Piece, cut, first_row_length, pieces, rows_between
+from dicomframe.tables.jsontext import (
+    Decoded,
+    Piece,
+    cut,
+    decode_piece,
+    first_row_length,
+    pieces,
+    rows_between,
+)
 from dicomframe.tables.readings import Refused
 from dicomframe.tables.schema import Column, columns_for
 from dicomframe.tables.shape import Shape, learn, sample
 from dicomframe.tables.tolerant import TolerantReader
+from dicomframe.tables.usual import UsualRows, is_plain, read_usual
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Pages are read together up to so many bytes or rows or so much of what was read before, whichever is most, and a
@@ -24,6 +34,8 @@ _GROUP_BYTES = 512 * 1024
 _GROUP_SHARE = 16
 _PART_BYTES = 2 * 1024 * 1024
 _ROWS = 1_000
+#: A single page of up to so many bytes is read by rows at once: what Arrow costs each time is more than what it spares.
+_SMALL_BYTES = 256 * 1024
 #: More bytes than that are not read together, however long the rows are.
 _TOGETHER_BYTES = 4 * 1024 * 1024
 
@@ -85,6 +97,9 @@ def _read_together(
     """Read pages; what was seen of their numbers counts for all of them together, not for one or a part."""
     if not pages:
         return
+    if len(pages) == 1 and len(pages[0]) <= _SMALL_BYTES and is_plain(shape):
+        yield _read_by_rows(pages[0], shape)
+        return
     try:
         yield read_fast(pages, shape, columns_of(shape), numbers)
     except Refused as refusal:
@@ -98,7 +113,7 @@ def _read_together(
 def _read_refused(page: bytes, shape: Shape, refusal: Refused) -> Iterator[Batch]:
     """Learn all tags and try once more, if it was for an unknown one; else read piece by piece."""
     if refusal.unexpected:
-        for piece in _pieces(page):
+        for piece in _pieces(page, decode_piece):
             learn(shape, piece.rows)
         try:
             yield read_fast([page], shape, columns_of(shape))
@@ -106,15 +121,31 @@ def _read_refused(page: bytes, shape: Shape, refusal: Refused) -> Iterator[Batch
             pass
         else:
             return
+    yield _read_by_rows(page, shape)
+
+
+def _read_by_rows(page: bytes, shape: Shape) -> Batch:
+    """Read a page piece by piece, as structs where all has the usual form."""
     reader = TolerantReader()
     columns = columns_of(shape)
-    for piece in _pieces(page):
+    is_usual = True
+
+    def decode(text: bytes) -> UsualRows | Piece:
+        return (read_usual(text, shape) if is_usual else None) or decode_piece(text)
+
+    for piece in _pieces(page, decode):
+        if isinstance(piece, UsualRows):
+            reader.read_usual(piece, columns)
+            continue
         known = len(shape)
         learn(shape, piece.rows)
         if len(shape) > known:
             columns = columns_of(shape)
+        else:
+            # It was something else than a new tag, which the next pieces may have as well.
+            is_usual = False
         reader.read(piece.rows, columns, piece.twice)
-    yield reader.finish()
+    return reader.finish()
 
 
 def columns_of(
@@ -124,9 +155,9 @@ def columns_of(
     return columns_for(level, {tag: vr for tag, (vr, _) in shape.items()}, keywords)
 
 
-def _pieces(page: bytes) -> Iterator[Piece]:
+def _pieces(page: bytes, decode: Callable[[bytes], Decoded]) -> Iterator[Decoded]:
     try:
-        yield from pieces(page)
+        yield from pieces(page, decode)
     except ValueError:
         head = "It looks like a web page." if page[:1] == b"<" else "The text breaks JSON's grammar."
         raise DecodeError(f"DICOM JSON was expected, an array of objects. {head}") from None

@@ -24,6 +24,7 @@ from dicomframe.tables.cells import LARGEST_EXACT, Reading, read_attribute, read
 from dicomframe.tables.jsontext import dumps, shown
 from dicomframe.tables.moments import read_moments
 from dicomframe.tables.schema import Column
+from dicomframe.tables.usual import Found, UsualRows
 
 
 def read_tolerant(rows: Sequence[Any], columns: Mapping[str, Column]) -> Batch:
@@ -78,6 +79,14 @@ class TolerantReader:
         for at, key, earlier in twice:
             reason = "it stands there twice, and only the later one counts"
             self._batch.issues.append((start + at, key if key in columns else "", shown(earlier), reason))
+
+    def read_usual(self, rows: UsualRows, columns: Mapping[str, Column]) -> None:
+        """Read some more rows of which every attribute has the usual form."""
+        for tag, found in rows.found.items():
+            self._column(columns[tag]).add_usual(self._batch, rows.length, found)
+        self._batch.length += rows.length
+        for cells in self._cells.values():
+            cells.fill_up(self._batch.length)
 
     def finish(self) -> Batch:
         """Give the batch."""
@@ -167,6 +176,25 @@ class _Cells:
         for at, attribute in zip(places, attributes, strict=True):
             self._judged[start + at] = self._read_one(batch, start + at, attribute)
 
+    def add_usual(self, batch: Batch, length: int, found: Found) -> None:
+        """Add the cells of some rows, whose attributes have the usual form."""
+        start = len(self.values)
+        taken = self._take(found.values)
+        if taken is not None and len(taken) == length:
+            self.values.extend(taken)
+            return
+        self.values.extend([None] * length)
+        self.absent.extend([start + at for at in found.absent])
+        self.empty.extend([start + at for at in found.empty])
+        places = sorted(set(range(length)).difference(found.absent, found.empty))
+        if taken is not None:
+            for at, value in zip(places, taken, strict=True):
+                self.values[start + at] = value
+            return
+        for at, value in zip(places, found.values, strict=True):
+            attribute = {"vr": self._column.vr, "Value": value if self._column.multiple else [value]}
+            self._judged[start + at] = self._read_one(batch, start + at, attribute)
+
     def add_others(self, batch: Batch, found: Mapping[int, Any]) -> None:
         """Add the cells of rows that name the attribute otherwise; the batch has the number of rows before them."""
         self.fill_up(batch.length + max(found) + 1)
@@ -185,7 +213,12 @@ class _Cells:
             return None
         if len(listed) < len(attributes) or set(map(type, listed)) != {list}:
             return None
-        return self._take(listed)
+        if self._column.multiple:
+            return self._take(listed)
+        try:
+            return self._take([raw for (raw,) in listed])
+        except ValueError:  # none or several
+            return None
 
     def _read_one(self, batch: Batch, at: int, attribute: Any) -> Any:
         value, exact, reason = read_attribute(self._column, attribute)
@@ -250,16 +283,10 @@ def _waits(column: Column) -> bool:
 
 
 def _taker(column: Column) -> Reader:
-    """Give what takes the ``Value`` lists of several rows, or None if they must be judged row by row."""
+    """Give what takes the values of several rows, lists if it is a column of such, or None to judge row by row."""
     if column.kind in {"bulk", "records"}:
-        return lambda _listed: None
+        return lambda _raws: None
     read = _single_taker if _waits(column) else _plain_reader(column)
-
-    def only(listed: list[list[Any]]) -> list[Any] | None:
-        try:
-            return read([raw for (raw,) in listed])
-        except ValueError:  # none or several
-            return None
 
     def several(listed: list[list[Any]]) -> list[Any] | None:
         flat = list(chain.from_iterable(listed))
@@ -269,7 +296,7 @@ def _taker(column: Column) -> Reader:
         values = iter(found)
         return listed if found is flat else [[next(values) for _ in raws] for raws in listed]
 
-    return several if column.multiple else only
+    return several if column.multiple else read
 
 
 def _single_taker(raws: list[Any]) -> list[Any] | None:

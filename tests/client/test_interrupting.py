@@ -146,8 +146,9 @@ def test_an_interrupt_while_rows_are_read_into_the_table(serve, as_json, connect
         return read(pages, *arguments)
 
     monkeypatch.setattr(pages, "read_fast", read_two)
-    # Every page by itself.
+    # Every page by itself, and by the fast reader.
     monkeypatch.setattr(pages, "_TOGETHER_BYTES", 1)
+    monkeypatch.setattr(pages, "_SMALL_BYTES", 0)
     monkeypatch.setattr(pages, "_PART_BYTES", 1 << 20)
     client = connect(serve(answer).url, max_workers=2)
     with pytest.raises(KeyboardInterrupt):

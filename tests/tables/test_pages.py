@@ -82,6 +82,7 @@ def test_what_the_sample_saw_of_a_column_of_numbers_spares_arrow_an_attempt(monk
     for at, row in enumerate(objects):
         row["00200013"] = {"vr": "IS", "Value": [at if at % step else f"no number {at}"]}
     expected = convert.from_json(objects, "study")
+    monkeypatch.setattr(pages, "_SMALL_BYTES", 0)
     calls, read = [], arrow_reader.pj.read_json
     monkeypatch.setattr(
         arrow_reader.pj, "read_json", lambda *args, **more: calls.append(1) or read(*args, **more)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import dicomframe as dfr
 from dicomframe.dicom.tags import ALL_VRS
 from dicomframe.errors import DecodeError, QueryError, ValueRefused
+from dicomframe.tables import pages
 from dicomframe.tables.arrow_reader import read_fast
 from dicomframe.tables.cells import read_attribute
 from dicomframe.tables.convert import from_pages
@@ -158,6 +159,18 @@ clean_rows = st.lists(
 ).map(with_uids)
 
 
+def assert_all_readers_agree(page, objects, backend):
+    """Arrow is asked first only if the page is not small; from objects the tolerant reader makes no structs."""
+    tolerant = dfr.from_json(objects, "study", backend)
+    for small in (0, len(page)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pages, "_SMALL_BYTES", small)
+            table = from_pages([page], "study", backend)
+        pd.testing.assert_frame_equal(table, tolerant)
+        pd.testing.assert_frame_equal(table.dicom.issues(), tolerant.dicom.issues())
+        assert table.dicom.to_json() == tolerant.dicom.to_json() == objects
+
+
 @patient
 @given(
     objects=clean_rows.filter(lambda found: b"null" not in orjson.dumps(found)),
@@ -169,11 +182,7 @@ def test_the_fast_reader_takes_clean_pages_and_sees_what_the_tolerant_one_sees(o
     read_fast(
         [page], shape, columns_for("study", {tag: vr for tag, (vr, _) in shape.items()})
     )  # raises no Refused
-    fast = from_pages([page], "study", backend)
-    tolerant = dfr.from_json(objects, "study", backend)
-    pd.testing.assert_frame_equal(fast, tolerant)
-    pd.testing.assert_frame_equal(fast.dicom.issues(), tolerant.dicom.issues())
-    assert fast.dicom.to_json() == tolerant.dicom.to_json() == objects
+    assert_all_readers_agree(page, objects, backend)
 
 
 NUMBERS = {"00200013": "IS", "00101030": "DS", "00280010": "US", "00189073": "FD", "00720082": "SV"}
@@ -203,11 +212,7 @@ def test_both_readers_see_the_same_in_numbers_that_are_written_as_texts(objects,
     columns = columns_for("study", {tag: vr for tag, (vr, _) in shape.items()})
     if not any(columns[tag].multiple for tag in shape):
         read_fast([page], shape, columns)  # raises no Refused
-    fast = from_pages([page], "study", backend)
-    tolerant = dfr.from_json(objects, "study", backend)
-    pd.testing.assert_frame_equal(fast, tolerant)
-    pd.testing.assert_frame_equal(fast.dicom.issues(), tolerant.dicom.issues())
-    assert fast.dicom.to_json() == tolerant.dicom.to_json() == objects
+    assert_all_readers_agree(page, objects, backend)
 
 
 JUDGED = {
@@ -257,14 +262,16 @@ def test_a_dirty_page_does_not_keep_the_others_from_the_fast_reader(monkeypatch)
     monkeypatch.setattr(
         TolerantReader, "read", lambda self, rows, *rest: seen.append(len(rows)) or read(self, rows, *rest)
     )
-    pages = [
+    several = [
         orjson.dumps([{"0020000D": {"vr": "UI", "Value": [f"1.{page}.{row}"]}} for row in range(3)])
         for page in range(4)
     ]
-    pages[2] = (
-        pages[2].replace(b'["1.2.1"]', b'"1.2.1"').replace(b"}]", b',"00200013":{"vr":"IS","Value":["12"]}}]')
+    several[2] = (
+        several[2]
+        .replace(b'["1.2.1"]', b'"1.2.1"')
+        .replace(b"}]", b',"00200013":{"vr":"IS","Value":["12"]}}]')
     )
-    table = from_pages(pages, "study")
+    table = from_pages(several, "study")
     assert seen == [3]
     assert table["StudyInstanceUID"].tolist() == [f"1.{page}.{row}" for page in range(4) for row in range(3)]
     assert table.loc[8, "InstanceNumber"] == 12
