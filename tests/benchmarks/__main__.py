@@ -21,7 +21,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from measure import ROOT, Row
 
 MODULES = ("tables", "wire", "service", "scale", "changefeed", "start", "viewer")
-PACKAGES = ("dicomframe", "pandas", "pyarrow", "orjson", "msgspec", "pydicom", "requests", "uvicorn", "dicomweb-client")
+PACKAGES = (
+    "dicomframe",
+    "pandas",
+    "pyarrow",
+    "orjson",
+    "msgspec",
+    "pydicom",
+    "requests",
+    "uvicorn",
+    "dicomweb-client",
+)
 
 
 def main() -> int:
