@@ -1,7 +1,7 @@
 """The ASGI application called as a function: no socket, the same bytes.
 
-The application runs on an event loop of its own in one thread; the caller's thread hands it the request's body as
-it asks for it and takes the answer's body as it comes.
+The application runs on an event loop of its own in one thread, which ends when nobody holds the function or an answer;
+the caller's thread hands it the request's body as it asks for it and takes the answer's body as it comes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
@@ -49,8 +50,7 @@ def handler(app: ASGIApp, server: tuple[str, int] = ("127.0.0.1", 80)) -> Handle
     >>> status
     204
     """
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="dicomframe-inprocess", daemon=True).start()
+    thread = _LoopThread()
 
     def handle(
         method: str, path_and_query: str, headers: Mapping[str, str], body: Iterable[bytes]
@@ -72,19 +72,34 @@ def handler(app: ASGIApp, server: tuple[str, int] = ("127.0.0.1", 80)) -> Handle
             "server": server,
             "client": ("127.0.0.1", 0),
         }
-        return _Exchange(app, loop, scope, body).begin()
+        return _Exchange(app, thread, scope, body).begin()
 
     return handle
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, which ends when nobody holds this: both cost the system open files."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=_run, args=(self.loop,), name="dicomframe-inprocess", daemon=True).start()
+        weakref.finalize(self, self.loop.call_soon_threadsafe, self.loop.stop).atexit = False
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.get_loop().run_forever()
 
 
 class _Exchange(Iterator[bytes]):
     """One request and its answer, between the caller's thread and the loop's; iterating it reads the answer."""
 
     def __init__(
-        self, app: ASGIApp, loop: asyncio.AbstractEventLoop, scope: dict[str, Any], body: Iterable[bytes]
+        self, app: ASGIApp, thread: _LoopThread, scope: dict[str, Any], body: Iterable[bytes]
     ) -> None:
         self._app = app
-        self._loop = loop
+        self._thread = thread  # held until the answer has ended
+        self._loop = thread.loop
         self._scope = scope
         self._body = iter(body)
         self._more = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -87,3 +89,16 @@ def test_many_threads(http, dicom):
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda n: http.get(f"studies/1.{n % 20}/metadata"), range(100)))
     assert [reply.json[0]["0020000D"]["Value"][0] for reply in replies] == [f"1.{n % 20}" for n in range(100)]
+
+
+def test_the_loop_ends_with_who_holds_it():
+    """Each keeps a thread and files of the system; a run of these tests had thousands of them open."""
+    before = set(threading.enumerate())
+    _, _, answer = handler(echo)("GET", "/", {}, (b"%d," % number for number in range(200)))
+    (thread,) = [each for each in set(threading.enumerate()) - before if each.name == "dicomframe-inprocess"]
+    gc.collect()
+    assert b"".join(answer).endswith(b"198,199,")  # though the function is gone
+    del answer
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
