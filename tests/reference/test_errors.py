@@ -48,7 +48,7 @@ PROBLEM = json.dumps(
 #: Code -> class, and what its resolution in the reference becomes in the message.
 ERRORS = {
     400: (BadRequestError, "request's parameters"),  # "Check request format/parameters"
-    401: (AuthenticationError, "fresh credential"),  # "Refresh token"
+    401: (AuthenticationError, "fresh token"),  # "Refresh token"
     403: (PermissionDeniedError, "role"),  # "Check RBAC permissions"
     404: (NotFoundError, "no such resource"),  # "Resource doesn't exist"
     409: (ConflictError, "there already, or another request holds it"),  # "Duplicate or locked resource"
