@@ -10,7 +10,6 @@ older: what they wrote until then is as if they had died there, and is done agai
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -153,7 +152,7 @@ class Table:
         if "://" not in self.uri:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
         # Of programs that make it at the same moment, one does.
-        with suppress(CommitFailedError):
+        try:
             DeltaTable.create(
                 self.uri,
                 SCHEMAS[self.name],
@@ -169,6 +168,9 @@ class Table:
                 },
                 storage_options=self._options,
             )
+        except CommitFailedError:
+            if not is_table(self.uri, self._options):
+                raise
 
     def open(self, as_of: datetime | int | None = None) -> DeltaTable:
         """Open it, as it is now or was."""
